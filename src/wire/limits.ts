@@ -1,0 +1,52 @@
+// Every bound that a peer could push against, on one page. docs/WIRE.md repeats the wire limits; a test compares them.
+
+const kiB = 1024;
+const miB = 1024 * kiB;
+
+export const limits = {
+  /** One immutable block. Larger files are trees of blocks. */
+  blockSizeBytesMax: 1 * miB,
+  /** The data of one version of a mutable object; larger values are kept as blocks under the object. */
+  objectSizeBytesMax: 1 * miB,
+  /** Data that a version reply carries inline when asked to. */
+  inlineSizeBytesMax: 64 * kiB,
+  /** A message's payload of a type that has no smaller bound of its own. */
+  messageSizeBytesMax: 1 * miB + 4 * kiB,
+  /** A configuration in one message. */
+  configurationSizeBytesMax: 4 * miB,
+  configurationMembersMax: 8192,
+  hostNameBytesMax: 253,
+  clientNameBytesMax: 64,
+  textBytesMax: 512,
+  /** Entries of one page of a listing. */
+  listEntriesMax: 512,
+  /** Tolerated faults per group. */
+  faultsMax: 16,
+
+  /** Bytes waiting to leave on one connection before messages are dropped. */
+  sendQueueBytesMax: 16 * miB,
+  /** Above this much waiting output a connection is not read from until the output drains. */
+  sendQueueBytesPause: 4 * miB,
+  /** Bytes of one connection that have arrived but were not yet handled. */
+  receiveBufferBytesMax: 8 * miB,
+  /** Incoming connections of one server, all peers together. */
+  connectionsMax: 1024,
+  /** Incoming connections under one peer key. */
+  connectionsPerPeerMax: 64,
+  /** A connection that has not finished its handshake and greeting by then is dropped. */
+  handshakeTimeoutMs: 10_000,
+  /** An incoming connection that stays silent for so long is dropped. */
+  idleTimeoutMs: 300_000,
+  /** Requests of one connection that wait for durability at a storage replica. */
+  pendingRequestsPerChannelMax: 1024,
+  /** Bytes of not yet durable writes of all channels at a storage replica. */
+  pendingBytesMax: 256 * miB,
+  /** Malformed or refused messages after which a connection is closed. */
+  badMessagesPerChannelMax: 100,
+  /** Objects being repaired at a time. */
+  repairsInFlightMax: 32,
+  /** Objects waiting for repair; more are found again by the next scrub. */
+  repairsQueuedMax: 4096,
+  /** Messages kept for one call while a member is being heard. */
+  journalRecordSizeBytesMax: 4 * miB,
+} as const;
