@@ -35,7 +35,9 @@ export const registry = {
 export type MessageName = keyof typeof registry;
 export type MessageValue<Name extends MessageName> = ValueOf<(typeof registry)[Name]['type']>;
 /** One decoded message: its name decides its value's type. */
-export type Message = { [Name in MessageName]: { name: Name; value: MessageValue<Name> } }[MessageName];
+export type Message = {
+  [Name in MessageName]: { name: Name; value: MessageValue<Name> };
+}[MessageName];
 
 /** Why an answerer refused. Append only. `final` ones stay true if the same request is repeated at once. */
 export const refusalCodes = {
@@ -79,11 +81,15 @@ export function messageNumber(name: MessageName): number {
 export function payloadSizeBytesMax(number: number): number | undefined {
   const name = names.get(number);
   if (name === undefined) return undefined;
-  const bound = name === 'configuration' ? limits.configurationSizeBytesMax : limits.messageSizeBytesMax;
+  const bound =
+    name === 'configuration' ? limits.configurationSizeBytesMax : limits.messageSizeBytesMax;
   return Math.min(registry[name].type.maxSize, bound);
 }
 
-export function encodeMessage<Name extends MessageName>(name: Name, value: MessageValue<Name>): Bytes {
+export function encodeMessage<Name extends MessageName>(
+  name: Name,
+  value: MessageValue<Name>,
+): Bytes {
   const type: Type<unknown> = registry[name].type;
   return type.serialize(value);
 }
@@ -113,4 +119,3 @@ export function decodeAs<T>(type: Decoder<T>, bytes: Bytes): T | undefined {
     return undefined;
   }
 }
-
