@@ -30,6 +30,10 @@ export const registry = {
   listed: { number: 31, type: types.Listed },
   status: { number: 40, type: types.Status },
   serverStatus: { number: 41, type: types.ServerStatus },
+  registerRead: { number: 50, type: types.RegisterRead },
+  registerValue: { number: 51, type: types.RegisterValue },
+  registerWrite: { number: 52, type: types.RegisterWrite },
+  registerWritten: { number: 53, type: types.RegisterWritten },
 } as const;
 
 export type MessageName = keyof typeof registry;

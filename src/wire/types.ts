@@ -194,6 +194,19 @@ export const ServerStatus = new ContainerType({
   scrubProgress: Uint32,
 });
 
+// ---- Registers of the crash rule: unsigned, for groups whose members may stop but do not lie. ----
+
+const registerTuple = {
+  counter: Uint64,
+  writer: new ByteVectorType(20),
+  data: ObjectData,
+};
+
+export const RegisterRead = new ContainerType({ ...context, object: Bytes32 });
+export const RegisterValue = new ContainerType({ ...context, object: Bytes32, ...registerTuple });
+export const RegisterWrite = new ContainerType({ ...context, object: Bytes32, ...registerTuple });
+export const RegisterWritten = new ContainerType({ ...context, object: Bytes32 });
+
 export type ServerStatement = ValueOf<typeof ServerStatement>;
 export type ServerCertificate = ValueOf<typeof ServerCertificate>;
 export type ClientStatement = ValueOf<typeof ClientStatement>;
