@@ -61,4 +61,6 @@ export interface Table {
 export interface Disk {
   readonly journal: Journal;
   readonly table: Table;
+  /** Bytes that may still be written; an estimate that is refreshed now and then. */
+  freeBytes(): number;
 }

@@ -114,10 +114,10 @@ class Phase<Body> {
     if (!this.#askedAtMs.has(member.peer)) {
       this.#askedAtMs.set(member.peer, this.#exchange.env.clock.nowMs());
     }
-    const rank = this.#order.indexOf(member);
+    const eager = this.#order.indexOf(member) <= this.#group.thresholds.byzantine;
     this.#exchange.send(
       member,
-      this.#request.encode(this.#context(this.#conversation), member, rank),
+      this.#request.encode(this.#context(this.#conversation), member, eager),
     );
   }
 
@@ -244,7 +244,7 @@ class Phase<Body> {
     running.next += 1;
     this.#exchange.send(
       member,
-      running.fetch.request.encode(this.#context(running.conversation), member, 0),
+      running.fetch.request.encode(this.#context(running.conversation), member, true),
     );
     running.timer = this.#exchange.env.timers.after(fetchTimeoutMs, () => {
       this.#exchange.penalize(member.peer);

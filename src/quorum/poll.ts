@@ -41,10 +41,10 @@ export function poll<Body>(
       if (missing === 0) end();
     });
     signal.addEventListener('abort', end);
-    members.forEach((member, rank) => {
+    for (const member of members) {
       const context = { instance: exchange.instance, epoch, nonce: conversation.nonce };
-      exchange.send(member, request.encode(context, member, rank));
-    });
+      exchange.send(member, request.encode(context, member, false));
+    }
     if (signal.aborted || missing === 0) end();
   });
 }

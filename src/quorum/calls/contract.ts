@@ -24,8 +24,8 @@ export interface Outgoing {
 export type Reply<Body> = { readonly vote: Body } | { readonly invalid: string };
 
 export interface Request<Body> {
-  /** @param rank 0 for the member that has answered fastest lately, 1 for the next, and so on. */
-  encode(context: MessageContext, to: Member, rank: number): Outgoing;
+  /** @param eager true for the f+1 members that have answered fastest lately: every quorum has one of them. */
+  encode(context: MessageContext, to: Member, eager: boolean): Outgoing;
   /** Instance, nonce, epoch and sender have been checked; this judges the contents. */
   accept(message: Message, from: Member): Reply<Body>;
   /** True where a member's later vote may replace its earlier one. Absent: never. */

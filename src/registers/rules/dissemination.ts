@@ -40,7 +40,7 @@ export class DisseminationRule implements Rule<SignedTuple, Shown> {
     this.#scheme = scheme;
   }
 
-  /** Headers from all; the data inline from the member that has answered fastest lately, if it is small. */
+  /** Headers from all; small data inline from f+1 members, so that whichever quorum answers has it. */
   readRequest(): Request<Shown> {
     return this.#versionRequest(limits.inlineSizeBytesMax);
   }
@@ -109,12 +109,12 @@ export class DisseminationRule implements Rule<SignedTuple, Shown> {
 
   #versionRequest(inlineSizeBytesMax: number): Request<Shown> {
     return {
-      encode: (context, _to, rank) => ({
+      encode: (context, _to, eager) => ({
         type: messageNumber('readVersion'),
         payload: encodeMessage('readVersion', {
           ...context,
           object: this.object,
-          inlineSizeBytesMax: rank === 0 ? inlineSizeBytesMax : 0,
+          inlineSizeBytesMax: eager ? inlineSizeBytesMax : 0,
         }),
       }),
       accept: (message) => this.#acceptVersion(message),
@@ -145,11 +145,11 @@ export class DisseminationRule implements Rule<SignedTuple, Shown> {
     const reporters = soFar.replies.filter(
       ({ body }) => body.header !== undefined && versionKey(body.header) === key,
     );
-    return { key, from: reporters.map((reply) => reply.from), request: this.#fetchRequest(wanted) };
+    return { key, from: reporters.map((reply) => reply.from), request: this.fetchRequest(wanted) };
   }
 
   /** Answered with the version asked for or a later one, which then stands for what that member has shown. */
-  #fetchRequest(wanted: ObjectHeader): Request<Shown> {
+  fetchRequest(wanted: ObjectHeader): Request<Shown> {
     return {
       encode: (context) => ({
         type: messageNumber('fetch'),

@@ -1,0 +1,197 @@
+// Mends what a replica has lost, from the other members of the group. A damaged object is read like a client would,
+// but from the others alone: a finished write is held by f correct members beside this one, and 2f+1 of the 3f others
+// cannot miss them all.
+
+import type { PeerId } from '../base/brand.ts';
+import { type Bytes, toHex } from '../base/bytes.ts';
+import type { Member } from '../configuration/configuration.ts';
+import type { Env } from '../env/env.ts';
+import { type Quorum, QuorumUnavailable, type Request } from '../quorum/calls/contract.ts';
+import type { Exchange } from '../quorum/exchange.ts';
+import { type PhaseGroup, runPhase } from '../quorum/phase.ts';
+import { poll } from '../quorum/poll.ts';
+import { DisseminationRule, type Shown } from '../registers/rules/dissemination.ts';
+import { limits } from '../wire/limits.ts';
+import type { ObjectHeader } from '../wire/types.ts';
+import { type HeaderVerifier, headerScheme } from './headers.ts';
+import type { Item, StorageReplica } from './replica.ts';
+import type { ReplicaHost } from './replica-host.ts';
+import { getJudge, getRequest, type Held } from './requests.ts';
+
+/** One attempt at one item; it is tried again later. */
+const attemptTimeoutMs = 15_000;
+const retryDelayMs = 2_000;
+/** One member's answer to a fetch. */
+const fetchTimeoutMs = 5_000;
+
+export interface RepairOptions {
+  readonly env: Env;
+  readonly exchange: Exchange;
+  readonly replica: StorageReplica;
+  readonly host: ReplicaHost;
+  readonly verifier: HeaderVerifier;
+  readonly system: Bytes;
+  readonly self: PeerId;
+}
+
+export class Repair {
+  readonly #options: RepairOptions;
+  readonly #waiting = new Map<string, Item>();
+  #inFlight = 0;
+  #stopped = false;
+  /** Since the start of the process. */
+  found = 0;
+  repaired = 0;
+
+  constructor(options: RepairOptions) {
+    this.#options = options;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size + this.#inFlight;
+  }
+
+  /** Queues a damaged item. More than the queue holds are found again by the next scrub. */
+  add(item: Item): void {
+    const key = `${item.kind} ${toHex(item.id)}`;
+    if (this.#stopped || this.#waiting.has(key) || this.#waiting.size >= limits.repairsQueuedMax)
+      return;
+    this.found += 1;
+    this.#options.env.metrics.count('damaged_items_found_total', item.kind);
+    this.#waiting.set(key, item);
+    this.#next();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#waiting.clear();
+  }
+
+  #next(): void {
+    while (this.#inFlight < limits.repairsInFlightMax) {
+      const [first] = this.#waiting;
+      if (first === undefined) return;
+      const [key, item] = first;
+      this.#waiting.delete(key);
+      this.#inFlight += 1;
+      this.#attempt(item).then((done) => this.#onAttempted(item, done));
+    }
+  }
+
+  #onAttempted(item: Item, done: boolean): void {
+    this.#inFlight -= 1;
+    if (this.#stopped) return;
+    if (done) {
+      this.repaired += 1;
+      this.#options.env.metrics.count('damaged_items_repaired_total', item.kind);
+    } else {
+      this.#options.env.timers.after(retryDelayMs, () => {
+        if (this.#stopped) return;
+        this.#waiting.set(`${item.kind} ${toHex(item.id)}`, item);
+        this.#next();
+      });
+    }
+    this.#next();
+  }
+
+  async #attempt(item: Item): Promise<boolean> {
+    const { env, replica, host } = this.#options;
+    try {
+      const changes =
+        item.kind === 'object' ? await this.#readObject(item) : await this.#readBlock(item);
+      await host.commit(changes());
+      env.log.info('item-repaired', { kind: item.kind, state: replica.inspect(item) });
+      return true;
+    } catch (error) {
+      if (error instanceof QuorumUnavailable) return false;
+      if (this.#stopped) return false;
+      throw error;
+    }
+  }
+
+  async #readObject(item: Item) {
+    const { replica, verifier, system } = this.#options;
+    const scheme = headerScheme(verifier, system, new Uint8Array(20), undefined);
+    const rule = new DisseminationRule(item.id, scheme);
+    const quorum: Quorum<Shown> = await this.#call(item.id, rule.readRequest(), rule.readJudge);
+    const chosen = rule.choose(quorum);
+    return () => {
+      if (chosen === 'initial') return replica.dropDamaged(item);
+      if (chosen === 'abort') return [];
+      return replica.restoreObject(item.id, chosen.tuple.header, chosen.tuple.data);
+    };
+  }
+
+  async #readBlock(item: Item) {
+    const { replica } = this.#options;
+    const quorum: Quorum<Held> = await this.#call(item.id, getRequest(item.id), getJudge);
+    const data = dataOf(quorum);
+    return () =>
+      data === undefined ? replica.dropDamaged(item) : replica.restoreBlock(item.id, data);
+  }
+
+  #call<Body>(id: Bytes, request: Request<Body>, judge: Parameters<typeof runPhase<Body>>[3]) {
+    const deadline = this.#deadline(attemptTimeoutMs);
+    return runPhase(this.#options.exchange, this.#others(id), request, judge, deadline);
+  }
+
+  #others(id: Bytes): PhaseGroup {
+    const { configuration } = this.#options.replica;
+    const { members, faults } = configuration.groupOf(id);
+    const others = members.filter((member) => member.peer !== this.#options.self);
+    return {
+      members: others,
+      thresholds: { n: others.length, quorum: 2 * faults + 1, byzantine: faults, vouch: 1 },
+      epoch: configuration.epoch,
+    };
+  }
+
+  // ---- For bringing a whole replica up to date ----
+
+  /** Obtains `header`'s version, or a later one, from one of these members. False if none of them delivers. */
+  async fetchObject(header: ObjectHeader, id: Bytes, holders: readonly Member[]): Promise<boolean> {
+    const { replica, host, verifier, system } = this.#options;
+    const rule = new DisseminationRule(
+      id,
+      headerScheme(verifier, system, new Uint8Array(20), undefined),
+    );
+    const shown = await this.#fromAny(holders, rule.fetchRequest(header));
+    if (shown?.header === undefined || shown.data === undefined) return false;
+    await host.commit(replica.restoreObject(id, shown.header, shown.data));
+    return true;
+  }
+
+  async fetchBlock(id: Bytes, holders: readonly Member[]): Promise<boolean> {
+    const { replica, host } = this.#options;
+    const held = await this.#fromAny(holders, getRequest(id));
+    if (held === undefined || held === 'absent') return false;
+    await host.commit(replica.restoreBlock(id, held.data));
+    return true;
+  }
+
+  async #fromAny<Body>(
+    holders: readonly Member[],
+    request: Request<Body>,
+  ): Promise<Body | undefined> {
+    const { exchange, replica } = this.#options;
+    for (const holder of exchange.ranked(holders)) {
+      const signal = this.#deadline(fetchTimeoutMs);
+      const answers = await poll(exchange, [holder], replica.configuration.epoch, request, signal);
+      const answer = answers.get(holder.peer);
+      if (answer !== undefined && 'said' in answer) return answer.said;
+      exchange.penalize(holder.peer);
+    }
+    return undefined;
+  }
+
+  #deadline(timeoutMs: number): AbortSignal {
+    const controller = new AbortController();
+    this.#options.env.timers.after(timeoutMs, () => controller.abort());
+    return controller.signal;
+  }
+}
+
+function dataOf(quorum: Quorum<Held>): Bytes | undefined {
+  for (const { body } of quorum.replies) if (body !== 'absent') return body.data;
+  return undefined;
+}
