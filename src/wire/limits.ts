@@ -6,6 +6,12 @@ const miB = 1024 * kiB;
 export const limits = {
   /** One immutable block. Larger files are trees of blocks. */
   blockSizeBytesMax: 1 * miB,
+  /** Content up to this length lies in its root: one block instead of two. */
+  contentInlineSizeBytesMax: 32 * kiB,
+  /** Children of one node of a content's tree. */
+  contentFanOut: 1024,
+  /** Blocks that one upload or download keeps in memory at a time. */
+  transferBlocksInFlight: 8,
   /** The data of one version of a mutable object; larger values are kept as blocks under the object. */
   objectSizeBytesMax: 1 * miB,
   /** Data that a version reply carries inline when asked to. */
@@ -33,10 +39,14 @@ export const limits = {
   connectionsMax: 1024,
   /** Incoming connections under one peer key. */
   connectionsPerPeerMax: 64,
+  /** Incoming connections that have not proved a key yet; above it the oldest gives way. */
+  handshakesMax: 256,
   /** A connection that has not finished its handshake and greeting by then is dropped. */
   handshakeTimeoutMs: 10_000,
   /** An incoming connection that stays silent for so long is dropped. */
   idleTimeoutMs: 300_000,
+  /** A frame that has begun to arrive must be complete after so long. */
+  frameTimeoutMs: 60_000,
   /** Requests of one connection that wait for durability at a storage replica. */
   pendingRequestsPerChannelMax: 1024,
   /** Bytes of not yet durable writes of all channels at a storage replica. */

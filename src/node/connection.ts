@@ -1,0 +1,185 @@
+import type { TLSSocket } from 'node:tls';
+import type { PeerId } from '../base/brand.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Clock } from '../env/clock.ts';
+import type { Log } from '../env/log.ts';
+import type { Metrics } from '../env/metrics.ts';
+import { type Frame, FrameDecoder, frameHeaderSizeBytes } from '../wire/frame.ts';
+import { limits } from '../wire/limits.ts';
+
+/** A payload up to here is copied into the batch of its turn; a larger one is handed to the socket as it is. */
+const copiedPayloadSizeBytesMax = 16 * 1024;
+
+export interface ConnectionOptions {
+  readonly socket: TLSSocket;
+  /** The key that the other end has proved to hold. */
+  readonly peer: PeerId;
+  readonly sizeBytesMax: (type: number, peer: PeerId) => number | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** A frame that has begun must be complete after so long. */
+  readonly frameTimeoutMs: number;
+  readonly onFrame: (frame: Frame) => void;
+  /** Called once, when nothing will arrive any more. `reason` is a counter's label. */
+  readonly onClosed: (reason: string) => void;
+}
+
+/**
+ * One TLS connection after its handshake: cuts what arrives into frames, joins what leaves in one turn into one write,
+ * and bounds both. It never reconnects.
+ */
+export class Connection {
+  readonly peer: PeerId;
+  readonly #options: ConnectionOptions;
+  readonly #socket: TLSSocket;
+  readonly #decoder: FrameDecoder;
+  /** Frames of this turn that wait for the flush. */
+  #batch: Uint8Array[] = [];
+  #batchSizeBytes = 0;
+  #flushScheduled = false;
+  /** Bytes of a frame of which the rest has not arrived, and when it began. */
+  #partialSizeBytes = 0;
+  #partialSinceMs = 0;
+  #reading = true;
+  #closedFor: string | undefined;
+
+  constructor(options: ConnectionOptions) {
+    this.peer = options.peer;
+    this.#options = options;
+    this.#socket = options.socket;
+    this.#decoder = new FrameDecoder((type) => options.sizeBytesMax(type, options.peer));
+    this.#socket.setNoDelay(true);
+    this.#socket.setKeepAlive(true, 30_000);
+    this.#socket.on('data', (chunk: Uint8Array) => this.#onData(chunk));
+    this.#socket.on('drain', () => this.#resumeReading());
+    this.#socket.on('end', () => this.destroy('ended-by-peer'));
+    this.#socket.on('error', (error: NodeJS.ErrnoException) =>
+      this.destroy(error.code === undefined ? 'socket-error' : `socket-${error.code}`),
+    );
+    this.#socket.on('close', () => this.destroy('socket-closed'));
+  }
+
+  get closed(): boolean {
+    return this.#closedFor !== undefined;
+  }
+
+  /** Bytes accepted by `send` that the operating system has not taken yet. */
+  get waitingSizeBytes(): number {
+    return this.#batchSizeBytes + this.#socket.writableLength;
+  }
+
+  /** Queues one frame. False when it was dropped: closed, or more than `limits.sendQueueBytesMax` would wait. */
+  send(type: number, payload: Bytes): boolean {
+    if (this.#closedFor !== undefined) return false;
+    const sizeBytes = frameHeaderSizeBytes + payload.length;
+    if (this.waitingSizeBytes + sizeBytes > limits.sendQueueBytesMax) {
+      this.#options.metrics.count('network_messages_dropped_total', 'send-queue-full');
+      return false;
+    }
+    const header = new Uint8Array(frameHeaderSizeBytes);
+    const view = new DataView(header.buffer);
+    view.setUint32(0, payload.length + 2, true);
+    view.setUint16(4, type, true);
+    this.#batch.push(header, payload);
+    this.#batchSizeBytes += sizeBytes;
+    if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
+      process.nextTick(() => this.#flush());
+    }
+    if (this.waitingSizeBytes > limits.sendQueueBytesPause) this.#pauseReading();
+    return true;
+  }
+
+  /** Drops the connection and what waits on it. */
+  destroy(reason: string): void {
+    if (this.#closedFor !== undefined) return;
+    this.#closedFor = reason;
+    this.#batch = [];
+    this.#batchSizeBytes = 0;
+    this.#socket.destroy();
+    this.#options.onClosed(reason);
+  }
+
+  /** Writes out what waits and says good-bye; resolves when it has left. The caller destroys afterwards. */
+  end(): Promise<void> {
+    this.#flush();
+    if (this.#closedFor !== undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#socket.end(() => resolve());
+      this.#socket.once('close', () => resolve());
+    });
+  }
+
+  #flush(): void {
+    this.#flushScheduled = false;
+    if (this.#closedFor !== undefined || this.#batch.length === 0) return;
+    const parts = this.#batch;
+    const sizeBytes = this.#batchSizeBytes;
+    this.#batch = [];
+    this.#batchSizeBytes = 0;
+    let small: Uint8Array[] = [];
+    for (const part of parts) {
+      if (part.length <= copiedPayloadSizeBytesMax) {
+        small.push(part);
+        continue;
+      }
+      this.#socket.write(Buffer.concat(small));
+      small = [];
+      this.#socket.write(part);
+    }
+    if (small.length > 0) this.#socket.write(Buffer.concat(small));
+    this.#options.metrics.count('network_sent_bytes_total', undefined, sizeBytes);
+  }
+
+  #onData(chunk: Uint8Array): void {
+    const { clock, metrics, frameTimeoutMs } = this.#options;
+    metrics.count('network_received_bytes_total', undefined, chunk.length);
+    if (this.#partialSizeBytes > 0 && clock.nowMs() - this.#partialSinceMs > frameTimeoutMs) {
+      this.destroy('slow-frame');
+      return;
+    }
+    const partialBefore = this.#partialSizeBytes;
+    let completeSizeBytes = 0;
+    const error = this.#decoder.push(chunk, (frame) => {
+      completeSizeBytes += frameHeaderSizeBytes + frame.payload.length;
+      this.#deliver(frame);
+    });
+    if (error !== undefined) {
+      this.#options.log.warn('network.bad-frame', { peer: this.peer, error });
+      this.destroy(error);
+      return;
+    }
+    this.#partialSizeBytes += chunk.length - completeSizeBytes;
+    if (partialBefore === 0 || completeSizeBytes > 0) this.#partialSinceMs = clock.nowMs();
+  }
+
+  #deliver(frame: Frame): void {
+    if (this.#closedFor !== undefined) return;
+    try {
+      this.#options.onFrame(frame);
+    } catch (error) {
+      // A handler that throws is our own fault; the state that this peer shares with it is not to be relied on.
+      this.#options.log.error('network.handler-failed', {
+        peer: this.peer,
+        type: frame.type,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      });
+      this.destroy('handler-failed');
+    }
+  }
+
+  /** A peer that does not take its answers gets no more questions in. */
+  #pauseReading(): void {
+    if (!this.#reading) return;
+    this.#reading = false;
+    this.#options.metrics.count('network_reading_paused_total');
+    this.#socket.pause();
+  }
+
+  #resumeReading(): void {
+    if (this.#reading || this.#closedFor !== undefined) return;
+    this.#reading = true;
+    this.#socket.resume();
+  }
+}

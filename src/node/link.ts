@@ -1,0 +1,211 @@
+import { connect, type TLSSocket } from 'node:tls';
+import type { PeerId } from '../base/brand.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Timer } from '../env/clock.ts';
+import type { Address, Channel } from '../env/network.ts';
+import { type Frame, frameHeaderSizeBytes } from '../wire/frame.ts';
+import { limits } from '../wire/limits.ts';
+import { Connection } from './connection.ts';
+import type { NetworkContext } from './network.ts';
+import { provenPeer, tlsOptions } from './tls.ts';
+
+const backOffMsMin = 50;
+const backOffMsMax = 5_000;
+
+export type LinkPhase = 'idle' | 'connecting' | 'connected' | 'backing-off';
+
+export interface LinkState {
+  readonly phase: LinkPhase;
+  /** Why the last attempt or connection ended, for people; undefined while nothing went wrong. */
+  readonly lastError: string | undefined;
+}
+
+interface QueuedMessage {
+  readonly type: number;
+  readonly payload: Bytes;
+}
+
+/**
+ * The outgoing link to one peer. It dials when something is to be sent and nothing is connected, so an unused link
+ * costs nothing; after a failure the next attempt waits for a back-off.
+ */
+export class Link implements Channel {
+  readonly peer: PeerId;
+  address: Address;
+  readonly #context: NetworkContext;
+  readonly #onClosed: () => void;
+  #phase: LinkPhase = 'idle';
+  #lastError: string | undefined;
+  #socket: TLSSocket | undefined;
+  #connection: Connection | undefined;
+  #queue: QueuedMessage[] = [];
+  #queueSizeBytes = 0;
+  #failures = 0;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  /** @param onClosed called when the link is closed for good. */
+  constructor(context: NetworkContext, peer: PeerId, address: Address, onClosed: () => void) {
+    this.#context = context;
+    this.peer = peer;
+    this.address = address;
+    this.#onClosed = onClosed;
+  }
+
+  get state(): LinkState {
+    return { phase: this.#phase, lastError: this.#lastError };
+  }
+
+  send(type: number, payload: Bytes): boolean {
+    if (this.#closed) return false;
+    if (this.#connection !== undefined) return this.#connection.send(type, payload);
+    const sizeBytes = frameHeaderSizeBytes + payload.length;
+    if (this.#queueSizeBytes + sizeBytes > limits.sendQueueBytesMax) {
+      this.#context.metrics.count('network_messages_dropped_total', 'dial-queue-full');
+      return false;
+    }
+    this.#queue.push({ type, payload });
+    this.#queueSizeBytes += sizeBytes;
+    if (this.#phase === 'idle') this.#dial();
+    return true;
+  }
+
+  close(reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#dropQueue();
+    this.#phase = 'idle';
+    this.#socket?.destroy();
+    this.#connection?.destroy(reason);
+    this.#onClosed();
+  }
+
+  /** Resolves when what was sent has left, for the end of the process; `close` follows. */
+  async end(): Promise<void> {
+    await this.#connection?.end();
+  }
+
+  #dial(): void {
+    const context = this.#context;
+    this.#phase = 'connecting';
+    context.metrics.count('network_dials_total');
+    const socket = connect({
+      ...tlsOptions(context.identity),
+      host: this.address.host,
+      port: this.address.port,
+      checkServerIdentity: () => undefined,
+    });
+    this.#socket = socket;
+    const fail = (why: string): void => {
+      if (this.#socket !== socket) return;
+      this.#socket = undefined;
+      socket.destroy();
+      this.#attemptFailed(why);
+    };
+    this.#timer = context.timers.after(context.handshakeTimeoutMs, () =>
+      fail(`no TLS handshake within ${context.handshakeTimeoutMs} ms`),
+    );
+    const onError = (error: NodeJS.ErrnoException): void => fail(dialErrorText(error));
+    const onClose = (): void => fail('closed during the TLS handshake');
+    // Stays for good: an error of a socket that was given up must not become an uncaught exception.
+    socket.on('error', onError);
+    socket.on('close', onClose);
+    socket.once('secureConnect', () => {
+      const proof = provenPeer(socket);
+      if ('refusal' in proof) fail(`refused: ${proof.refusal}`);
+      else if (proof.peer !== this.peer) fail(`wrong key: the server there is ${proof.peer}`);
+      else {
+        socket.off('close', onClose);
+        this.#socket = undefined;
+        this.#connected(socket);
+      }
+    });
+  }
+
+  #connected(socket: TLSSocket): void {
+    const context = this.#context;
+    this.#timer?.cancel();
+    this.#phase = 'connected';
+    const sinceMs = context.clock.nowMs();
+    let heard = false;
+    const connection = new Connection({
+      ...context,
+      socket,
+      peer: this.peer,
+      onFrame: (frame: Frame) => {
+        if (!heard) {
+          heard = true;
+          this.#failures = 0;
+          this.#lastError = undefined;
+        }
+        context.deliver(this, frame);
+      },
+      onClosed: (reason) => {
+        context.metrics.count('network_links_lost_total', reason);
+        this.#connection = undefined;
+        if (this.#closed) return;
+        if (context.clock.nowMs() - sinceMs >= backOffMsMax) this.#failures = 0;
+        // A server tells nobody why it does not want a key: it just hangs up.
+        this.#attemptFailed(
+          heard ? `connection lost: ${reason}` : `refused or lost before any answer: ${reason}`,
+        );
+      },
+    });
+    this.#connection = connection;
+    const greeting = context.greeting;
+    if (greeting !== undefined) connection.send(greeting.type, greeting.payload);
+    const queue = this.#queue;
+    this.#queue = [];
+    this.#queueSizeBytes = 0;
+    for (const { type, payload } of queue) connection.send(type, payload);
+  }
+
+  /** What waited is old by now, and every protocol here resends; a queue kept would only age. */
+  #attemptFailed(why: string): void {
+    const context = this.#context;
+    this.#timer?.cancel();
+    this.#dropQueue();
+    if (why !== this.#lastError) {
+      context.log.info('network.link-down', {
+        peer: this.peer,
+        address: `${this.address.host}:${this.address.port}`,
+        why,
+      });
+    }
+    this.#lastError = why;
+    this.#phase = 'backing-off';
+    const delayMs = backOffMs(this.#failures, context.entropy.bytes(1)[0] ?? 0);
+    this.#failures++;
+    this.#timer = context.timers.after(delayMs, () => {
+      this.#phase = 'idle';
+      if (this.#queue.length > 0) this.#dial();
+    });
+  }
+
+  #dropQueue(): void {
+    if (this.#queue.length > 0) {
+      this.#context.metrics.count(
+        'network_messages_dropped_total',
+        'unreachable',
+        this.#queue.length,
+      );
+    }
+    this.#queue = [];
+    this.#queueSizeBytes = 0;
+  }
+}
+
+/**
+ * 50 ms doubled with every failure in a row up to 5 s, of which the upper half is random, so that all peers of a
+ * restarted server do not dial at once.
+ * @param random 0 … 255.
+ */
+export function backOffMs(failures: number, random: number): number {
+  const fullMs = Math.min(backOffMsMin * 2 ** Math.min(failures, 16), backOffMsMax);
+  return fullMs / 2 + (fullMs / 2) * (random / 255);
+}
+
+function dialErrorText(error: NodeJS.ErrnoException): string {
+  return error.code === undefined ? error.message : `${error.code}: ${error.message}`;
+}

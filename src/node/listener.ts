@@ -1,0 +1,242 @@
+import type { AddressInfo, Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import type { PeerId } from '../base/brand.ts';
+import type { Bytes } from '../base/bytes.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { Timer } from '../env/clock.ts';
+import type { Address, Channel } from '../env/network.ts';
+import { Connection } from './connection.ts';
+import type { NetworkContext } from './network.ts';
+import { provenPeer, tlsOptions } from './tls.ts';
+
+/** One accepted connection as the handlers see it. */
+class IncomingChannel implements Channel {
+  readonly #connection: Connection;
+  readonly #timer: Timer;
+
+  constructor(connection: Connection, timer: Timer) {
+    this.#connection = connection;
+    this.#timer = timer;
+  }
+
+  get peer(): PeerId {
+    return this.#connection.peer;
+  }
+
+  send(type: number, payload: Bytes): boolean {
+    return this.#connection.send(type, payload);
+  }
+
+  close(reason: string): void {
+    this.#connection.destroy(reason);
+  }
+
+  end(): Promise<void> {
+    return this.#connection.end();
+  }
+
+  /** The first message is here, so the time for it no longer runs. */
+  greeted(): void {
+    this.#timer.cancel();
+  }
+}
+
+/**
+ * Accepts connections, and decides which to keep. Strangers cannot crowd out peers: handshakes have a number and a time
+ * of their own, and when all places are taken the peer that holds most of them gives one up.
+ */
+export class Listener {
+  readonly #context: NetworkContext;
+  readonly #server: Server;
+  /** Sockets that have not proved a key yet, oldest first, with what bounds their time until the first message. */
+  readonly #handshakes = new Map<string, { readonly socket: Socket; readonly timer: Timer }>();
+  /** Connections in use, oldest first per peer. */
+  readonly #channels = new Map<PeerId, Set<IncomingChannel>>();
+  #channelCount = 0;
+
+  constructor(context: NetworkContext) {
+    this.#context = context;
+    this.#server = createServer({
+      ...tlsOptions(context.identity),
+      // Our own timer covers the handshake too; this one only has to stay out of its way.
+      handshakeTimeout: 2 * context.handshakeTimeoutMs,
+    });
+    this.#server.on('connection', (socket: Socket) => this.#beginHandshake(socket));
+    this.#server.on('secureConnection', (socket) => this.#endHandshake(socket));
+    this.#server.on('tlsClientError', (error, socket) => {
+      this.#count(refusalLabel(error));
+      socket.destroy();
+    });
+  }
+
+  /** @throws HoldfastError when the address cannot be had. */
+  async start(address: Address): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const refuse = (error: NodeJS.ErrnoException): void => reject(listenError(error, address));
+      this.#server.once('error', refuse);
+      this.#server.listen({ host: address.host, port: address.port }, () => {
+        this.#server.off('error', refuse);
+        // From here on accepting may fail for a moment (no file descriptor left); that must not end the process.
+        this.#server.on('error', (error) => {
+          this.#context.log.error('network.accept-failed', { error: error.message });
+        });
+        resolve();
+      });
+    });
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  readmit(): void {
+    const { admit } = this.#context;
+    if (admit === undefined) return;
+    for (const [peer, channels] of [...this.#channels]) {
+      if (admit(peer)) continue;
+      for (const channel of [...channels]) channel.close('not-admitted');
+    }
+  }
+
+  /** Accepts nobody any more; resolves when what was sent has left. */
+  async end(): Promise<void> {
+    this.#server.close();
+    for (const { socket } of [...this.#handshakes.values()]) socket.destroy();
+    await Promise.all(this.#all().map((channel) => channel.end()));
+  }
+
+  close(): void {
+    for (const channel of this.#all()) channel.close('network-closed');
+  }
+
+  #all(): IncomingChannel[] {
+    return [...this.#channels.values()].flatMap((channels) => [...channels]);
+  }
+
+  #count(reason: string): void {
+    this.#context.metrics.count('network_connections_dropped_total', reason);
+  }
+
+  #beginHandshake(socket: Socket): void {
+    const { timers, handshakeTimeoutMs, handshakesMax } = this.#context;
+    const end = remoteEnd(socket);
+    if (this.#handshakes.size >= handshakesMax) {
+      // An honest handshake takes milliseconds, so the oldest one waits for nothing good.
+      const oldest = this.#handshakes.values().next().value;
+      oldest?.socket.destroy();
+      this.#count('handshake-crowded-out');
+    }
+    const timer = timers.after(handshakeTimeoutMs, () => {
+      this.#count('handshake-timeout');
+      socket.destroy();
+    });
+    const handshake = { socket, timer };
+    this.#handshakes.set(end, handshake);
+    socket.once('close', () => {
+      timer.cancel();
+      if (this.#handshakes.get(end) === handshake) this.#handshakes.delete(end);
+    });
+  }
+
+  #endHandshake(socket: TLSSocket): void {
+    const handshake = this.#handshakes.get(remoteEnd(socket));
+    this.#handshakes.delete(remoteEnd(socket));
+    const refuse = (reason: string): void => {
+      this.#count(reason);
+      socket.on('error', () => {});
+      socket.destroy();
+    };
+    if (handshake === undefined) return refuse('handshake-crowded-out');
+    const proof = provenPeer(socket);
+    if ('refusal' in proof) return refuse(proof.refusal);
+    if (this.#context.admit?.(proof.peer) === false) return refuse('not-admitted');
+    if (!this.#makeRoom(proof.peer)) return refuse('too-many-connections');
+    this.#accept(socket, proof.peer, handshake.timer);
+  }
+
+  #accept(socket: TLSSocket, peer: PeerId, timer: Timer): void {
+    const context = this.#context;
+    const connection: Connection = new Connection({
+      ...context,
+      socket,
+      peer,
+      onFrame: (frame) => {
+        channel.greeted();
+        context.deliver(channel, frame);
+      },
+      onClosed: (reason) => {
+        channel.greeted();
+        this.#remove(channel);
+        this.#count(reason);
+        context.closed(channel);
+      },
+    });
+    const channel = new IncomingChannel(connection, timer);
+    socket.setTimeout(context.idleTimeoutMs, () => connection.destroy('idle'));
+    const channels = this.#channels.get(peer);
+    if (channels === undefined) this.#channels.set(peer, new Set([channel]));
+    else channels.add(channel);
+    this.#channelCount++;
+    context.metrics.count('network_connections_accepted_total');
+    context.metrics.gauge('network_incoming_connections', this.#channelCount);
+  }
+
+  #remove(channel: IncomingChannel): void {
+    const channels = this.#channels.get(channel.peer);
+    if (channels?.delete(channel) !== true) return;
+    if (channels.size === 0) this.#channels.delete(channel.peer);
+    this.#channelCount--;
+    this.#context.metrics.gauge('network_incoming_connections', this.#channelCount);
+  }
+
+  /**
+   * Finds a place for one more connection of `peer`. Its own oldest one goes first: a peer that lost its network comes
+   * back while its dead connections still stand here. Else the peer with the most gives way, if it has more than one.
+   */
+  #makeRoom(peer: PeerId): boolean {
+    const { connectionsMax, connectionsPerPeerMax } = this.#context;
+    const own = this.#channels.get(peer);
+    if (own !== undefined && own.size >= connectionsPerPeerMax) {
+      oldestOf(own)?.close('too-many-of-one-peer');
+    } else if (this.#channelCount >= connectionsMax) {
+      let largest: ReadonlySet<IncomingChannel> = new Set();
+      for (const channels of this.#channels.values()) {
+        if (channels.size > largest.size) largest = channels;
+      }
+      if (largest.size <= (own?.size ?? 0) + 1) return false;
+      oldestOf(largest)?.close('too-many-connections');
+    }
+    return true;
+  }
+}
+
+function oldestOf(channels: ReadonlySet<IncomingChannel>): IncomingChannel | undefined {
+  return channels.values().next().value;
+}
+
+/** Names a connection by its far end; the TLS socket and the plain one under it give the same. */
+function remoteEnd(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
+}
+
+/** A counter's label for a failed handshake: the library's reason without what the peer could vary. */
+function refusalLabel(error: NodeJS.ErrnoException): string {
+  return `handshake-${(error.code ?? 'failed').replace(/^ERR_(SSL_|TLS_)?/, '').toLowerCase()}`;
+}
+
+function listenError(error: NodeJS.ErrnoException, address: Address): HoldfastError {
+  const place = `${address.host}:${address.port}`;
+  const details = { host: address.host, port: address.port };
+  if (error.code === 'EADDRINUSE') {
+    return new HoldfastError('port-in-use', `Another process already listens on ${place}.`, {
+      cure: 'Stop that process (it may be an earlier run of this server), or choose another port.',
+      details,
+      cause: error,
+    });
+  }
+  return new HoldfastError('bad-configuration', `Cannot listen on ${place}: ${error.message}.`, {
+    cure: 'Give an address of this machine and a port that this user may bind (1024 or above).',
+    details,
+    cause: error,
+  });
+}

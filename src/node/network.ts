@@ -1,0 +1,154 @@
+import type { PeerId } from '../base/brand.ts';
+import type { Clock, Timers } from '../env/clock.ts';
+import type { Entropy } from '../env/entropy.ts';
+import type { Log } from '../env/log.ts';
+import type { Metrics } from '../env/metrics.ts';
+import type { Address, Channel, Greeting, MessageHandler, Network } from '../env/network.ts';
+import type { Frame } from '../wire/frame.ts';
+import { limits } from '../wire/limits.ts';
+import type { Identity } from './identity.ts';
+import { Link, type LinkState } from './link.ts';
+import { Listener } from './listener.ts';
+
+export interface TlsNetworkOptions {
+  readonly identity: Identity;
+  /** Where to accept connections; port 0 takes a free one. Without it the node only dials. */
+  readonly listen?: Address;
+  /** First message on each connection that this node opens. */
+  readonly greeting?: Greeting;
+  /** Payload bound of a message type from a peer; undefined for a type that this peer must not send. */
+  readonly sizeBytesMax: (type: number, peer: PeerId) => number | undefined;
+  /** Whether a peer that proved this key may stay connected; everyone unless given. */
+  readonly admit?: (peer: PeerId) => boolean;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly entropy: Entropy;
+  /** Narrower bounds than those of `limits`, for tests and small machines. */
+  readonly bounds?: Partial<NetworkBounds>;
+}
+
+export interface NetworkBounds {
+  readonly connectionsMax: number;
+  readonly connectionsPerPeerMax: number;
+  readonly handshakesMax: number;
+  readonly handshakeTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly frameTimeoutMs: number;
+}
+
+/** What the parts of one network share. */
+export interface NetworkContext extends NetworkBounds, Omit<TlsNetworkOptions, 'bounds'> {
+  readonly deliver: (channel: Channel, frame: Frame) => void;
+  readonly closed: (channel: Channel) => void;
+}
+
+/** `Network` over TLS, plus what an operator wants to know of it. */
+export interface TlsNetwork extends Network {
+  /** The port that was bound; undefined for a node that only dials. */
+  readonly port: number | undefined;
+  /** How the outgoing link to `peer` stands; undefined when none was opened. */
+  state(peer: PeerId): LinkState | undefined;
+  /** Asks `admit` again about everyone connected, after the answer may have changed, and drops who is not wanted. */
+  readmit(): void;
+}
+
+/** How long `close` waits for what was sent to leave. */
+const closeTimeoutMs = 1_000;
+
+/**
+ * Starts a network; resolves when the port is bound.
+ * @throws HoldfastError 'port-in-use' when another process has the port, 'bad-configuration' when the address is not ours.
+ */
+export async function createTlsNetwork(options: TlsNetworkOptions): Promise<TlsNetwork> {
+  const network = new NodeNetwork(options);
+  await network.start();
+  return network;
+}
+
+class NodeNetwork implements TlsNetwork {
+  readonly #context: NetworkContext;
+  readonly #links = new Map<PeerId, Link>();
+  #listener: Listener | undefined;
+  #handler: MessageHandler = () => {};
+  #closedHandler: (channel: Channel) => void = () => {};
+  #ending = false;
+
+  constructor(options: TlsNetworkOptions) {
+    const { bounds, ...rest } = options;
+    this.#context = {
+      connectionsMax: limits.connectionsMax,
+      connectionsPerPeerMax: limits.connectionsPerPeerMax,
+      handshakesMax: limits.handshakesMax,
+      handshakeTimeoutMs: limits.handshakeTimeoutMs,
+      idleTimeoutMs: limits.idleTimeoutMs,
+      frameTimeoutMs: limits.frameTimeoutMs,
+      ...rest,
+      ...bounds,
+      deliver: (channel, frame) => this.#handler(channel, frame.type, frame.payload),
+      closed: (channel) => this.#closedHandler(channel),
+    };
+  }
+
+  async start(): Promise<void> {
+    if (this.#context.listen === undefined) return;
+    this.#listener = new Listener(this.#context);
+    await this.#listener.start(this.#context.listen);
+  }
+
+  get port(): number | undefined {
+    return this.#listener?.port;
+  }
+
+  open(peer: PeerId, address: Address): Channel {
+    const known = this.#links.get(peer);
+    if (known !== undefined) {
+      known.address = address;
+      return known;
+    }
+    const link = new Link(this.#context, peer, address, () => {
+      if (this.#links.get(peer) === link) this.#links.delete(peer);
+    });
+    // After `close` a late caller gets a link that sends nothing, instead of an exception in its face.
+    if (this.#ending) link.close('network-closed');
+    else this.#links.set(peer, link);
+    return link;
+  }
+
+  onMessage(handler: MessageHandler): void {
+    this.#handler = handler;
+  }
+
+  onClosed(handler: (channel: Channel) => void): void {
+    this.#closedHandler = handler;
+  }
+
+  state(peer: PeerId): LinkState | undefined {
+    return this.#links.get(peer)?.state;
+  }
+
+  readmit(): void {
+    this.#listener?.readmit();
+  }
+
+  async close(): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    const links = [...this.#links.values()];
+    const flushed = [...links.map((link) => link.end()), this.#listener?.end()];
+    await within(closeTimeoutMs, Promise.all(flushed));
+    for (const link of links) link.close('network-closed');
+    this.#listener?.close();
+  }
+}
+
+/** Resolves with `work`, or after `timeoutMs` without it. */
+async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([work, timeout]);
+  clearTimeout(timer);
+}
