@@ -115,7 +115,10 @@ function damage(operations: readonly Operation[], damages: readonly Damage[]): O
     if (victim.kind === 'read' && victim.outcome === 'completed') {
       result[index] = { ...victim, value: values[how % values.length] ?? null };
     } else if (victim.kind === 'write' && victim.outcome !== 'completed') {
-      result[index] = { ...victim, outcome: how % 2 === 0 ? 'failed' : 'unknown' };
+      // It failed at once, or was never heard of again.
+      const isFailed = how % 2 === 0;
+      const end = isFailed ? victim.begin + 0.5 : Number.POSITIVE_INFINITY;
+      result[index] = { ...victim, outcome: isFailed ? 'failed' : 'unknown', end, endedAt: end };
     }
   }
   return result;

@@ -5,23 +5,21 @@
 // It walks through the answers in the order they came. Before each, a configuration is extended by pending writes only
 // if the answering operation demands it, and no further than that. What a register allows us to leave out:
 // - a read takes effect as soon as the register holds its value;
-// - a write whose value is not needed may hide just before any write that was applied during its time. This is decided
-//   when it answers, by comparing its beginning with the last application;
-// - an unknown write is applied only for the sake of a read, and of those with equal values the first will do.
+// - a write whose value is not needed may hide just before another write that is applied while it is pending;
+// - an unknown write is applied only for the sake of a read, and of those with equal values the first will do;
+// - a configuration from which nothing can follow that cannot follow from another one as well.
 
 import { assert } from '../../src/base/assert.ts';
 import type { Operation } from './history.ts';
 
-/** One way things may have gone so far. */
+/** One way things may have gone so far. Sets of pending operations have a bit for each slot. */
 interface Configuration {
   readonly value: string | null;
-  /** The pending operations that took effect: a bit for each slot. */
+  /** Reads that took effect, and writes that were applied. */
   readonly done: bigint;
-  /** Place in the history at which a write was last applied; a later one allows all that an earlier one does. */
-  readonly appliedAt: number;
+  /** Writes that were not applied but may have taken effect unseen. Unknown writes are never among them. */
+  readonly hideable: bigint;
 }
-
-type Configurations = Map<string, Configuration>;
 
 export type SearchResult =
   | { readonly result: 'linearizable' }
@@ -41,31 +39,97 @@ export function search(operations: readonly Operation[], stepsMax: number): Sear
 
 /** Operations under way, each in a slot that is used again after its answer. */
 class Pending {
-  readonly writes = new Map<Operation, bigint>();
-  readonly reads = new Map<Operation, bigint>();
+  readonly #slots = new Map<Operation, bigint>();
   readonly #slotsFree: bigint[] = [];
   #slotCount = 0n;
+  /** All pending writes that will be answered, all that will not, and all pending reads. */
+  knownWrites = 0n;
+  unknownWrites = 0n;
+  reads = 0n;
+
+  get operations(): ReadonlyMap<Operation, bigint> {
+    return this.#slots;
+  }
 
   add(operation: Operation): bigint {
     const bit = this.#slotsFree.pop() ?? 1n << this.#slotCount++;
-    (operation.kind === 'write' ? this.writes : this.reads).set(operation, bit);
+    this.#slots.set(operation, bit);
+    this.#flip(operation, bit);
     return bit;
   }
 
   remove(operation: Operation): bigint {
-    const group = operation.kind === 'write' ? this.writes : this.reads;
-    const bit = group.get(operation);
-    assert(bit !== undefined, 'only pending operations are removed');
-    group.delete(operation);
+    const bit = this.bitOf(operation);
+    this.#slots.delete(operation);
     this.#slotsFree.push(bit);
+    this.#flip(operation, bit);
+    return bit;
+  }
+
+  bitOf(operation: Operation): bigint {
+    const bit = this.#slots.get(operation);
+    assert(bit !== undefined, `operation ${operation.id} is not pending`);
     return bit;
   }
 
   /** The reads under way that wait for `value`. */
   readsOf(value: string | null): bigint {
     let bits = 0n;
-    for (const [read, bit] of this.reads) if (read.value === value) bits |= bit;
+    for (const [operation, bit] of this.#slots) {
+      if (operation.kind === 'read' && operation.value === value) bits |= bit;
+    }
     return bits;
+  }
+
+  #flip(operation: Operation, bit: bigint): void {
+    if (operation.kind === 'read') this.reads ^= bit;
+    else if (isUnknown(operation)) this.unknownWrites ^= bit;
+    else this.knownWrites ^= bit;
+  }
+}
+
+/** Configurations none of which makes another one needless. */
+class Frontier {
+  readonly #pending: Pending;
+  readonly #byValue = new Map<string | null, Configuration[]>();
+
+  constructor(pending: Pending) {
+    this.#pending = pending;
+  }
+
+  get values(): Array<string | null> {
+    return [...this.#byValue.keys()];
+  }
+
+  *all(): Generator<Configuration> {
+    for (const some of this.#byValue.values()) yield* some;
+  }
+
+  /** @returns false if `added` is needless. */
+  add(added: Configuration): boolean {
+    const same = this.#byValue.get(added.value);
+    if (same === undefined) {
+      this.#byValue.set(added.value, [added]);
+      return true;
+    }
+    if (same.some((other) => this.#covers(other, added))) return false;
+    const kept = same.filter((other) => !this.#covers(added, other));
+    kept.push(added);
+    this.#byValue.set(added.value, kept);
+    return true;
+  }
+
+  /** Whether whatever can follow from `b` can follow from `a`, which holds the same value. */
+  #covers(a: Configuration, b: Configuration): boolean {
+    const { reads, knownWrites, unknownWrites } = this.#pending;
+    return (
+      // What `b` may still apply, `a` may too.
+      (a.done & (knownWrites | unknownWrites) & ~b.done) === 0n &&
+      // What `b` has behind it, or may have, so has `a`.
+      (b.done & knownWrites & ~(a.done | a.hideable)) === 0n &&
+      (b.hideable & ~a.hideable) === 0n &&
+      (b.done & reads & ~a.done) === 0n
+    );
   }
 }
 
@@ -74,7 +138,7 @@ class Search {
   readonly #pending = new Pending();
   /** How many reads of a value are still to answer; at zero its unknown writes are forgotten. */
   readonly #readsLeft = new Map<string | null, number>();
-  #configurations: Configurations = new Map();
+  #frontier = new Frontier(this.#pending);
   #stepsLeft: number;
 
   constructor(operations: readonly Operation[], stepsMax: number) {
@@ -86,68 +150,56 @@ class Search {
     for (const { kind, value } of this.#operations) {
       if (kind === 'read') this.#readsLeft.set(value, (this.#readsLeft.get(value) ?? 0) + 1);
     }
-    add(this.#configurations, { value: null, done: 0n, appliedAt: Number.NEGATIVE_INFINITY });
+    this.#frontier.add({ value: null, done: 0n, hideable: 0n });
     for (const { place, operation } of inOrder(this.#operations)) {
       if (place === operation.begin) {
         this.#invoke(operation);
         continue;
       }
-      const before = this.#configurations;
+      const { values } = this.#frontier;
       this.#answer(operation);
       if (this.#stepsLeft < 0) return { result: 'unknown' };
-      if (this.#configurations.size === 0) {
-        const values = new Set([...before.values()].map(({ value }) => value));
-        return { result: 'violation', answer: operation, values: [...values] };
+      if (this.#frontier.values.length === 0) {
+        return { result: 'violation', answer: operation, values };
       }
     }
     return { result: 'linearizable' };
   }
 
   #invoke(operation: Operation): void {
-    const { kind, value, end } = operation;
+    const { kind, value } = operation;
     if (kind === 'write') {
-      if (end !== Number.POSITIVE_INFINITY || this.#readsLeft.has(value)) {
-        this.#pending.add(operation);
-      }
+      if (!isUnknown(operation) || this.#readsLeft.has(value)) this.#pending.add(operation);
       return;
     }
     const bit = this.#pending.add(operation);
-    this.#replaceAll((configuration) =>
-      configuration.value === value
-        ? { ...configuration, done: configuration.done | bit }
-        : configuration,
-    );
+    this.#replaceAll((one) => (one.value === value ? { ...one, done: one.done | bit } : one));
   }
 
   #answer(operation: Operation): void {
-    const { kind, begin } = operation;
-    const group = kind === 'write' ? this.#pending.writes : this.#pending.reads;
-    const goal = group.get(operation);
-    assert(goal !== undefined, 'an answering operation is pending');
-    const next: Configurations = new Map();
+    const goal = this.#pending.bitOf(operation);
+    const next = new Frontier(this.#pending);
     const unfinished: Configuration[] = [];
-    for (const configuration of this.#configurations.values()) {
+    for (const one of this.#frontier.all()) {
       this.#stepsLeft--;
-      const isDone = (configuration.done & goal) !== 0n;
-      const isHidden = kind === 'write' && configuration.appliedAt > begin;
-      if (isDone || isHidden) add(next, configuration);
-      if (!isDone) unfinished.push(configuration);
+      const isDone = (one.done & goal) !== 0n;
+      if (isDone || (one.hideable & goal) !== 0n) next.add(one);
+      if (!isDone) unfinished.push(one);
     }
     this.#extend(unfinished, operation, goal, next);
-    this.#configurations = next;
-    this.#forget(this.#pending.remove(operation));
-    if (kind === 'read') this.#countRead(operation.value);
+    this.#frontier = next;
+    this.#forget(operation);
+    if (operation.kind === 'read') this.#countRead(operation.value);
   }
 
   /** Applies pending writes in every useful order until `goal` is done. */
-  #extend(from: Configuration[], operation: Operation, goal: bigint, into: Configurations): void {
-    const visited: Configurations = new Map();
-    const stack = from;
+  #extend(stack: Configuration[], operation: Operation, goal: bigint, into: Frontier): void {
+    const visited = new Frontier(this.#pending);
     for (let top = stack.pop(); top !== undefined && this.#stepsLeft >= 0; top = stack.pop()) {
       const unknownTried = new Set<string | null>();
-      for (const [write, bit] of this.#pending.writes) {
-        if ((top.done & bit) !== 0n) continue;
-        if (write.end === Number.POSITIVE_INFINITY) {
+      for (const [write, bit] of this.#pending.operations) {
+        if (write.kind === 'read' || (top.done & bit) !== 0n) continue;
+        if (isUnknown(write)) {
           if (unknownTried.has(write.value)) continue;
           unknownTried.add(write.value);
         }
@@ -156,9 +208,10 @@ class Search {
         const isUseful = write === operation || (done & ~top.done) !== bit;
         if (!isUseful) continue;
         this.#stepsLeft--;
-        const extended = { value: write.value, done, appliedAt: operation.end };
-        if ((done & goal) !== 0n) add(into, extended);
-        else if (add(visited, extended)) stack.push(extended);
+        const hideable = this.#pending.knownWrites & ~done;
+        const extended = { value: write.value, done, hideable };
+        if ((done & goal) !== 0n) into.add(extended);
+        else if (visited.add(extended)) stack.push(extended);
       }
     }
   }
@@ -170,34 +223,31 @@ class Search {
       return;
     }
     this.#readsLeft.delete(value);
-    for (const write of [...this.#pending.writes.keys()]) {
-      const isUnknown = write.end === Number.POSITIVE_INFINITY;
-      if (isUnknown && write.value === value) this.#forget(this.#pending.remove(write));
+    for (const operation of [...this.#pending.operations.keys()]) {
+      if (operation.kind === 'write' && isUnknown(operation) && operation.value === value) {
+        this.#forget(operation);
+      }
     }
   }
 
-  #forget(bits: bigint): void {
-    this.#replaceAll((configuration) =>
-      (configuration.done & bits) === 0n
-        ? configuration
-        : { ...configuration, done: configuration.done & ~bits },
-    );
+  #forget(operation: Operation): void {
+    const rest = ~this.#pending.remove(operation);
+    this.#replaceAll(({ value, done, hideable }) => ({
+      value,
+      done: done & rest,
+      hideable: hideable & rest,
+    }));
   }
 
   #replaceAll(change: (configuration: Configuration) => Configuration): void {
-    const next: Configurations = new Map();
-    for (const configuration of this.#configurations.values()) add(next, change(configuration));
-    this.#configurations = next;
+    const next = new Frontier(this.#pending);
+    for (const one of this.#frontier.all()) next.add(change(one));
+    this.#frontier = next;
   }
 }
 
-/** Merges `configuration` in; false if nothing new is possible through it. */
-function add(into: Configurations, configuration: Configuration): boolean {
-  const key = `${configuration.done.toString(36)} ${configuration.value ?? ''}${configuration.value === null ? '' : '!'}`;
-  const known = into.get(key);
-  if (known !== undefined && known.appliedAt >= configuration.appliedAt) return false;
-  into.set(key, configuration);
-  return true;
+function isUnknown(operation: Operation): boolean {
+  return operation.end === Number.POSITIVE_INFINITY;
 }
 
 function inOrder(operations: readonly Operation[]): Array<{ place: number; operation: Operation }> {
