@@ -144,6 +144,19 @@ export class Configuration {
     return this.groupOf(id).members.some((member) => member.peer === peer);
   }
 
+  /** Every distinct group that `peer` belongs to; none if it is not an active member. */
+  groupsOf(peer: PeerId): Group[] {
+    const position = this.#activeMembers.findIndex((member) => member.peer === peer);
+    if (position < 0) return [];
+    const size = this.#activeMembers.length;
+    const span = 3 * this.faults + 1;
+    // With exactly 3f+1 servers the whole ring is one group, whichever id it starts from.
+    const groups = size === span ? 1 : span;
+    return Array.from({ length: groups }, (_, back) =>
+      this.groupOf((this.#activeMembers[(position - back + size) % size] as Member).id),
+    );
+  }
+
   memberOf(peer: PeerId): Member | undefined {
     return this.#byPeer.get(peer);
   }

@@ -74,7 +74,7 @@ export class Repair {
       const [key, item] = first;
       this.#waiting.delete(key);
       this.#inFlight += 1;
-      this.#attempt(item).then((done) => this.#onAttempted(item, done));
+      this.mend(item).then((done) => this.#onAttempted(item, done));
     }
   }
 
@@ -94,7 +94,8 @@ export class Repair {
     this.#next();
   }
 
-  async #attempt(item: Item): Promise<boolean> {
+  /** One attempt to bring an item to what a quorum of the others has; false if too few of them could be asked. */
+  async mend(item: Item): Promise<boolean> {
     const { env, replica, host } = this.#options;
     try {
       const changes =
@@ -103,14 +104,17 @@ export class Repair {
       env.log.info('item-repaired', { kind: item.kind, state: replica.inspect(item) });
       return true;
     } catch (error) {
-      if (error instanceof QuorumUnavailable) return false;
-      if (this.#stopped) return false;
+      if (error instanceof QuorumUnavailable || this.#stopped || host.failed) return false;
       throw error;
     }
   }
 
   async #readObject(item: Item) {
     const { replica, verifier, system } = this.#options;
+    // With the header intact only the data is missing, and any holder of that version can give it.
+    const header = replica.recordedHeader(item.id);
+    const { members } = this.#others(item.id);
+    if (header !== undefined && (await this.fetchObject(header, item.id, members))) return () => [];
     const scheme = headerScheme(verifier, system, new Uint8Array(20), undefined);
     const rule = new DisseminationRule(item.id, scheme);
     const quorum: Quorum<Shown> = await this.#call(item.id, rule.readRequest(), rule.readJudge);

@@ -83,6 +83,11 @@ export class ReplicaHost {
     await this.#commit(changes);
   }
 
+  /** True once the disk has failed; nothing is acknowledged after that. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
   #peerOf(channel: Channel): Peer {
     const known = this.#peers.get(channel);
     if (known !== undefined) return known;

@@ -116,8 +116,7 @@ export class StorageReplica {
 
   /** Counts one page of what is stored, at start; gives where to go on. Marks damaged records. */
   countStored(kind: ItemKind, from: Bytes): { next: Bytes | undefined; damaged: Item[] } {
-    const { from: first, to } = recordRange(kind, from);
-    const entries = this.#options.store.range(first, to, limits.listEntriesMax);
+    const { entries, next } = this.#page(kind, from, limits.listEntriesMax);
     const damaged: Item[] = [];
     for (const { key, value } of entries) {
       const id = idOfKey(key);
@@ -125,9 +124,21 @@ export class StorageReplica {
       if (found === undefined) damaged.push(this.#markDamaged({ kind, id: Uint8Array.from(id) }));
       else this.accounts.record(kind, found.owner, found.length, 1);
     }
+    return { next, damaged };
+  }
+
+  /** One page of the ids on record, intact or not, and where to go on; undefined at the end. */
+  idsFrom(kind: ItemKind, from: Bytes, count: number): { ids: Bytes[]; next: Bytes | undefined } {
+    const { entries, next } = this.#page(kind, from, count);
+    return { ids: entries.map(({ key }) => Uint8Array.from(idOfKey(key))), next };
+  }
+
+  #page(kind: ItemKind, from: Bytes, count: number) {
+    const { from: first, to } = recordRange(kind, from);
+    const entries = this.#options.store.range(first, to, count);
     const last = entries.at(-1);
-    const ended = entries.length < limits.listEntriesMax || last === undefined;
-    return { next: ended ? undefined : successorOf(idOfKey(last.key)), damaged };
+    const ended = entries.length < count || last === undefined;
+    return { entries, next: ended ? undefined : successorOf(idOfKey(last.key)) };
   }
 
   #unsealed(
@@ -318,10 +329,22 @@ export class StorageReplica {
     return this.#objectData(id, state.header) === undefined ? 'damaged' : 'intact';
   }
 
+  /** Bytes that reading an item's data takes; 0 where its record is damaged. */
+  storedLength({ kind, id }: Item): number {
+    const sealed = this.#options.store.get(recordKey(kind, id));
+    return (sealed === undefined ? undefined : this.#unsealed(kind, id, sealed)?.length) ?? 0;
+  }
+
   /** The header held for an object, if it is intact. */
   headerOf(object: Bytes): ObjectHeader | undefined {
     const state = this.#objectState(object);
     return state === 'absent' || state === 'damaged' ? undefined : state.header;
+  }
+
+  /** The header on record, even where the data it names is damaged. */
+  recordedHeader(object: Bytes): ObjectHeader | undefined {
+    const sealed = this.#options.store.get(recordKey('object', object));
+    return sealed === undefined ? undefined : unsealObject(object, sealed)?.header;
   }
 
   markDamaged(item: Item): void {
@@ -480,7 +503,7 @@ function ownerOf(requester: Requester): Bytes {
 }
 
 /** The smallest id above `id`; the caller has seen that there is more to come, so the last one does not wrap. */
-function successorOf(id: Bytes): Bytes | undefined {
+export function successorOf(id: Bytes): Bytes | undefined {
   const next = Uint8Array.from(id);
   for (let i = next.length - 1; i >= 0; i--) {
     next[i] = ((next[i] as number) + 1) & 0xff;

@@ -13,13 +13,17 @@ export type PollAnswer<Body> =
   | { readonly refused: RefusalCode }
   | { readonly silent: true };
 
-/** Resolves when all have answered or `signal` aborts; members that have not answered by then are `silent`. */
+/**
+ * Resolves when all have answered, one answer is `enough`, or `signal` aborts; members that have not answered by then
+ * are `silent`.
+ */
 export function poll<Body>(
   exchange: Exchange,
   members: readonly Member[],
   epoch: number,
   request: Request<Body>,
   signal: AbortSignal,
+  enough: (answer: PollAnswer<Body>) => boolean = () => false,
 ): Promise<Map<PeerId, PollAnswer<Body>>> {
   const answers = new Map<PeerId, PollAnswer<Body>>(
     members.map((member) => [member.peer, { silent: true }]),
@@ -36,9 +40,10 @@ export function poll<Body>(
       const member = members.find((candidate) => candidate.peer === from);
       const earlier = answers.get(from);
       if (member === undefined || earlier === undefined || !('silent' in earlier)) return;
-      answers.set(from, judged(message, member, request, exchange.env.clock.nowMs() - startedMs));
+      const answer = judged(message, member, request, exchange.env.clock.nowMs() - startedMs);
+      answers.set(from, answer);
       missing -= 1;
-      if (missing === 0) end();
+      if (missing === 0 || enough(answer)) end();
     });
     signal.addEventListener('abort', end);
     for (const member of members) {

@@ -1,0 +1,243 @@
+// Client operations of dBQS on one epoch (protocols D.4, D.8): blocks and objects, and what each replica has of them.
+
+import type { PeerId } from '../base/brand.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Configuration, Member } from '../configuration/configuration.ts';
+import type { SignatureScheme, Signer } from '../crypto/signature.ts';
+import { isHalted, type Quorum, type Request } from '../quorum/calls/contract.ts';
+import { EpochCalls } from '../quorum/calls/epochs.ts';
+import type { Exchange } from '../quorum/exchange.ts';
+import { type PollAnswer, poll } from '../quorum/poll.ts';
+import type { Outcome, Versioned } from '../registers/contract.ts';
+import { QuorumRegister } from '../registers/register.ts';
+import {
+  DisseminationRule,
+  type Shown,
+  type SignedTuple,
+} from '../registers/rules/dissemination.ts';
+import { compareTimestamps, type Timestamp } from '../registers/timestamp.ts';
+import type { ObjectHeader } from '../wire/types.ts';
+import { HeaderVerifier, headerScheme, writerId } from './headers.ts';
+import { blockId, holdingProof, objectId } from './ids.ts';
+import {
+  getJudge,
+  getRequest,
+  type Held,
+  holdRequest,
+  type StatusReport,
+  statusRequest,
+  storeRequest,
+} from './requests.ts';
+import type { SingleWriterCounters } from './single-writer.ts';
+
+export interface StorageClientOptions {
+  readonly exchange: Exchange;
+  readonly configuration: Configuration;
+  readonly scheme: SignatureScheme;
+  /** This client's identity key. */
+  readonly clientKey: Bytes;
+  /** Where an only writer keeps its counters; without it single-writer writes are not available. */
+  readonly counters?: SingleWriterCounters;
+}
+
+/** What one replica turned out to have of an object or block. */
+export type Finding = 'holds' | 'stale' | 'missing' | 'lying' | 'repairing' | 'silent';
+
+export interface Findings {
+  readonly byServer: ReadonlyMap<
+    Member,
+    { readonly finding: Finding; readonly detail: string | undefined }
+  >;
+}
+
+export class StorageClient {
+  readonly exchange: Exchange;
+  readonly configuration: Configuration;
+  readonly #calls: EpochCalls;
+  readonly #verifier: HeaderVerifier;
+  readonly #writer: Bytes;
+  readonly #counters: SingleWriterCounters | undefined;
+
+  constructor({ exchange, configuration, scheme, clientKey, counters }: StorageClientOptions) {
+    this.exchange = exchange;
+    this.configuration = configuration;
+    const source = { current: () => configuration, freshUntilMs: () => Number.POSITIVE_INFINITY };
+    this.#calls = new EpochCalls(exchange, source, 'dissemination');
+    this.#verifier = new HeaderVerifier(configuration.system, scheme);
+    // Two processes under one client key are two writers.
+    this.#writer = writerId(clientKey, exchange.env.entropy.bytes(16));
+    this.#counters = counters;
+  }
+
+  // ---- Blocks ----
+
+  /** Stores a block durably at a quorum; the same bytes may be stored again without harm. Gives its id. */
+  async putBlock(data: Bytes, signal: AbortSignal): Promise<Bytes> {
+    const block = blockId(data);
+    await this.#quorum('write', block, storeRequest(block, data), undefined, signal);
+    return block;
+  }
+
+  /** The verified bytes; undefined when a quorum has none. */
+  async getBlock(block: Bytes, signal: AbortSignal): Promise<Bytes | undefined> {
+    const quorum: Quorum<Held> = await this.#quorum(
+      'read',
+      block,
+      getRequest(block),
+      getJudge,
+      signal,
+    );
+    for (const { body } of quorum.replies) if (body !== 'absent') return body.data;
+    return undefined;
+  }
+
+  // ---- Objects ----
+
+  /** The newest finished version; undefined when the object was never written. */
+  async readObject(object: Bytes, signal: AbortSignal): Promise<Versioned | undefined> {
+    return resultOf(await this.#register(object, undefined).read(signal));
+  }
+
+  /** @throws CounterExhausted */
+  async writeObject(signer: Signer, data: Bytes, signal: AbortSignal): Promise<Timestamp> {
+    return resultOf(await this.#register(objectId(signer.publicKey), signer).write(data, signal));
+  }
+
+  /** A write in one round, by the object's only writer. The first of all takes two, to learn the counter. */
+  async writeObjectAlone(signer: Signer, data: Bytes, signal: AbortSignal): Promise<Timestamp> {
+    const object = objectId(signer.publicKey);
+    const register = this.#register(object, signer);
+    const counter = await this.#counters?.next(object);
+    if (counter !== undefined) return resultOf(await register.writeAt(counter, data, signal));
+    const timestamp = resultOf(await register.write(data, signal));
+    await this.#counters?.learn(object, timestamp.counter);
+    return timestamp;
+  }
+
+  // ---- What each server says ----
+
+  /** Asks every replica of a block to prove that it has the bytes. */
+  async inspectBlock(block: Bytes, signal: AbortSignal): Promise<Findings> {
+    const data = await this.getBlock(block, signal);
+    const challenge = this.exchange.env.entropy.bytes(32);
+    const proof = data === undefined ? undefined : holdingProof(challenge, data);
+    const answers = await this.#ask(block, holdRequest(block, challenge, proof), signal);
+    return findings(this.#members(block), answers, (said) =>
+      said === 'held' ? 'holds' : 'missing',
+    );
+  }
+
+  /** Asks every replica of an object for its newest version with the data. */
+  async inspectObject(
+    object: Bytes,
+    signal: AbortSignal,
+  ): Promise<Findings & { newest: ObjectHeader | undefined }> {
+    const rule = this.#rule(object, undefined);
+    const shown = await this.#ask(object, rule.timestampRequest(), signal);
+    const newest = newestOf(shown);
+    if (newest === undefined) {
+      return { newest, ...findings(this.#members(object), shown, () => 'missing') };
+    }
+    const fetched = await this.#ask(object, rule.fetchRequest(newest), signal);
+    const merged = new Map(
+      [...shown].map(([peer, answer]) => [peer, worse(answer, fetched.get(peer), newest)]),
+    );
+    const judge = (said: Shown): Finding => {
+      if (said.header === undefined) return 'missing';
+      return compareTimestamps(said.header.version, newest.version) < 0 ? 'stale' : 'holds';
+    };
+    return { newest, ...findings(this.#members(object), merged, judge) };
+  }
+
+  /** Asks every member of the configuration for its status. */
+  status(signal: AbortSignal): Promise<Map<PeerId, PollAnswer<StatusReport>>> {
+    const { members, epoch } = this.configuration;
+    return poll(this.exchange, members, epoch, statusRequest(), signal);
+  }
+
+  #ask<Body>(id: Bytes, request: Request<Body>, signal: AbortSignal) {
+    return poll(this.exchange, this.#members(id), this.configuration.epoch, request, signal);
+  }
+
+  #members(id: Bytes): readonly Member[] {
+    return this.configuration.groupOf(id).members;
+  }
+
+  #rule(object: Bytes, signer: Signer | undefined): DisseminationRule {
+    const scheme = headerScheme(this.#verifier, this.configuration.system, this.#writer, signer);
+    return new DisseminationRule(object, scheme);
+  }
+
+  #register(object: Bytes, signer: Signer | undefined): QuorumRegister<SignedTuple, Shown> {
+    return new QuorumRegister(this.#calls, this.#rule(object, signer));
+  }
+
+  async #quorum<Body>(
+    ...args: Parameters<typeof EpochCalls.prototype.call<Body>>
+  ): Promise<Quorum<Body>> {
+    const quorum = await this.#calls.call(...args);
+    if (isHalted(quorum)) throw new OperationHalted();
+    return quorum;
+  }
+}
+
+/** The client's knowledge of the configuration has expired; it may not go on before it has renewed it. */
+export class OperationHalted extends Error {
+  override readonly name = 'OperationHalted';
+}
+
+/** A partially atomic protocol gave no answer under concurrency; the caller may try again. */
+export class OperationAborted extends Error {
+  override readonly name = 'OperationAborted';
+}
+
+function resultOf<T>(outcome: Outcome<T>): T {
+  if ('value' in outcome) return outcome.value;
+  if ('halted' in outcome) throw new OperationHalted();
+  throw new OperationAborted();
+}
+
+function newestOf(answers: ReadonlyMap<PeerId, PollAnswer<Shown>>): ObjectHeader | undefined {
+  let newest: ObjectHeader | undefined;
+  for (const answer of answers.values()) {
+    const header = 'said' in answer ? answer.said.header : undefined;
+    if (header === undefined) continue;
+    if (newest === undefined || compareTimestamps(header.version, newest.version) > 0)
+      newest = header;
+  }
+  return newest;
+}
+
+/** A member that shows the newest header must also deliver its data. */
+function worse(
+  shown: PollAnswer<Shown>,
+  fetched: PollAnswer<Shown> | undefined,
+  newest: ObjectHeader,
+): PollAnswer<Shown> {
+  if (!('said' in shown) || shown.said.header === undefined || fetched === undefined) return shown;
+  const current = compareTimestamps(shown.said.header.version, newest.version) >= 0;
+  return current ? fetched : shown;
+}
+
+function findings<Body>(
+  members: readonly Member[],
+  answers: ReadonlyMap<PeerId, PollAnswer<Body>>,
+  judge: (said: Body) => Finding,
+): Findings {
+  const findingOf = (
+    answer: PollAnswer<Body> | undefined,
+  ): { finding: Finding; detail: string | undefined } => {
+    if (answer === undefined || 'silent' in answer) return { finding: 'silent', detail: undefined };
+    if ('invalid' in answer) return { finding: 'lying', detail: answer.invalid };
+    if ('refused' in answer) {
+      return {
+        finding: answer.refused === 'repairing' ? 'repairing' : 'lying',
+        detail: answer.refused,
+      };
+    }
+    return { finding: judge(answer.said), detail: undefined };
+  };
+  return {
+    byServer: new Map(members.map((member) => [member, findingOf(answers.get(member.peer))])),
+  };
+}

@@ -1,0 +1,113 @@
+// What a replica does in the background: it finishes coming back after its disk was lost, reads through all that it
+// holds to find damage before a reader does, and fetches what it missed while it was away.
+
+import { AssertionFailed } from '../base/assert.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Env } from '../env/env.ts';
+import type { ItemKind } from './records.ts';
+import type { Repair } from './repair.ts';
+import type { StorageReplica } from './replica.ts';
+import { type SynchronizeMode, type SynchronizeOptions, Synchronizer } from './synchronize.ts';
+
+export interface MaintenanceOptions extends SynchronizeOptions {
+  /** Pause between two passes over everything. */
+  readonly scrubIntervalMs: number;
+  /** Bytes read through per second, at most. */
+  readonly scrubRateBytesPerSecond: number;
+  /** The replica has its contents back; makes that durable. Resolves when it is. */
+  readonly onRecovered: () => Promise<void>;
+}
+
+/** Ids looked at between two pauses of the scrub. */
+const scrubPageItems = 16;
+const retryDelayMs = 5_000;
+const firstId = new Uint8Array(32);
+
+export class Maintenance {
+  readonly #env: Env;
+  readonly #replica: StorageReplica;
+  readonly #repair: Repair;
+  readonly #options: MaintenanceOptions;
+  #stopped = false;
+  /** Complete passes of the scrub since the start of the process. */
+  scrubPasses = 0;
+  /** Items looked at in the running pass. */
+  scrubItems = 0;
+
+  constructor(options: MaintenanceOptions) {
+    this.#options = options;
+    this.#env = options.env;
+    this.#replica = options.replica;
+    this.#repair = options.repair;
+  }
+
+  /** Runs until `stop`. */
+  async run(): Promise<void> {
+    if (!this.#replica.serving) await this.#recover();
+    while (!this.#stopped) {
+      await this.#synchronize('behind');
+      await this.#pause(this.#options.scrubIntervalMs);
+      if (!this.#stopped) await this.#scrub();
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Fills an empty replica before it answers anybody: until then it is one of the faulty ones. */
+  async #recover(): Promise<void> {
+    this.#env.log.info('recovery-started');
+    while (!this.#stopped && !(await this.#synchronize('lost'))) await this.#pause(retryDelayMs);
+    if (this.#stopped) return;
+    await this.#options.onRecovered();
+    this.#replica.serve();
+    this.#env.log.info('recovery-finished');
+  }
+
+  async #synchronize(mode: SynchronizeMode): Promise<boolean> {
+    const synchronizer = new Synchronizer(this.#options, mode);
+    try {
+      await synchronizer.run(() => this.#stopped);
+      if (synchronizer.fetched > 0) {
+        this.#env.log.info('caught-up', { fetched: synchronizer.fetched });
+        this.#env.metrics.count('items_caught_up_total', mode, synchronizer.fetched);
+      }
+      return !this.#stopped;
+    } catch (error) {
+      if (error instanceof AssertionFailed) throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      this.#env.log.warn('synchronization-incomplete', { mode, message });
+      return false;
+    }
+  }
+
+  async #scrub(): Promise<void> {
+    this.scrubItems = 0;
+    for (const kind of ['object', 'block'] as const) {
+      let cursor: Bytes | undefined = firstId;
+      while (cursor !== undefined && !this.#stopped) cursor = await this.#scrubPage(kind, cursor);
+    }
+    if (!this.#stopped) this.scrubPasses += 1;
+  }
+
+  async #scrubPage(kind: ItemKind, from: Bytes): Promise<Bytes | undefined> {
+    const { ids, next } = this.#replica.idsFrom(kind, from, scrubPageItems);
+    let readBytes = 0;
+    for (const id of ids) {
+      readBytes += this.#replica.storedLength({ kind, id });
+      if (this.#replica.inspect({ kind, id }) !== 'damaged') continue;
+      this.#replica.markDamaged({ kind, id });
+      this.#repair.add({ kind, id });
+    }
+    this.scrubItems += ids.length;
+    await this.#pause((1000 * readBytes) / this.#options.scrubRateBytesPerSecond);
+    return next;
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#env.timers.after(delayMs, resolve);
+    });
+  }
+}
