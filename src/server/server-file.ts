@@ -1,0 +1,241 @@
+// server.toml: what one server is told. Environment variables stand over the file, flags over both.
+
+import { dirname, resolve } from 'node:path';
+import { z } from 'zod';
+import type { Bytes } from '../base/bytes.ts';
+import { parseDurationMs, parseSizeBytes } from '../base/duration.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { Configuration } from '../configuration/configuration.ts';
+import { ed25519 } from '../crypto/signature.ts';
+import { type LogLevel, logLevels } from '../node/log.ts';
+import type * as types from '../wire/types.ts';
+import { readServerAdmission } from './admission.ts';
+import { fileExists } from './files.ts';
+import { readKeyFile } from './key-files.ts';
+import { hostField, nameField, portField, type SystemInfo } from './system-info.ts';
+import { checkAgainst, field, type Leaf, leavesOf, parseToml, readTextFile } from './toml.ts';
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A server's settings, checked, with its key and its verified admission. */
+export interface ServerFile {
+  /** The file itself. */
+  readonly path: string;
+  readonly name: string;
+  readonly system: SystemInfo;
+  /** Seed of the server's Ed25519 identity, 32 secret bytes. */
+  readonly identitySeed: Bytes;
+  readonly certificate: types.ServerCertificate;
+  readonly configuration: Configuration;
+  readonly listen: Endpoint;
+  readonly admin: Endpoint;
+  /** Absolute. */
+  readonly dataFolder: string;
+  readonly logLevel: LogLevel;
+  /** Bytes that one client may store here unless its certificate says otherwise; 0 is no limit. */
+  readonly clientQuotaBytes: number;
+  readonly scrubIntervalMs: number;
+  /** Bytes read per second while scrubbing. */
+  readonly scrubRateBytes: number;
+}
+
+const pathField = (example: string, description: string) =>
+  field(z.string().min(1), { expects: 'a path', example: `"${example}"`, description });
+
+const durationField = (example: string, description: string) =>
+  field(
+    z.string().transform((text, context): number => {
+      const value = parseDurationMs(text);
+      if (value !== undefined && value >= 1000) return value;
+      context.addIssue({ code: 'custom', message: 'not a duration' });
+      return z.NEVER;
+    }),
+    {
+      expects: 'a duration of at least 1s, such as "30s", "10m" or "24h"',
+      example: `"${example}"`,
+      description,
+    },
+  );
+
+const sizeField = (example: string, description: string, sizeBytesMin: number) =>
+  field(
+    z.union([z.string(), z.int()]).transform((value, context): number => {
+      const size = typeof value === 'number' ? value : parseSizeBytes(value);
+      if (size !== undefined && Number.isSafeInteger(size) && size >= sizeBytesMin) return size;
+      context.addIssue({ code: 'custom', message: 'not a size' });
+      return z.NEVER;
+    }),
+    {
+      expects: `a size in bytes, such as 1048576 or "10GiB"${sizeBytesMin > 0 ? `, of at least ${sizeBytesMin}` : ''}`,
+      example: `"${example}"`,
+      description,
+    },
+  );
+
+export const serverFileSchema = z.strictObject({
+  name: nameField('s1', 'the name of this server, for people'),
+  identity_key: pathField('identity.key', "the server's secret key").prefault('identity.key'),
+  admission: pathField('admission.toml', 'what the authority gave this server').prefault(
+    'admission.toml',
+  ),
+  data: pathField('data', 'the folder that holds everything stored').prefault('data'),
+  listen: z
+    .strictObject({
+      host: hostField('127.0.0.1', 'where storage connections are taken').prefault('127.0.0.1'),
+      port: portField(7101, 'where storage connections are taken').prefault(7101),
+    })
+    .prefault({}),
+  admin: z
+    .strictObject({
+      host: hostField('127.0.0.1', 'where health and metrics are served').prefault('127.0.0.1'),
+      port: portField(7201, 'where health and metrics are served').prefault(7201),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: field(z.enum(logLevels), {
+        expects: `one of ${logLevels.map((level) => `"${level}"`).join(', ')}`,
+        example: '"info"',
+        description: 'how much is logged',
+      }).prefault('info'),
+    })
+    .prefault({}),
+  quota: z
+    .strictObject({
+      client: sizeField(
+        '10GiB',
+        'what one client may store here unless its certificate says otherwise; 0 is no limit',
+        0,
+      ).prefault(0),
+    })
+    .prefault({}),
+  scrub: z
+    .strictObject({
+      interval: durationField(
+        '24h',
+        'time from one check of everything stored to the next',
+      ).prefault('24h'),
+      rate: sizeField('8MiB', 'bytes read per second while checking', 4096).prefault('8MiB'),
+    })
+    .prefault({}),
+});
+
+export interface ServerSetting {
+  /** "listen.port" */
+  readonly key: string;
+  /** "HOLDFAST_LISTEN_PORT" */
+  readonly variable: string;
+  /** "--listen-port" */
+  readonly flag: string;
+  readonly expects: string;
+  readonly description: string;
+}
+
+const settingOf = ({ path, note }: Leaf): ServerSetting => ({
+  key: path.join('.'),
+  variable: `HOLDFAST_${path.join('_').toUpperCase()}`,
+  flag: `--${path.join('-').replaceAll('_', '-')}`,
+  expects: note.expects,
+  description: note.description ?? '',
+});
+
+/** Every key of server.toml with its environment variable and its flag. */
+export const serverSettings: readonly ServerSetting[] = leavesOf(serverFileSchema).map(settingOf);
+
+export interface Overrides {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** By key, such as "listen.port". */
+  readonly flags?: Readonly<Record<string, string | undefined>>;
+}
+
+function put(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  const [key = '', ...rest] = path;
+  if (rest.length === 0) {
+    target[key] = value;
+    return;
+  }
+  const inner = target[key];
+  const table: Record<string, unknown> =
+    typeof inner === 'object' && inner !== null ? { ...inner } : {};
+  put(table, rest, value);
+  target[key] = table;
+}
+
+/** Text from outside is a whole number where it looks like one; names and paths of digits alone are not supported there. */
+const valueOfText = (text: string): string | number =>
+  /^\d{1,15}$/.test(text) ? Number(text) : text;
+
+interface Settings {
+  readonly parsed: z.output<typeof serverFileSchema>;
+  readonly file: string;
+}
+
+async function readSettings(file: string, overrides: Overrides): Promise<Settings> {
+  const cure = 'Make a server first: holdfast server init. Or name its file: --config FILE.';
+  const value = { ...parseToml(await readTextFile(file, cure), file) };
+  const origins = new Map<string, string>();
+  for (const setting of serverSettings) {
+    for (const [origin, text] of [
+      [setting.variable, overrides.env[setting.variable]],
+      [setting.flag, overrides.flags?.[setting.key]],
+    ] as const) {
+      if (text === undefined) continue;
+      put(value, setting.key.split('.'), valueOfText(text));
+      origins.set(setting.key, origin);
+    }
+  }
+  return { parsed: checkAgainst(serverFileSchema, value, { file, origins }), file };
+}
+
+/**
+ * Reads everything a server needs. Relative paths in the file are relative to the file.
+ * @throws HoldfastError `bad-configuration`.
+ */
+export async function loadServerFile(path: string, overrides: Overrides): Promise<ServerFile> {
+  const { parsed } = await readSettings(path, overrides);
+  const folder = dirname(resolve(path));
+  const identitySeed = await readKeyFile(resolve(folder, parsed.identity_key), 'server');
+  const admissionFile = resolve(folder, parsed.admission);
+  if (!(await fileExists(admissionFile))) {
+    throw new HoldfastError(
+      'bad-configuration',
+      `server ${parsed.name} has not been admitted yet`,
+      {
+        cure: `Give its .request file to the authority (holdfast authority admit, then genesis), then: holdfast server accept --dir ${folder} FILE.admission`,
+        details: { file: admissionFile },
+      },
+    );
+  }
+  const { publicKey } = ed25519.signer(identitySeed);
+  const admission = await readServerAdmission(admissionFile, publicKey);
+  return {
+    path: resolve(path),
+    name: parsed.name,
+    ...admission,
+    identitySeed,
+    listen: parsed.listen,
+    admin: parsed.admin,
+    dataFolder: resolve(folder, parsed.data),
+    logLevel: parsed.log.level,
+    clientQuotaBytes: parsed.quota.client,
+    scrubIntervalMs: parsed.scrub.interval,
+    scrubRateBytes: parsed.scrub.rate,
+  };
+}
+
+/** Where the identity key of a server stands. @throws HoldfastError `bad-configuration`. */
+export async function readServerPaths(
+  file: string,
+): Promise<{ name: string; identityKey: string; admission: string; data: string }> {
+  const { parsed } = await readSettings(file, { env: {} });
+  const folder = dirname(resolve(file));
+  return {
+    name: parsed.name,
+    identityKey: resolve(folder, parsed.identity_key),
+    admission: resolve(folder, parsed.admission),
+    data: resolve(folder, parsed.data),
+  };
+}
