@@ -3,7 +3,8 @@
 export type Bytes = Uint8Array;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
+// A byte order mark is a character like any other: dropping it would give two byte strings one text.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export const emptyBytes: Bytes = new Uint8Array(0);
 

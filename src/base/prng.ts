@@ -1,6 +1,8 @@
 // An integer-only generator for simulations and for protocol choices that need no secrecy (jitter, load spreading).
 // sfc32 after a SplitMix-style seeding; probabilities are ratios, so that no floating point enters a trace.
 
+import { assert } from './assert.ts';
+
 export class Prng {
   #a = 0;
   #b = 0;
@@ -37,6 +39,7 @@ export class Prng {
 
   /** Uniform in 0 … bound - 1. `bound` is in 1 … 2^32. */
   below(bound: number): number {
+    assert(bound >= 1 && bound <= 2 ** 32, 'a bound is in 1 … 2^32');
     const limit = 2 ** 32 - (2 ** 32 % bound);
     let draw = this.uint32();
     while (draw >= limit) draw = this.uint32();

@@ -103,6 +103,12 @@ export class Configuration {
     const { statement } = record.certificate;
     if (!equalBytes(record.system, trust.system)) return 'wrong-system';
     if (!trust.epoch(record.certificate)) return 'bad-signature';
+    // Before the members' signatures, which cost most: after this the authority itself has listed these members.
+    const active = record.members.filter((entry) => entry.status === memberStatus.active).length;
+    if (statement.memberCount !== record.members.length || statement.activeCount !== active)
+      return 'count-mismatch';
+    if (!equalBytes(statement.configurationRoot, configurationRoot(record.members)))
+      return 'root-mismatch';
     const members: Member[] = [];
     const keys = new Set<PeerId>();
     for (const entry of record.members) {
@@ -116,11 +122,6 @@ export class Configuration {
       keys.add(member.peer);
       members.push(member);
     }
-    const active = record.members.filter((entry) => entry.status === memberStatus.active).length;
-    if (statement.memberCount !== members.length || statement.activeCount !== active)
-      return 'count-mismatch';
-    if (!equalBytes(statement.configurationRoot, configurationRoot(record.members)))
-      return 'root-mismatch';
     if (statement.faults < 1 || statement.faults > limits.faultsMax) return 'bad-fault-bound';
     if (!equalBytes(statement.parametersHash, parametersHash(statement.faults)))
       return 'bad-fault-bound';

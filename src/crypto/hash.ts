@@ -65,11 +65,6 @@ export function taggedHash(tag: HashTag, ...parts: readonly Bytes[]): Bytes {
   return ownBytes(state.digest());
 }
 
-/** SHA-256 of the bytes alone: for Merkle nodes, where the tag stands at leaves and root. */
-export function plainHash(bytes: Bytes): Bytes {
-  return ownBytes(oneShot('sha256', bytes, 'buffer'));
-}
-
 function ownBytes(buffer: Buffer): Bytes {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
 }

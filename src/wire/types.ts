@@ -8,7 +8,19 @@ import {
   UintNumberType,
   type ValueOf,
 } from '@chainsafe/ssz';
+import { isCounter } from '../base/brand.ts';
 import { limits } from './limits.ts';
+
+type ByteViews = Parameters<UintNumberType['value_deserializeFromBytes']>[0];
+
+/** Counters travel in 8 bytes and are numbers here: what a number cannot hold exactly is refused, not rounded. */
+class CounterType extends UintNumberType {
+  override value_deserializeFromBytes(bytes: ByteViews, start: number, end: number): number {
+    const value = super.value_deserializeFromBytes(bytes, start, end);
+    if (!isCounter(value)) throw new RangeError('a counter is at most 2^53 - 1');
+    return value;
+  }
+}
 
 export const Bytes16 = new ByteVectorType(16);
 export const Bytes32 = new ByteVectorType(32);
@@ -16,7 +28,7 @@ const Signature = new ByteVectorType(64);
 const Uint8 = new UintNumberType(1);
 const Uint16 = new UintNumberType(2);
 const Uint32 = new UintNumberType(4);
-const Uint64 = new UintNumberType(8);
+const Uint64 = new CounterType(8);
 const Host = new ByteListType(limits.hostNameBytesMax);
 const ClientName = new ByteListType(limits.clientNameBytesMax);
 const Text = new ByteListType(limits.textBytesMax);
@@ -105,7 +117,7 @@ export const ObjectHeader = new ContainerType({
 
 /** Zero or one header: the initial version of every object has none. */
 const MaybeHeader = new ListCompositeType(ObjectHeader, 1);
-const MaybeObjectData = new ListCompositeType(ObjectData, 1);
+const MaybeInlineData = new ListCompositeType(new ByteListType(limits.inlineSizeBytesMax), 1);
 
 // ---- Messages. `instance` names system and service, `epoch` is the sender's, `nonce` the operation's phase. ----
 
@@ -139,7 +151,7 @@ export const Version = new ContainerType({
   ...context,
   object: Bytes32,
   header: MaybeHeader,
-  data: MaybeObjectData,
+  data: MaybeInlineData,
 });
 export const Write = new ContainerType({
   ...context,

@@ -1,0 +1,319 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  arbitraryOf,
+  decodeNaively,
+  encodeNaively,
+  fixedSizeBytes,
+  largestOf,
+  piecesOf,
+  type Shape,
+  shapeOf,
+  type Value,
+} from '../../testing/wire/ssz.ts';
+import { type Bytes, concatBytes } from '../base/bytes.ts';
+import { limits } from './limits.ts';
+import {
+  decodeMessage,
+  encodeMessage,
+  type MessageName,
+  type MessageValue,
+  messageName,
+  messageNumber,
+  payloadSizeBytesMax,
+  refusalCodeOf,
+  refusalCodes,
+  registry,
+} from './registry.ts';
+
+const names = Object.keys(registry) as MessageName[];
+const shapes = new Map<MessageName, Shape>(
+  names.map((name) => [name, shapeOf(registry[name].type)]),
+);
+const small = { bytesMax: 48, listMax: 3 };
+
+function shape(name: MessageName): Shape {
+  return shapes.get(name) as Shape;
+}
+
+/** Through the product's encoder; the value was made from the same declaration, which the compiler cannot see. */
+function encode(name: MessageName, value: Value): Bytes {
+  return encodeMessage(name, value as MessageValue<MessageName>);
+}
+
+/** Decodes, and demands of whatever is accepted that its encoding is the bytes it came from. */
+function verdict(name: MessageName, bytes: Bytes): boolean {
+  const message = decodeMessage(messageNumber(name), bytes);
+  if (message === undefined) return false;
+  expect(message.name).toBe(name);
+  expect(Buffer.compare(encodeMessage(message.name, message.value), bytes)).toBe(0);
+  return true;
+}
+
+/** Bytes that are almost an encoding: what a liar or a broken cable would send. */
+function mutated(name: MessageName): fc.Arbitrary<Bytes> {
+  return arbitraryOf(shape(name), small).chain((value) => {
+    const pieces = piecesOf(shape(name), value);
+    const valid = concatBytes(...pieces.map((piece) => piece.bytes));
+    const at = fc.nat({ max: Math.max(0, valid.length - 1) });
+    const offsets = pieces.flatMap((piece, i) =>
+      piece.what === 'offset'
+        ? [pieces.slice(0, i).reduce((sum, p) => sum + p.bytes.length, 0)]
+        : [],
+    );
+    const flips = fc.array(fc.tuple(at, fc.nat({ max: 7 })), { minLength: 1, maxLength: 3 });
+    const choices: fc.Arbitrary<Bytes>[] = [
+      flips.map((places) => {
+        const bytes = Uint8Array.from(valid);
+        for (const [place, bit] of places) bytes[place] = (bytes[place] ?? 0) ^ (1 << bit);
+        return bytes;
+      }),
+      at.map((length) => valid.slice(0, length)),
+      fc.uint8Array({ minLength: 1, maxLength: 40 }).map((more) => concatBytes(valid, more)),
+      fc
+        .tuple(at, fc.uint8Array({ minLength: 1, maxLength: 8 }))
+        .map(([place, more]) => concatBytes(valid.slice(0, place), more, valid.slice(place))),
+      fc
+        .tuple(at, fc.integer({ min: 1, max: 8 }))
+        .map(([place, length]) => concatBytes(valid.slice(0, place), valid.slice(place + length))),
+    ];
+    if (offsets.length > 0) {
+      const offset = fc.constantFrom(...offsets);
+      const wild = fc.oneof(
+        fc.nat({ max: valid.length + 8 }),
+        fc.constantFrom(0, 1, 3, 4, 2 ** 31, 2 ** 32 - 1),
+      );
+      choices.push(
+        fc.tuple(offset, wild).map(([place, target]) => {
+          const bytes = Uint8Array.from(valid);
+          new DataView(bytes.buffer).setUint32(place, target, true);
+          return bytes;
+        }),
+        fc.tuple(offset, offset).map(([a, b]) => {
+          const bytes = Uint8Array.from(valid);
+          bytes.set(valid.slice(b, b + 4), a);
+          bytes.set(valid.slice(a, a + 4), b);
+          return bytes;
+        }),
+      );
+    }
+    return fc.oneof(...choices);
+  });
+}
+
+describe.each(names)('message %s', (name) => {
+  it('keeps every valid value, in the encoding that the written rules give', () => {
+    fc.assert(
+      fc.property(arbitraryOf(shape(name), small), (value) => {
+        const bytes = encode(name, value);
+        expect(Buffer.compare(bytes, encodeNaively(shape(name), value))).toBe(0);
+        expect(decodeMessage(messageNumber(name), bytes)).toEqual({ name, value });
+      }),
+      { numRuns: 60, seed: 1 },
+    );
+  });
+
+  it('agrees with the naive decoder about damaged encodings', () => {
+    let accepted = 0;
+    let refused = 0;
+    fc.assert(
+      fc.property(mutated(name), (bytes) => {
+        const valid = verdict(name, bytes);
+        expect(valid).toBe(decodeNaively(shape(name), bytes) !== undefined);
+        if (valid) accepted += 1;
+        else refused += 1;
+      }),
+      { numRuns: 400, seed: 2 },
+    );
+    expect(accepted).toBeGreaterThan(0);
+    expect(refused).toBeGreaterThan(0);
+  });
+
+  it('agrees with the naive decoder about any bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 700 }), (bytes) => {
+        expect(verdict(name, bytes)).toBe(decodeNaively(shape(name), bytes) !== undefined);
+      }),
+      { numRuns: 150, seed: 3 },
+    );
+  });
+
+  it('has a bound that its largest value meets and nothing exceeds', () => {
+    const bound = payloadSizeBytesMax(messageNumber(name)) ?? 0;
+    const largest = encode(name, largestOf(shape(name)));
+    expect(largest.length).toBe(bound);
+    expect(verdict(name, largest)).toBe(true);
+    expect(
+      decodeMessage(messageNumber(name), concatBytes(largest, new Uint8Array(1))),
+    ).toBeUndefined();
+    const cap =
+      name === 'configuration' ? limits.configurationSizeBytesMax : limits.messageSizeBytesMax;
+    expect(bound).toBeLessThanOrEqual(cap);
+  });
+
+  it('refuses a full-size payload of anything quickly', () => {
+    const bound = payloadSizeBytesMax(messageNumber(name)) ?? 0;
+    const before = performance.now();
+    for (const fill of [0x00, 0x04, 0x01, 0xff]) {
+      verdict(name, new Uint8Array(bound).fill(fill));
+    }
+    expect(performance.now() - before).toBeLessThan(2000);
+  });
+});
+
+describe('counters', () => {
+  it.each([
+    ['2^53 - 1', 2n ** 53n - 1n, true],
+    ['2^53', 2n ** 53n, false],
+    ['2^53 + 1, which no number holds', 2n ** 53n + 1n, false],
+    ['2^63', 2n ** 63n, false],
+    ['2^64 - 1', 2n ** 64n - 1n, false],
+  ])('%s', (_, value, accepted) => {
+    const bytes = new Uint8Array(fixedSizeBytes(shape('status')) ?? 0);
+    new DataView(bytes.buffer).setBigUint64(32, value, true);
+    expect(verdict('status', bytes)).toBe(accepted);
+  });
+});
+
+describe('lists whose offsets promise more than there is', () => {
+  /** A configuration message whose member list begins with this offset and has `size` bytes. */
+  function withMembers(firstOffset: number, size: number): Bytes {
+    const empty = encode('configuration', {
+      nonce: new Uint8Array(16),
+      configuration: {
+        system: new Uint8Array(32),
+        certificate: {
+          statement: {
+            epoch: 0,
+            configurationRoot: new Uint8Array(32),
+            memberCount: 0,
+            activeCount: 0,
+            faults: 1,
+            parametersHash: new Uint8Array(32),
+            previous: new Uint8Array(32),
+          },
+          signature: new Uint8Array(64),
+        },
+        members: [],
+      },
+    });
+    const list = new Uint8Array(size);
+    new DataView(list.buffer).setUint32(0, firstOffset, true);
+    return concatBytes(empty, list);
+  }
+
+  it.each([
+    ['no element', 0, 8],
+    ['more bytes than follow', 2 ** 32 - 4, 8],
+    ['a broken multiple', 5, 8],
+    ['more elements than the list may have', 4 * (limits.configurationMembersMax + 1), 3_000_000],
+    ['a table that fills the payload', 3_000_000, 3_000_000],
+  ])('%s', (_, firstOffset, size) => {
+    expect(verdict('configuration', withMembers(firstOffset, size))).toBe(false);
+  });
+});
+
+describe('decoding', () => {
+  it('gives nothing for numbers that are not registered', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: -1, max: 70_000 }),
+        fc.uint8Array({ maxLength: 80 }),
+        (number, bytes) => {
+          if (messageName(number) !== undefined) return;
+          expect(payloadSizeBytesMax(number)).toBeUndefined();
+          expect(decodeMessage(number, bytes)).toBeUndefined();
+        },
+      ),
+    );
+  });
+
+  it('owns what it returns: the input may be reused', () => {
+    const bytes = encode('stored', largestOf(shape('stored')));
+    const message = decodeMessage(messageNumber('stored'), bytes);
+    bytes.fill(0);
+    expect(message).toEqual({ name: 'stored', value: largestOf(shape('stored')) });
+  });
+
+  it('reads from inside a larger buffer', () => {
+    const bytes = encode('stored', largestOf(shape('stored')));
+    const inside = concatBytes(new Uint8Array(3), bytes, new Uint8Array(3)).subarray(
+      3,
+      3 + bytes.length,
+    );
+    expect(verdict('stored', inside)).toBe(true);
+    expect(verdict('stored', Buffer.from(inside))).toBe(true);
+  });
+});
+
+/**
+ * Append only. A message that is given up keeps its line here, with `retired` in place of its name, so that its number
+ * is never given a second meaning.
+ */
+const numbersEverUsed: ReadonlyArray<readonly [number, string]> = [
+  [1, 'hello'],
+  [2, 'getConfiguration'],
+  [3, 'configuration'],
+  [4, 'refused'],
+  [5, 'stale'],
+  [6, 'needConfiguration'],
+  [10, 'readVersion'],
+  [11, 'version'],
+  [12, 'write'],
+  [13, 'written'],
+  [14, 'fetch'],
+  [15, 'data'],
+  [20, 'store'],
+  [21, 'stored'],
+  [22, 'get'],
+  [23, 'block'],
+  [24, 'absent'],
+  [25, 'hold'],
+  [26, 'held'],
+  [30, 'list'],
+  [31, 'listed'],
+  [40, 'status'],
+  [41, 'serverStatus'],
+  [50, 'registerRead'],
+  [51, 'registerValue'],
+  [52, 'registerWrite'],
+  [53, 'registerWritten'],
+];
+
+/** Append only, likewise. */
+const refusalsEverUsed: ReadonlyArray<readonly [number, string]> = [
+  [1, 'not-certified'],
+  [2, 'wrong-system'],
+  [3, 'not-responsible'],
+  [4, 'too-large'],
+  [5, 'over-quota'],
+  [6, 'invalid'],
+  [7, 'not-held'],
+  [8, 'repairing'],
+  [9, 'overloaded'],
+  [10, 'disk-full'],
+  [11, 'disk-failing'],
+];
+
+describe.each([
+  ['message numbers', registry, numbersEverUsed],
+  ['refusal codes', refusalCodes, refusalsEverUsed],
+])('%s', (_, table, everUsed) => {
+  it('never change or come back with another meaning', () => {
+    const current = Object.entries(table).map(([name, { number }]) => [number, name] as const);
+    expect(current).toEqual(everUsed.filter(([, name]) => name !== 'retired'));
+  });
+
+  it('are distinct, fit two bytes, and leave 0 alone', () => {
+    const numbers = everUsed.map(([number]) => number);
+    expect(new Set(numbers).size).toBe(numbers.length);
+    expect(numbers.every((number) => number > 0 && number < 2 ** 16)).toBe(true);
+  });
+});
+
+it('looks refusal codes up by number', () => {
+  for (const [name, { number }] of Object.entries(refusalCodes))
+    expect(refusalCodeOf(number)).toBe(name);
+  expect(refusalCodeOf(0)).toBeUndefined();
+  expect(refusalCodeOf(999)).toBeUndefined();
+});
