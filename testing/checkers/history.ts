@@ -14,7 +14,7 @@ export type OperationId = Brand<number, 'OperationId'>;
  * - failed: certainly had no effect and never will.
  * - unknown: timed out, or its client died. It may take effect at any time after its invocation, or never.
  */
-export type Outcome = 'pending' | 'completed' | 'failed' | 'unknown';
+type Outcome = 'pending' | 'completed' | 'failed' | 'unknown';
 
 export interface Operation {
   readonly id: OperationId;

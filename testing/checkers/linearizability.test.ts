@@ -108,6 +108,17 @@ const broken: ReadonlyArray<{
       d R 1 :           |----|`,
   },
   {
+    name: 'the same, and the value that was read last is told of first',
+    kind: 'new-old-inversion',
+    clients: ['aw', 'bw', 'cr', 'dr'],
+    says: /"2" came before "1", since #1 ended before #2 began; but also after it, since #0 ended before #3 began/,
+    drawing: `
+      a W 1 :|----|
+      b W 2 :  |----|
+      c R 1 :         |----|
+      d R 2 :           |----|`,
+  },
+  {
     name: 'a value that nobody wrote',
     kind: 'value-from-nowhere',
     clients: ['br'],
@@ -158,6 +169,32 @@ const broken: ReadonlyArray<{
       d W 2 :          |--|
       e W 3 :               |-----------|
       f R 1 :                 |--|`,
+  },
+  {
+    name: 'with repeated values: two unknown writes of 1 cannot serve three turns',
+    kind: 'no-order',
+    clients: ['aw', 'bw', 'cr', 'dw', 'er', 'fw', 'gr'],
+    says: /when #6 ended \(a read of "1"\), the others allowed the register to hold only "2"/,
+    drawing: `
+      a W 1 :|-?
+      b W 1 :|-?
+      c R 1 :    |--|
+      d W 2 :         |--|
+      e R 1 :              |--|
+      f W 2 :                   |--|
+      g R 1 :                        |--|`,
+  },
+  {
+    name: 'with repeated values: a write too late for one read and too early for the other proves nothing',
+    kind: 'no-order',
+    clients: ['aw', 'br', 'dw', 'er'],
+    says: /when #4 ended \(a read of "1"\), the others allowed the register to hold only "2"/,
+    drawing: `
+      a W 1 :|-?
+      b R 1 :    |--|
+      c W 1 :         |--|
+      d W 2 :              |--|
+      e R 1 :                   |--|`,
   },
 ];
 
@@ -227,6 +264,17 @@ const right: ReadonlyArray<{ readonly name: string; readonly drawing: string }> 
       b R 1 :     |--|
       c W - :          |--|
       d R - :               |--|`,
+  },
+  {
+    name: 'writes of one value hide before either of two writes of another',
+    drawing: `
+      a W 1 :|-----|
+      b W - : |---------|
+      c W - :  |------|
+      d W 1 :   ||
+      e W - :     |-|
+      f R 1 :        |----|
+      g W - :          |-|`,
   },
 ];
 

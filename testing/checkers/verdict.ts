@@ -45,7 +45,7 @@ function explainViolation(violation: Violation): string {
 }
 
 /** One operation on one line: number, client, what it did, from when to when. */
-export function describe(operation: Operation): string {
+function describe(operation: Operation): string {
   if (operation.id < 0) return 'the initial value: nothing';
   const { outcome } = operation;
   const value = quote(operation.value);
