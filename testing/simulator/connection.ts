@@ -24,24 +24,27 @@ export class End {
   readonly owner: EndOwner;
   readonly life: Life;
   readonly host: Host;
+  /** False for the end of the node that dialled. */
+  readonly accepted: boolean;
   /** Sent from here and not yet arrived or lost. */
   inFlightBytes = 0;
   /** When the last message from here arrives, for links that keep their order. */
   lastArrivalUs = 0;
   /** What arrived before the greeting; undefined once that is here. */
   held: Delivery[] | undefined;
-  /** A message of it has been handled. */
+  /** A message has been handled here. */
   used = false;
   #other: End | undefined;
   #open = true;
 
-  constructor(network: SimulatedNetwork, owner: EndOwner, awaitsGreeting: boolean) {
+  constructor(network: SimulatedNetwork, owner: EndOwner, accepted: boolean) {
     this.network = network;
     this.fabric = network.fabric;
     this.owner = owner;
     this.life = network.life;
     this.host = network.host;
-    this.held = awaitsGreeting ? [] : undefined;
+    this.accepted = accepted;
+    this.held = accepted ? [] : undefined;
   }
 
   static join(one: End, other: End): void {
@@ -85,10 +88,16 @@ export class End {
     });
   }
 
-  /** Closes this end for what arrived at it. */
+  /** Closes this end because of what arrived at it. */
   refuse(): void {
     this.hangUp(this.fabric.noticeDelayUs());
     this.owner.gone(this);
+  }
+
+  /** The connection breaks: both ends hear of it after a while. */
+  break(): void {
+    this.noticeIn(this.fabric.noticeDelayUs());
+    this.#other?.noticeIn(this.fabric.noticeDelayUs());
   }
 
   /** The greeting is here: what came before it can be handled. */

@@ -110,17 +110,18 @@ describe('the journal', () => {
     expect(rig.disk.journal.append(utf8('y'))).toBeGreaterThan(last);
   });
 
-  it('detects a damaged record and returns nothing from there on', async () => {
+  it('says that a record is damaged, and gives none then', async () => {
     const rig = new Rig(3);
     for (let i = 0; i < 10; i++) rig.disk.journal.append(utf8(`${i}`));
     await rig.simulation.complete(rig.disk.journal.sync(), 100);
+    expect(rig.disk.journalDamage).toBeUndefined();
     rig.node.crash();
     expect(rig.node.disk.damageJournal()).toBe(true);
     rig.node.restart();
-    const found = rig.recovered();
-    expect(found.length).toBeLessThan(10);
-    expect('0123456789'.startsWith(found.join(''))).toBe(true);
-    expect(rig.disk.journal.damaged).toBe(true);
+    expect(rig.disk.journalDamage?.reason).toBe('unreadable-record');
+    expect(rig.disk.journalDamage?.lastGood).toBeLessThan(10);
+    expect(() => rig.disk.journal.recover()).toThrow('damaged');
+    expect(() => rig.disk.journal.append(utf8('x'))).toThrow('damaged');
   });
 
   it('stays failed after a failed sync', async () => {
@@ -130,8 +131,19 @@ describe('the journal', () => {
     await expect(rig.simulation.complete(rig.disk.journal.sync(), 100)).rejects.toThrow('fails');
     rig.node.disk.conditions.heal();
     await expect(rig.simulation.complete(rig.disk.journal.sync(), 100)).rejects.toThrow('fails');
+    expect(() => rig.disk.journal.append(utf8('y'))).toThrow('fails');
     rig.node.restart();
+    rig.disk.journal.append(utf8('z'));
     await rig.simulation.complete(rig.disk.journal.sync(), 100);
+  });
+
+  it('is closed for good after it was closed', async () => {
+    const rig = new Rig(1);
+    rig.disk.journal.append(utf8('x'));
+    await rig.simulation.complete(rig.disk.journal.close(), 100);
+    expect(() => rig.disk.journal.append(utf8('y'))).toThrow('closed');
+    rig.node.restart();
+    expect(rig.recovered()).toEqual(['x']);
   });
 });
 
@@ -226,6 +238,11 @@ describe('a disk', () => {
     rig.node.crash();
     rig.node.disk.wipe();
     rig.node.restart();
+    expect(rig.disk.journalDamage?.reason).toBe('no-segments');
+    rig.node.crash();
+    rig.node.disk.create();
+    rig.node.restart();
+    expect(rig.disk.journalDamage).toBeUndefined();
     expect(rig.recovered()).toEqual([]);
     expect(rig.disk.table.get(key)).toBeUndefined();
   });
@@ -247,6 +264,7 @@ describe('a disk', () => {
     const rig = new Rig(1);
     rig.node.disk.conditions.stallOneIn = 1;
     const startMs = rig.simulation.nowMs;
+    rig.disk.journal.append(utf8('x'));
     await rig.simulation.complete(rig.disk.journal.sync(), 10_000);
     expect(rig.simulation.nowMs - startMs).toBeGreaterThanOrEqual(100);
   });

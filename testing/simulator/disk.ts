@@ -1,8 +1,9 @@
 // A node's disk: what is on the medium, how well it works, and one incarnation's hold on it.
 
-import { HoldfastError } from '../../src/base/errors.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import type { Disk, TableEntry } from '../../src/env/disk.ts';
+import { DiskError } from '../../src/node/disk-error.ts';
+import type { JournalDamage } from '../../src/node/journal-segments.ts';
 import { type JournalContent, JournalImage, SimulatedJournal } from './journal.ts';
 import type { Life } from './life.ts';
 import { SimulatedTable, TableImage } from './table.ts';
@@ -11,6 +12,8 @@ export interface Latency {
   readonly lowUs: number;
   readonly highUs: number;
 }
+
+const capacityBytes = 2 ** 40;
 
 /** How well a disk works; may be changed at any time. */
 export class DiskConditions {
@@ -21,18 +24,20 @@ export class DiskConditions {
   stallOneIn = 0;
   /** Every sync and write is refused. */
   failing = false;
-  /** What journal and table may each take before further syncs and writes are refused. */
-  sizeBytesMax = Number.POSITIVE_INFINITY;
+  /** What journal and table may take together before further syncs and writes are refused. */
+  sizeBytesMax = capacityBytes;
   readonly #prng: Prng;
+  readonly #usedBytes: () => number;
 
-  constructor(prng: Prng) {
+  constructor(prng: Prng, usedBytes: () => number) {
     this.#prng = prng;
+    this.#usedBytes = usedBytes;
   }
 
   /** Back to a disk that works. */
   heal(): void {
     this.failing = false;
-    this.sizeBytesMax = Number.POSITIVE_INFINITY;
+    this.sizeBytesMax = capacityBytes;
     this.stallOneIn = 0;
   }
 
@@ -48,10 +53,14 @@ export class DiskConditions {
   }
 
   /** Why a sync or write fails now, if it does. */
-  refusal(sizeBytes: number): HoldfastError | undefined {
-    if (this.failing) return new HoldfastError('data-folder', 'the disk fails');
-    if (sizeBytes > this.sizeBytesMax) return new HoldfastError('data-folder', 'the disk is full');
+  refusal(): DiskError | undefined {
+    if (this.failing) return new DiskError('disk-failed', 'the disk fails');
+    if (this.freeBytes() === 0) return new DiskError('disk-full', 'the disk is full');
     return undefined;
+  }
+
+  freeBytes(): number {
+    return Math.max(0, this.sizeBytesMax - this.#usedBytes());
   }
 }
 
@@ -70,14 +79,19 @@ export class DiskImage {
 
   constructor(prng: Prng) {
     this.#prng = prng;
-    this.conditions = new DiskConditions(prng.fork());
+    this.conditions = new DiskConditions(
+      prng.fork(),
+      () => this.journal.sizeBytes + this.table.sizeBytes,
+    );
   }
 
   /** What an incarnation works with until it dies. */
   mount(life: Life): SimulatedDisk {
     return {
+      journalDamage: this.journal.damage(),
       journal: new SimulatedJournal(life, this.journal, this.conditions),
       table: new SimulatedTable(life, this.table, this.conditions),
+      freeBytes: () => this.conditions.freeBytes(),
     };
   }
 
@@ -97,24 +111,37 @@ export class DiskImage {
     this.table.restore(snapshot.table);
   }
 
+  /** Everything is gone, the journal itself included: `journalDamage` says so until `create`. */
   wipe(): void {
-    this.restore({ journal: { records: [], trimmed: [], nextPosition: 1 }, table: [] });
+    this.journal.remove();
+    this.table.restore([]);
   }
 
+  /** An empty disk for a node that is made anew; a new image is one already. */
+  create(): void {
+    this.journal.create();
+    this.table.restore([]);
+  }
+
+  /** Makes a durable journal record unreadable. False if there is none. */
   damageJournal(): boolean {
-    return this.journal.damage(this.#prng);
+    return this.journal.spoil(this.#prng);
   }
 
+  /** Flips bits in a value. Nothing but the value itself can show it. False if the table is empty. */
   damageTableValue(): boolean {
     return this.table.damage(this.#prng, false);
   }
 
+  /** Flips a bit in a key, so that its value stands under another one. False if the table is empty. */
   damageTableKey(): boolean {
     return this.table.damage(this.#prng, true);
   }
 }
 
 export interface SimulatedDisk extends Disk {
+  /** Found when the disk was mounted: its journal throws then, as none would be had from a real one. */
+  readonly journalDamage: JournalDamage | undefined;
   readonly journal: SimulatedJournal;
   readonly table: SimulatedTable;
 }

@@ -13,13 +13,15 @@ export interface Content {
 export interface Packet extends Content {
   readonly from: string;
   readonly to: string;
-  /** A connection being set up, or its greeting: subject to cuts, losses (the dial fails) and delays only. */
+  /** A step of setting a connection up, or its greeting: subject to cuts and delays, and a loss delays it by 1 s. */
   readonly setup: boolean;
 }
 
 export type Verdict =
   | { readonly kind: 'pass' }
   | { readonly kind: 'drop'; readonly reason: string }
+  /** The message is lost and its connection breaks. */
+  | { readonly kind: 'reset' }
   /** On top of the latency of the network and of other rules. */
   | { readonly kind: 'delay'; readonly delayUs: number }
   /** So many more of it, each with a delay of its own. */
@@ -45,6 +47,7 @@ export interface Ratio {
 const pass: Verdict = { kind: 'pass' };
 const cutOff: Verdict = { kind: 'drop', reason: 'cut' };
 const lost: Verdict = { kind: 'drop', reason: 'lost' };
+const broken: Verdict = { kind: 'reset' };
 
 function hits(ratio: Ratio, prng: Prng): boolean {
   return prng.chance(ratio.of, ratio.in);
@@ -73,6 +76,11 @@ export function cutBothWays(one: Iterable<string>, other: Iterable<string>): Fau
 
 export function lose(ratio: Ratio): FaultRule {
   return { stage: 'lose', judge: (_, prng) => (hits(ratio, prng) ? lost : pass) };
+}
+
+/** Breaks the connection that a message is sent on; the opener may connect anew. */
+export function reset(ratio: Ratio): FaultRule {
+  return { stage: 'lose', judge: (_, prng) => (hits(ratio, prng) ? broken : pass) };
 }
 
 export interface Corruption {

@@ -1,11 +1,14 @@
 // A journal with two states: what has been appended and what has been synced. A crash loses records that were not
 // synced, except for a drawn run of the oldest of them; the record on which the power failed is detected and dropped.
 
+import { assert } from '../../src/base/assert.ts';
 import type { Bytes } from '../../src/base/bytes.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import type { Journal, JournalRecord, Position } from '../../src/env/disk.ts';
+import { DiskError } from '../../src/node/disk-error.ts';
+import type { JournalDamage } from '../../src/node/journal-segments.ts';
+import { limits } from '../../src/wire/limits.ts';
 import type { DiskConditions } from './disk.ts';
-import { flipBits } from './faults.ts';
 import type { Life } from './life.ts';
 
 /** Trimmed records that a crash may bring back, since a journal forgets whole segments at a time. */
@@ -14,7 +17,7 @@ const recordOverheadBytes = 16;
 
 interface StoredRecord extends JournalRecord {
   /** Its check sum no longer fits. */
-  readonly damaged: boolean;
+  readonly unreadable: boolean;
 }
 
 export interface JournalContent {
@@ -23,6 +26,9 @@ export interface JournalContent {
   readonly nextPosition: Position;
 }
 
+const emptyContent: JournalContent = { records: [], trimmed: [], nextPosition: 1 };
+const journalFile = 'journal';
+
 /** What is on the medium. Outlives the incarnations of its node. */
 export class JournalImage {
   #records: StoredRecord[] = [];
@@ -30,9 +36,14 @@ export class JournalImage {
   #nextPosition: Position = 1;
   #syncedUpTo: Position = 0;
   #sizeBytes = 0;
+  #missing = false;
 
   get sizeBytes(): number {
     return this.#sizeBytes;
+  }
+
+  get syncedUpTo(): Position {
+    return this.#syncedUpTo;
   }
 
   get lastPosition(): Position {
@@ -46,7 +57,7 @@ export class JournalImage {
 
   append(bytes: Bytes): Position {
     const position = this.#nextPosition++;
-    this.#records.push({ position, bytes: new Uint8Array(bytes), damaged: false });
+    this.#records.push({ position, bytes: new Uint8Array(bytes), unreadable: false });
     this.#sizeBytes += bytes.length + recordOverheadBytes;
     return position;
   }
@@ -84,6 +95,7 @@ export class JournalImage {
   }
 
   restore(content: JournalContent): void {
+    this.#missing = false;
     this.#records = [...content.records];
     this.#trimmed = [...content.trimmed];
     this.#nextPosition = content.nextPosition;
@@ -91,22 +103,37 @@ export class JournalImage {
     this.#recount();
   }
 
-  /** Flips bits in one stored record, so that recovery finds it damaged. False if there is none. */
-  damage(prng: Prng): boolean {
-    if (this.#records.length === 0) return false;
-    const index = prng.below(this.#records.length);
-    const record = this.#records[index];
+  /** Makes one durable record unreadable. False if there is none. */
+  spoil(prng: Prng): boolean {
+    const durable = this.#records.filter((record) => record.position <= this.#syncedUpTo);
+    const index = prng.below(Math.max(1, durable.length));
+    const record = durable[index];
     if (record === undefined) return false;
-    this.#records[index] = { ...record, bytes: flipBits(record.bytes, 3, prng), damaged: true };
+    this.#records[index] = { ...record, unreadable: true };
     return true;
   }
 
-  /** What a new incarnation finds: everything before the first damaged record. Cuts the rest off. */
-  recover(): { readonly records: readonly JournalRecord[]; readonly damaged: boolean } {
-    const first = this.#records.findIndex((record) => record.damaged);
-    if (first >= 0) this.#records.splice(first);
-    this.#recount();
-    return { records: [...this.#records], damaged: first >= 0 };
+  /** Loses even that there was a journal. */
+  remove(): void {
+    this.restore(emptyContent);
+    this.#missing = true;
+  }
+
+  /** Makes an empty journal anew. */
+  create(): void {
+    this.restore(emptyContent);
+  }
+
+  /** What an opening journal finds wrong, as the real one says it; a torn end is nothing wrong. */
+  damage(): JournalDamage | undefined {
+    if (this.#missing) return { file: journalFile, lastGood: 0, reason: 'no-segments' };
+    const first = this.#records.find((record) => record.unreadable);
+    if (first === undefined) return undefined;
+    return { file: journalFile, lastGood: first.position - 1, reason: 'unreadable-record' };
+  }
+
+  records(): JournalRecord[] {
+    return this.#records.map(({ position, bytes }) => ({ position, bytes: new Uint8Array(bytes) }));
   }
 
   #recount(): void {
@@ -117,42 +144,57 @@ export class JournalImage {
 
 interface Flush {
   readonly upTo: Position;
-  readonly waiting: { resolve: () => void; reject: (error: Error) => void }[];
+  readonly waiting: { resolve: () => void; reject: (error: DiskError) => void }[];
 }
 
-/** One incarnation's hold on the journal. */
+/** One incarnation's hold on the journal; strict about its use where the real one is. */
 export class SimulatedJournal implements Journal {
-  /** True after `recover` found records that a crash alone does not explain. */
-  damaged = false;
   readonly #life: Life;
   readonly #image: JournalImage;
   readonly #conditions: DiskConditions;
   #running: Flush | undefined;
   #next: Flush | undefined;
-  #failure: Error | undefined;
+  #failure: DiskError | undefined;
+  #mayRecover = true;
 
+  /** Takes as durable what it finds. */
   constructor(life: Life, image: JournalImage, conditions: DiskConditions) {
     this.#life = life;
     this.#image = image;
     this.#conditions = conditions;
+    const damage = image.damage();
+    if (damage !== undefined) {
+      this.#failure = new DiskError('disk-failed', `the journal is damaged: ${damage.reason}`);
+    }
   }
 
+  /** @throws DiskError if the journal is damaged. */
   recover(): Iterable<JournalRecord> {
     if (!this.#life.alive) return [];
-    const { records, damaged } = this.#image.recover();
-    this.damaged = damaged;
-    return records;
+    if (this.#failure !== undefined) throw this.#failure;
+    assert(this.#mayRecover, 'a journal is recovered once, before the first append');
+    this.#mayRecover = false;
+    return this.#image.records();
   }
 
+  /** @throws DiskError after a failure, and once closed. */
   append(bytes: Bytes): Position {
     if (!this.#life.alive) return this.#image.lastPosition;
+    if (this.#failure !== undefined) throw this.#failure;
+    assert(
+      bytes.length <= limits.journalRecordSizeBytesMax,
+      'a journal record is within its bound',
+    );
+    this.#mayRecover = false;
     return this.#image.append(bytes);
   }
 
   sync(): Promise<void> {
+    if (this.#life.alive && this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       if (!this.#life.alive) return;
       const upTo = this.#image.lastPosition;
+      if (upTo <= this.#image.syncedUpTo) return resolve();
       // A flush under way may have begun before the newest record was there.
       this.#next = { upTo, waiting: [...(this.#next?.waiting ?? []), { resolve, reject }] };
       if (this.#running === undefined) this.#begin();
@@ -160,7 +202,9 @@ export class SimulatedJournal implements Journal {
   }
 
   trim(upTo: Position): void {
-    if (this.#life.alive) this.#image.trim(upTo);
+    if (!this.#life.alive) return;
+    assert(upTo <= this.#image.lastPosition, 'only what was appended is trimmed');
+    this.#image.trim(upTo);
   }
 
   sizeBytes(): number {
@@ -168,7 +212,9 @@ export class SimulatedJournal implements Journal {
   }
 
   async close(): Promise<void> {
+    if (this.#failure?.fault === 'closed') return;
     await this.sync();
+    this.#failure = new DiskError('closed', 'the journal is closed');
   }
 
   #begin(): void {
@@ -182,7 +228,7 @@ export class SimulatedJournal implements Journal {
   #end(flush: Flush): void {
     this.#running = undefined;
     // After one failure nobody knows what is on the medium, so the journal stays failed.
-    this.#failure ??= this.#conditions.refusal(this.#image.sizeBytes);
+    this.#failure ??= this.#conditions.refusal();
     const failure = this.#failure;
     if (failure === undefined) this.#image.synced(flush.upTo);
     for (const { resolve, reject } of flush.waiting) {

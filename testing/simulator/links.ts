@@ -6,8 +6,9 @@ import type { Address, Channel } from '../../src/env/network.ts';
 import { limits } from '../../src/wire/limits.ts';
 import { Delivery, End, type EndOwner } from './connection.ts';
 import type { SimulatedNetwork } from './network.ts';
+import { usPerMs } from './simulation.ts';
 
-const dialTimeoutUs = 5_000_000;
+const dialTimeoutUs = limits.handshakeTimeoutMs * usPerMs;
 const backOffUsMin = 50_000;
 const backOffUsMax = 5_000_000;
 
@@ -17,7 +18,9 @@ export class Link implements Channel, EndOwner {
   address: Address;
   readonly #network: SimulatedNetwork;
   #end: End | undefined;
-  #dialing = false;
+  /** Dialling, or waiting before the next attempt. */
+  #busy = false;
+  #connectedUs = 0;
   #closed = false;
   #failures = 0;
   #queue: { type: number; payload: Bytes }[] = [];
@@ -38,7 +41,7 @@ export class Link implements Channel, EndOwner {
     }
     this.#queue.push({ type, payload });
     this.#queuedBytes += payload.length;
-    if (!this.#dialing) this.#dial();
+    if (!this.#busy) this.#dial();
     return true;
   }
 
@@ -46,8 +49,7 @@ export class Link implements Channel, EndOwner {
     if (this.#closed || !this.#network.life.alive) return;
     this.#closed = true;
     this.#note('hang-up', reason);
-    this.#queue = [];
-    this.#queuedBytes = 0;
+    this.#dropQueue();
     this.#network.forget(this);
     if (this.#end === undefined) return;
     this.#network.release(this.#end);
@@ -57,7 +59,11 @@ export class Link implements Channel, EndOwner {
 
   gone(end: End): void {
     this.#network.release(end);
-    if (this.#end === end) this.#end = undefined;
+    if (this.#end !== end) return;
+    this.#end = undefined;
+    const { simulation } = this.#network.fabric;
+    if (end.used || simulation.nowUs - this.#connectedUs >= backOffUsMax) this.#failures = 0;
+    this.#failed('connection-lost', 0);
   }
 
   #note(kind: string, detail: string): void {
@@ -65,63 +71,75 @@ export class Link implements Channel, EndOwner {
     fabric.simulation.trace.note(kind, life.subject, detail);
   }
 
-  /** There and back once, then the greeting; each step may get lost, and the other node may be down. */
+  /** There and back once, then the greeting; each step may be cut off, and the other node may be down. */
   #dial(): void {
-    this.#dialing = true;
+    this.#busy = true;
     const { fabric, host, life } = this.#network;
     const target = fabric.hostAt(this.address);
-    if (target === undefined) return this.#failed('no-such-address', backOffUsMin);
+    if (target === undefined) return this.#failed('no-such-address', 0);
     const thereUs = fabric.setupDelayUs(host, target);
     if (thereUs === undefined) return this.#failed('no-answer', dialTimeoutUs);
     life.after(thereUs, 'dial', () => {
       const remote = target.network;
-      if (target.peer !== this.peer) return this.#failed('wrong-peer', backOffUsMin);
       if (remote === undefined || !remote.listening) return this.#failed('refused', thereUs);
       // A stopped process does not answer; the caller does not wait for it for ever.
       if (remote.life.paused) return this.#failed('no-answer', dialTimeoutUs);
       const backUs = fabric.setupDelayUs(target, host);
       if (backUs === undefined) return this.#failed('no-answer', dialTimeoutUs);
+      if (target.peer !== this.peer) return this.#failed('wrong-key', backUs);
       life.after(backUs, 'dial', () => this.#connected(remote));
     });
   }
 
+  /** What waits is dropped `afterUs` later, and the next attempt is put off, both as in the real link. */
   #failed(reason: string, afterUs: number): void {
     const { fabric, life } = this.#network;
-    fabric.counters.count('dials_failed', reason);
-    this.#note('dial-failed', `${this.address.host}:${this.address.port} ${reason}`);
-    const backOffUs = Math.min(backOffUsMin * 2 ** Math.min(this.#failures, 20), backOffUsMax);
-    this.#failures++;
-    life.after(afterUs + backOffUs + fabric.jitter(backOffUs), 'redial', () => this.#retry());
+    this.#busy = true;
+    life.after(afterUs, 'dial-failed', () => {
+      if (this.#closed) return;
+      fabric.counters.count('dials_failed', reason);
+      if (this.#queue.length > 0) {
+        fabric.counters.count('messages_dropped', 'unreachable', this.#queue.length);
+      }
+      this.#note('dial-failed', `${this.address.host}:${this.address.port} ${reason}`);
+      this.#dropQueue();
+      const backOffUs = Math.min(backOffUsMin * 2 ** Math.min(this.#failures, 16), backOffUsMax);
+      this.#failures++;
+      life.after(backOffUs / 2 + fabric.jitter(backOffUs / 2), 'redial', () => this.#retry());
+    });
   }
 
   #retry(): void {
-    this.#dialing = false;
+    this.#busy = false;
     if (!this.#closed && this.#queue.length > 0) this.#dial();
   }
 
   #connected(remote: SimulatedNetwork): void {
     if (this.#closed) return;
+    const { fabric, host, policy } = this.#network;
     if (!remote.listening) return this.#failed('refused', 0);
-    const { fabric, greeting } = this.#network;
-    const hello = greeting();
+    if (!remote.policy.admit(host.peer)) return this.#failed('not-admitted', 0);
     const near = new End(this.#network, this, false);
-    const far = remote.accept(this.#network.host.peer, hello !== undefined);
+    const far = remote.accept(host.peer);
     End.join(near, far);
-    if (hello !== undefined) {
-      const delivery = new Delivery(near, far, hello.type, hello.payload, true);
-      if (!fabric.greet(delivery)) {
-        remote.release(far);
-        return this.#failed('no-answer', dialTimeoutUs);
-      }
+    const hello = policy.greeting;
+    if (hello === undefined) far.greeted();
+    else if (!fabric.greet(new Delivery(near, far, hello.type, hello.payload, true))) {
+      remote.release(far);
+      return this.#failed('no-answer', dialTimeoutUs);
     }
     this.#end = near;
-    this.#dialing = false;
-    this.#failures = 0;
+    this.#busy = false;
+    this.#connectedUs = fabric.simulation.nowUs;
     this.#network.remember(near);
     const queue = this.#queue;
+    this.#dropQueue();
+    for (const { type, payload } of queue) near.send(type, payload);
+  }
+
+  #dropQueue(): void {
     this.#queue = [];
     this.#queuedBytes = 0;
-    for (const { type, payload } of queue) near.send(type, payload);
   }
 }
 
@@ -131,10 +149,10 @@ export class AcceptedChannel implements Channel, EndOwner {
   readonly end: End;
   readonly #network: SimulatedNetwork;
 
-  constructor(network: SimulatedNetwork, peer: PeerId, awaitsGreeting: boolean) {
+  constructor(network: SimulatedNetwork, peer: PeerId) {
     this.#network = network;
     this.peer = peer;
-    this.end = new End(network, this, awaitsGreeting);
+    this.end = new End(network, this, true);
     network.remember(this.end);
   }
 
@@ -147,11 +165,11 @@ export class AcceptedChannel implements Channel, EndOwner {
     const { fabric, life } = this.#network;
     fabric.simulation.trace.note('hang-up', life.subject, reason);
     this.end.hangUp(fabric.noticeDelayUs());
-    life.after(0, 'hang-up', () => this.gone(this.end));
+    this.gone(this.end);
   }
 
   gone(end: End): void {
     this.#network.release(end);
-    if (end.used) this.#network.closed(this);
+    this.#network.closed(this);
   }
 }

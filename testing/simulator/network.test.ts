@@ -12,6 +12,7 @@ import {
   lose,
   only,
   replay,
+  reset,
 } from './faults.ts';
 import { Fabric, type FabricOptions } from './network.ts';
 import { type Machine, SimulatedNode } from './node.ts';
@@ -32,13 +33,12 @@ class Listener {
   machine: Machine | undefined;
 
   constructor(simulation: Simulation, fabric: Fabric, name: string) {
-    const greeting = { type: 1, payload: utf8(name) };
     // A test's key is as good as any other.
-    const peer = name as PeerId;
-    this.node = new SimulatedNode(simulation, fabric, { name, peer, greeting: () => greeting });
+    this.node = new SimulatedNode(simulation, fabric, { name, peer: name as PeerId });
     this.node.start((machine) => {
       this.machine = machine;
-      const { network } = machine.env;
+      const { network } = machine;
+      network.configure({ greeting: { type: 1, payload: utf8(name) } });
       network.onMessage((channel, type, payload) =>
         this.received.push({ channel, type, payload, atMs: simulation.nowMs }),
       );
@@ -131,11 +131,14 @@ describe('connections', () => {
     b.node.crash();
     await simulation.runFor(10);
     expect(a.closed).toEqual([]);
+    // What waits while nobody answers is dropped, as by the real link.
     expect(a.to(b).send(3, utf8('waits'))).toBe(true);
-    await simulation.runFor(100);
+    await simulation.runFor(1000);
     b.node.restart();
     await simulation.runFor(20_000);
-    expect(b.received.map(({ type }) => type)).toEqual([1, 2, 1, 3]);
+    a.to(b).send(4, utf8('x'));
+    await simulation.runFor(1000);
+    expect(b.received.map(({ type }) => type)).toEqual([1, 2, 1, 4]);
   });
 
   it('stay half open after a silent crash until the survivor writes', async () => {
@@ -161,6 +164,7 @@ describe('connections', () => {
     b.received.at(-1)?.channel.close('fault');
     await simulation.runFor(10);
     expect(b.closed).toHaveLength(1);
+    await simulation.runFor(100);
     expect(link.send(3, utf8('again'))).toBe(true);
     await simulation.runFor(10);
     link.close('fault');
@@ -177,7 +181,7 @@ describe('connections', () => {
     wrong?.send(2, utf8('secret'));
     await simulation.runFor(1000);
     expect(b.received).toEqual([]);
-    expect(fabric.counters.counted('dials_failed', 'wrong-peer')).toBeGreaterThan(0);
+    expect(fabric.counters.counted('dials_failed', 'wrong-key')).toBeGreaterThan(0);
   });
 
   it('refuse more than the bounded queue holds, connected or not', async () => {
@@ -198,8 +202,9 @@ describe('connections', () => {
   });
 
   it('end on a frame that the receiver would refuse', async () => {
-    const payloadSizeBytesMax = (type: number): number | undefined => (type < 10 ? 5 : undefined);
-    const { simulation, a, b } = pair({ ...constantLatency, payloadSizeBytesMax });
+    const sizeBytesMax = (type: number): number | undefined => (type < 10 ? 5 : undefined);
+    const { simulation, a, b } = pair();
+    b.machine?.network.configure({ sizeBytesMax });
     for (const [type, size] of [
       [2, 5],
       [2, 6],
@@ -218,6 +223,37 @@ describe('connections', () => {
     a.to(b).send(2, payload);
     simulation.after(2.5, () => payload.fill(0));
     await expect(simulation.runFor(100)).rejects.toThrow('changed the bytes');
+  });
+});
+
+describe('a node', () => {
+  it('lets in whom it admits, and drops others when it changes its mind', async () => {
+    const { simulation, fabric, a, b } = pair();
+    let admitted = false;
+    b.machine?.network.configure({ admit: () => admitted });
+    a.to(b).send(2, utf8('x'));
+    await simulation.runFor(1000);
+    expect(fabric.counters.counted('dials_failed', 'not-admitted')).toBe(1);
+    admitted = true;
+    a.to(b).send(3, utf8('x'));
+    await simulation.runFor(1000);
+    admitted = false;
+    b.machine?.network.readmit();
+    expect(b.closed).toHaveLength(1);
+    expect(b.types()).toEqual([3]);
+  });
+
+  it('is no longer reached once its network is closed', async () => {
+    const { simulation, a, b } = pair();
+    a.to(b).send(2, utf8('x'));
+    await simulation.runFor(100);
+    await b.machine?.network.close();
+    expect(b.to(a).send(2, utf8('x'))).toBe(false);
+    for (let i = 0; i < 5; i++) {
+      a.to(b).send(3, utf8('x'));
+      await simulation.runFor(1000);
+    }
+    expect(b.types()).toEqual([2]);
   });
 });
 
@@ -260,8 +296,9 @@ describe('faults', () => {
     await simulation.runFor(60_000);
     expect(b.received).toEqual([]);
     fabric.heal();
-    await simulation.runFor(60_000);
-    expect(b.types()).toEqual([2]);
+    a.to(b).send(3, utf8('x'));
+    await simulation.runFor(1000);
+    expect(b.types()).toEqual([3]);
   });
 
   it('lose about as many messages as the ratio says', async () => {
@@ -298,6 +335,24 @@ describe('faults', () => {
       expect(counters.counted('messages_dropped', 'corrupted')).toBe(delivered ? 0 : 1);
       expect(counters.counted('messages_corrupted')).toBe(delivered ? 1 : 0);
     }
+  });
+
+  it('break connections, which the opener sets up anew', async () => {
+    const system = pair();
+    const { simulation, fabric, a, b } = system;
+    fabric.add(reset({ of: 1, in: 10 }));
+    for (let i = 0; i < 200; i++) {
+      a.to(b).send(2, utf8('x'));
+      await simulation.runFor(100);
+    }
+    expect(fabric.counters.counted('messages_dropped', 'reset')).toBeGreaterThan(5);
+    expect(new Set(b.closed).size).toBe(fabric.counters.counted('dials_failed', 'connection-lost'));
+    const before = b.types().length;
+    expect(before).toBeGreaterThan(50);
+    fabric.heal();
+    for (let i = 0; i < 10; i++) a.to(b).send(2, utf8('x'));
+    await simulation.runFor(10_000);
+    expect(b.types().length).toBeGreaterThanOrEqual(before + 10);
   });
 
   it('replay old packets to the same receiver on a channel of the same peer', async () => {

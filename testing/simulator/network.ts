@@ -15,6 +15,7 @@ import {
   type Packet,
   type Stage,
   stages,
+  type Verdict,
 } from './faults.ts';
 import type { Life } from './life.ts';
 import { AcceptedChannel, Link } from './links.ts';
@@ -36,8 +37,6 @@ export interface FabricOptions {
   readonly latency?: FaultRule;
   /** True: messages of one connection arrive in the order in which they were sent. Default false. */
   readonly inOrder?: boolean;
-  /** Bound of a payload by message type, undefined for unknown types; a frame beyond it ends the connection. */
-  readonly payloadSizeBytesMax?: (type: number) => number | undefined;
 }
 
 export class Fabric {
@@ -49,7 +48,6 @@ export class Fabric {
   readonly inOrder: boolean;
   readonly #prng: Prng;
   readonly #latency: FaultRule;
-  readonly #payloadSizeBytesMax: (type: number) => number | undefined;
   readonly #hosts = new Map<string, Host>();
   #rules: Record<Stage, FaultRule[]>;
 
@@ -58,8 +56,6 @@ export class Fabric {
     this.#prng = simulation.prng.fork();
     this.#latency = options.latency ?? delayUniform(50, 500);
     this.inOrder = options.inOrder ?? false;
-    this.#payloadSizeBytesMax =
-      options.payloadSizeBytesMax ?? (() => limits.configurationSizeBytesMax);
     this.#rules = noRules();
   }
 
@@ -96,7 +92,7 @@ export class Fabric {
     return this.#prng.below(bound);
   }
 
-  /** Delay of a step of setting a connection up; undefined when it is lost. */
+  /** Delay of a step of setting a connection up; undefined when it is cut off. */
   setupDelayUs(from: Host, to: Host): number | undefined {
     const packet: Packet = {
       from: from.name,
@@ -105,15 +101,18 @@ export class Fabric {
       payload: noPayload,
       setup: true,
     };
-    return this.#dropped(packet) === undefined ? this.#delayUs(packet) : undefined;
+    if (this.#verdictOf('cut', packet) !== undefined) return undefined;
+    const repeated = this.#verdictOf('lose', packet)?.kind === 'drop';
+    return this.#delayUs(packet) + (repeated ? retransmissionUs : 0);
   }
 
   /** Decides what becomes of a message, and schedules that. */
   carry(delivery: Delivery): void {
     this.messagesSent++;
-    const reason = this.#dropped(delivery);
-    if (reason !== undefined) {
-      this.lost(delivery, reason);
+    const loss = this.#verdictOf('cut', delivery) ?? this.#verdictOf('lose', delivery);
+    if (loss !== undefined) {
+      this.lost(delivery, loss.kind === 'drop' ? loss.reason : loss.kind);
+      if (loss.kind === 'reset') delivery.source.break();
       return;
     }
     const carried = this.#corrupted(delivery);
@@ -137,18 +136,19 @@ export class Fabric {
     }
   }
 
-  /** Sends a greeting ahead of everything else on its connection; false when it does not get through. */
+  /** Sends a greeting on a connection that is set up; false when it is cut off. */
   greet(delivery: Delivery): boolean {
-    if (this.#dropped(delivery) !== undefined) return false;
+    const delayUs = this.setupDelayUs(delivery.source.host, delivery.target.host);
+    if (delayUs === undefined) return false;
     this.messagesSent++;
-    this.#launch(delivery);
+    this.#launch(delivery, delayUs);
     return true;
   }
 
   /** Called when a message is about to be handled. False when the receiver's frame decoder would refuse it. */
   arrived(delivery: Delivery): boolean {
     const { source, target, type, payload } = delivery;
-    const bound = this.#payloadSizeBytesMax(type);
+    const bound = target.network.policy.sizeBytesMax(type, source.host.peer);
     if (bound === undefined || payload.length > bound) {
       this.lost(delivery, 'bad-frame');
       return false;
@@ -187,21 +187,20 @@ export class Fabric {
     );
   }
 
-  #launch(delivery: Delivery): void {
+  #launch(delivery: Delivery, delayUs = this.#delayUs(delivery)): void {
     const { source } = delivery;
     source.inFlightBytes += delivery.sizeBytes;
-    let arrivalUs = this.simulation.nowUs + this.#delayUs(delivery);
+    let arrivalUs = this.simulation.nowUs + delayUs;
     if (this.inOrder) arrivalUs = Math.max(arrivalUs, source.lastArrivalUs);
     source.lastArrivalUs = arrivalUs;
     this.simulation.scheduleAt(delivery, arrivalUs);
   }
 
-  #dropped(packet: Packet): string | undefined {
-    for (const stage of losingStages) {
-      for (const rule of this.#rules[stage]) {
-        const verdict = rule.judge(packet, this.#prng);
-        if (verdict.kind === 'drop') return verdict.reason;
-      }
+  /** The first verdict of the stage that does not let the packet pass. */
+  #verdictOf(stage: Stage, packet: Packet): Verdict | undefined {
+    for (const rule of this.#rules[stage]) {
+      const verdict = rule.judge(packet, this.#prng);
+      if (verdict.kind !== 'pass') return verdict;
     }
     return undefined;
   }
@@ -237,7 +236,8 @@ export class Fabric {
 
 /** Payloads up to this size are compared with what was sent: nobody may change bytes that were handed on. */
 const checkedSizeBytesMax = 4096;
-const losingStages = ['cut', 'lose'] as const;
+/** After which a lost step of setting a connection up is repeated. */
+const retransmissionUs = 1_000_000;
 const noPayload = new Uint8Array(0);
 
 function noRules(): Record<Stage, FaultRule[]> {
@@ -254,23 +254,54 @@ function copyOf(delivery: Delivery): Delivery {
   return new Delivery(delivery.source, delivery.target, delivery.type, delivery.payload);
 }
 
+/** What a node decides about its connections; named as for the real network. */
+export interface NetworkPolicy {
+  /** First message on each connection that this node opens. */
+  readonly greeting: Greeting | undefined;
+  /** Payload bound of a message type from a peer; undefined for a type that this peer must not send. */
+  readonly sizeBytesMax: (type: number, peer: PeerId) => number | undefined;
+  /** Whether a peer that proved this key may stay connected. */
+  readonly admit: (peer: PeerId) => boolean;
+}
+
 /** One incarnation's side of the network. */
 export class SimulatedNetwork implements Network {
   readonly fabric: Fabric;
   readonly host: Host;
   readonly life: Life;
-  readonly greeting: () => Greeting | undefined;
+  #policy: NetworkPolicy = {
+    greeting: undefined,
+    sizeBytesMax: () => limits.configurationSizeBytesMax,
+    admit: () => true,
+  };
   readonly #links = new Map<PeerId, Link>();
   readonly #ends = new Set<End>();
   #onMessage: MessageHandler = () => {};
   #onClosed: (channel: Channel) => void = () => {};
   #closed = false;
 
-  constructor(fabric: Fabric, host: Host, life: Life, greeting: () => Greeting | undefined) {
+  constructor(fabric: Fabric, host: Host, life: Life) {
     this.fabric = fabric;
     this.host = host;
     this.life = life;
-    this.greeting = greeting;
+  }
+
+  get policy(): NetworkPolicy {
+    return this.#policy;
+  }
+
+  /** Sets what the real network takes when it is made; what is not named stays. */
+  configure(policy: Partial<NetworkPolicy>): void {
+    this.#policy = { ...this.#policy, ...policy };
+  }
+
+  /** Asks `admit` again about everyone connected, and drops who is not wanted. */
+  readmit(): void {
+    for (const end of [...this.#ends]) {
+      if (end.accepted && !this.#policy.admit(end.owner.channel.peer)) {
+        end.owner.channel.close('not-admitted');
+      }
+    }
   }
 
   /** Whether others can connect. */
@@ -285,7 +316,8 @@ export class SimulatedNetwork implements Network {
       return known;
     }
     const link = new Link(this, peer, address);
-    this.#links.set(peer, link);
+    if (this.#closed) link.close('network-closed');
+    else this.#links.set(peer, link);
     return link;
   }
 
@@ -299,13 +331,13 @@ export class SimulatedNetwork implements Network {
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const link of [...this.#links.values()]) link.close('closed');
-    this.hangUpAll(() => this.fabric.noticeDelayUs());
+    for (const link of [...this.#links.values()]) link.close('network-closed');
+    for (const end of [...this.#ends]) end.owner.channel.close('network-closed');
   }
 
   /** Accepts a connection of `peer`; its end is returned. */
-  accept(peer: PeerId, awaitsGreeting: boolean): End {
-    return new AcceptedChannel(this, peer, awaitsGreeting).end;
+  accept(peer: PeerId): End {
+    return new AcceptedChannel(this, peer).end;
   }
 
   deliver(channel: Channel, type: number, payload: Bytes): void {

@@ -6,7 +6,7 @@ import type { Entropy } from '../../src/env/entropy.ts';
 import type { Env } from '../../src/env/env.ts';
 import type { Log, LogFields } from '../../src/env/log.ts';
 import type { Metrics } from '../../src/env/metrics.ts';
-import type { Address, Greeting } from '../../src/env/network.ts';
+import type { Address } from '../../src/env/network.ts';
 import { limits } from '../../src/wire/limits.ts';
 import { SimulatedClock, SimulatedTimers } from './clock.ts';
 import { DiskImage, type SimulatedDisk } from './disk.ts';
@@ -18,6 +18,8 @@ import { type Simulation, usPerMs } from './simulation.ts';
 /** What an incarnation's code is given. All of it goes dead with the incarnation. */
 export interface Machine {
   readonly env: Env;
+  /** `env.network`, to be given what a real network is made with: greeting, admission, bounds. */
+  readonly network: SimulatedNetwork;
   readonly disk: SimulatedDisk;
   /** 1 for the first start. */
   readonly incarnation: number;
@@ -32,8 +34,6 @@ export interface NodeOptions {
   readonly peer: PeerId;
   /** Default: the name as host, port 1. */
   readonly address?: Address;
-  /** Sent first on each connection that the node opens; asked for each time. Default: none. */
-  readonly greeting?: () => Greeting | undefined;
   /** How much faster than true time its clock runs, in millionths. Default 0. */
   readonly clockRatePpm?: number;
 }
@@ -112,8 +112,7 @@ export class SimulatedNode implements Host {
       ratePpm: this.#options.clockRatePpm ?? 0,
       originUs: this.#prng.below(2 ** 32),
     });
-    const greeting = this.#options.greeting ?? (() => undefined);
-    const network = new SimulatedNetwork(this.#fabric, this, life, greeting);
+    const network = new SimulatedNetwork(this.#fabric, this, life);
     this.#current = { life, clock, network };
     const machine: Machine = {
       env: {
@@ -124,6 +123,7 @@ export class SimulatedNode implements Host {
         log: new TraceLog(life),
         metrics: new MetricsOfLife(life, this.metrics),
       },
+      network,
       disk: this.disk.mount(life),
       incarnation: this.#incarnations,
     };

@@ -4,6 +4,7 @@
 import { type Bytes, equalBytes } from '../../src/base/bytes.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import type { Change, Range, Table, TableEntry } from '../../src/env/disk.ts';
+import { DiskError } from '../../src/node/disk-error.ts';
 import type { DiskConditions } from './disk.ts';
 import { flipBits } from './faults.ts';
 import type { Life } from './life.ts';
@@ -186,6 +187,7 @@ export class SimulatedTable implements Table {
   readonly #conditions: DiskConditions;
   #lastDoneUs = 0;
   #lastWrite: Promise<unknown> = Promise.resolve();
+  #closed: DiskError | undefined;
 
   constructor(life: Life, image: TableImage, conditions: DiskConditions) {
     this.#life = life;
@@ -204,7 +206,7 @@ export class SimulatedTable implements Table {
   write(changes: readonly Change[]): Promise<void> {
     const done = new Promise<void>((resolve, reject) => {
       if (!this.#life.alive) return;
-      const failure = this.#conditions.refusal(this.#image.sizeBytes);
+      const failure = this.#closed ?? this.#conditions.refusal();
       if (failure === undefined) this.#image.begin(changes, this.#conditions.drawVisible());
       const { simulation } = this.#life;
       const doneUs = simulation.nowUs + this.#conditions.drawLatencyUs();
@@ -224,6 +226,7 @@ export class SimulatedTable implements Table {
   }
 
   async close(): Promise<void> {
+    this.#closed ??= new DiskError('closed', 'the table is closed');
     await this.#lastWrite;
   }
 }
