@@ -166,6 +166,7 @@ export class StorageReplica {
     }
     // Nobody is believed about a later epoch without its certificate.
     if (value.epoch > epoch) return this.#answer(message, 'needConfiguration', {});
+    if (message.name === 'ping') return this.#answer(message, 'pong', {});
     if (!this.#serving) return this.#refuse(message, 'repairing');
     return this.#dispatch(requester, message);
   }

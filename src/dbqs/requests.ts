@@ -113,6 +113,14 @@ export function listRequest(
   };
 }
 
+export function pingRequest(): Request<true> {
+  return {
+    encode: (context) => outgoing('ping', { ...context }),
+    accept: (message) =>
+      message.name === 'pong' ? { vote: true } : { invalid: 'unexpected-reply' },
+  };
+}
+
 export type StatusReport = Omit<MessageValue<'serverStatus'>, 'instance' | 'nonce'>;
 
 export function statusRequest(): Request<StatusReport> {

@@ -69,6 +69,7 @@ const replyNames: ReadonlySet<MessageName> = new Set<MessageName>([
   'held',
   'listed',
   'serverStatus',
+  'pong',
   'configuration',
 ]);
 

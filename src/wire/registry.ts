@@ -30,6 +30,8 @@ export const registry = {
   listed: { number: 31, type: types.Listed },
   status: { number: 40, type: types.Status },
   serverStatus: { number: 41, type: types.ServerStatus },
+  ping: { number: 42, type: types.Ping },
+  pong: { number: 43, type: types.Pong },
   registerRead: { number: 50, type: types.RegisterRead },
   registerValue: { number: 51, type: types.RegisterValue },
   registerWrite: { number: 52, type: types.RegisterWrite },

@@ -188,6 +188,10 @@ export const Listed = new ContainerType({
   complete: Uint8,
 });
 
+/** Answered without looking at anything: how far away a server is. */
+export const Ping = new ContainerType({ ...context });
+export const Pong = new ContainerType({ ...context });
+
 export const Status = new ContainerType({ ...context });
 export const ServerStatus = new ContainerType({
   ...context,
