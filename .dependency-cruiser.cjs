@@ -58,6 +58,6 @@ module.exports = {
     doNotFollow: { path: 'node_modules' },
     tsConfig: { fileName: 'tsconfig.json' },
     tsPreCompilationDeps: true,
-    enhancedResolveOptions: { extensions: ['.ts', '.js'], extensionAlias: undefined },
+    enhancedResolveOptions: { extensions: ['.ts', '.js', '.json'] },
   },
 };
