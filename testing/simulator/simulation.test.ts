@@ -78,6 +78,26 @@ describe('virtual time', () => {
     );
   });
 
+  it('fails when a promise is rejected and nobody looks at it', async () => {
+    // The run of the test before stops listening first.
+    await new Promise((resolve) => setImmediate(resolve));
+    // The test runner would take the rejection for a fault of its own.
+    const listeners = process.listeners('unhandledRejection');
+    process.removeAllListeners('unhandledRejection');
+    try {
+      const [simulation, other] = [new Simulation({ seed: 9 }), new Simulation({ seed: 8 })];
+      simulation.after(2, async () => {
+        await Promise.resolve();
+        throw new RangeError('forgotten');
+      });
+      const others = other.runFor(50);
+      await expect(simulation.runFor(5)).rejects.toThrow(/^seed 9, at 0.002 s.*forgotten$/);
+      await others;
+    } finally {
+      for (const listener of listeners) process.on('unhandledRejection', listener);
+    }
+  });
+
   it('notices when time stands still', async () => {
     const simulation = new Simulation({ seed: 1, eventsPerInstantMax: 1000 });
     const spin = (): void => {

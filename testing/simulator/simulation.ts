@@ -7,6 +7,7 @@
 
 import { Prng } from '../../src/base/prng.ts';
 import { EventQueue, ScheduledEvent } from './event-queue.ts';
+import { beginRun, endRun, runsNow } from './rejections.ts';
 import { Trace } from './trace.ts';
 
 const callbacksPerRound = 64;
@@ -153,15 +154,18 @@ export class Simulation {
       );
     }
     this.#running = true;
+    beginRun();
     return new Promise((resolve, reject) => {
       let over = false;
       const end = (settle: () => void): void => {
         over = true;
         this.#running = false;
+        endRun();
         settle();
       };
       const step = (): void => {
         if (over) return;
+        runsNow(this);
         try {
           const result = this.#step(finished, deadlineUs);
           if (result === undefined) setImmediate(step);
