@@ -1,0 +1,229 @@
+// A few register servers and clients in virtual time, for every pairing of a rule with a way to find a quorum.
+
+import { AssertionFailed, assert } from '../../src/base/assert.ts';
+import type { PeerId } from '../../src/base/brand.ts';
+import { type Bytes, toHex, utf8 } from '../../src/base/bytes.ts';
+import { Prng } from '../../src/base/prng.ts';
+import {
+  certifyClient,
+  certifyEpoch,
+  certifyServer,
+  roles,
+  storageInstance,
+  systemId,
+  Trust,
+} from '../../src/configuration/certificates.ts';
+import {
+  Configuration,
+  configurationRoot,
+  inRingOrder,
+  type Member,
+  memberStatus,
+  parametersHash,
+} from '../../src/configuration/configuration.ts';
+import { dataDigest, HeaderVerifier, headerScheme } from '../../src/dbqs/headers.ts';
+import { objectId } from '../../src/dbqs/ids.ts';
+import { thresholds } from '../../src/quorum/arithmetic.ts';
+import type { QuorumCalls } from '../../src/quorum/calls/contract.ts';
+import { EpochCalls } from '../../src/quorum/calls/epochs.ts';
+import { StaticCalls } from '../../src/quorum/calls/static.ts';
+import { Exchange } from '../../src/quorum/exchange.ts';
+import type { Versioned } from '../../src/registers/contract.ts';
+import { QuorumRegister } from '../../src/registers/register.ts';
+import { CrashRule } from '../../src/registers/rules/crash.ts';
+import { DisseminationRule } from '../../src/registers/rules/dissemination.ts';
+import { CrashRegisterServer } from '../../src/registers/server.ts';
+import { assembleServer } from '../../src/server/assemble.ts';
+import { decodeMessage, encodeMessage, messageNumber } from '../../src/wire/registry.ts';
+import { Fabric } from '../../testing/simulator/network.ts';
+import { type Machine, SimulatedNode } from '../../testing/simulator/node.ts';
+import { simulatedSignatures } from '../../testing/simulator/signatures.ts';
+import { Simulation } from '../../testing/simulator/simulation.ts';
+
+export type RuleName = 'crash' | 'dissemination';
+export type CallsName = 'static' | 'epochs';
+
+/** Either rule's register, the second half of a write included. */
+export type CompleteRegister = Pick<
+  QuorumRegister<Versioned, unknown>,
+  'read' | 'write' | 'writeAt'
+>;
+
+export interface RegisterSystem {
+  readonly simulation: Simulation;
+  readonly fabric: Fabric;
+  readonly servers: readonly SimulatedNode[];
+  /** Servers that the pairing tolerates losing. */
+  readonly faults: number;
+  register(client: number): CompleteRegister;
+  /** Makes a client's knowledge of the configuration run out now; only epochs know of it. */
+  expire(client: number): void;
+}
+
+const faults = 1;
+
+export async function registerSystem(
+  rule: RuleName,
+  calls: CallsName,
+  seed: number,
+): Promise<RegisterSystem> {
+  const simulation = new Simulation({ seed });
+  const fabric = new Fabric(simulation);
+  const scheme = simulatedSignatures();
+  const prng = new Prng(seed);
+  const authority = scheme.signer(prng.bytes(32));
+  const salt = prng.bytes(32);
+  const system = systemId({ authorityKey: authority.publicKey, salt, name: utf8('compliance') });
+  const trust = new Trust(system, authority.publicKey, scheme);
+  const instance = storageInstance(system);
+
+  const signers = Array.from({ length: 4 }, () => scheme.signer(prng.bytes(32)));
+  const records = signers.map(({ publicKey }, index) => {
+    const statement = {
+      publicKey,
+      host: utf8(`server${index}`),
+      port: 1,
+      roles: roles.storage,
+      salt: prng.bytes(16),
+      epochFrom: 0,
+      epochTo: 100,
+      serial: index,
+    };
+    const certificate = certifyServer(authority, system, statement);
+    return { certificate, status: memberStatus.active, since: 0, statusSequence: 0 };
+  });
+  const members = inRingOrder(records);
+  const certificate = certifyEpoch(authority, system, {
+    epoch: 0,
+    configurationRoot: configurationRoot(members),
+    memberCount: 4,
+    activeCount: 4,
+    faults,
+    parametersHash: parametersHash(faults),
+    previous: new Uint8Array(32),
+  });
+  const configuration = Configuration.accept({ system, certificate, members }, trust);
+  assert(
+    configuration instanceof Configuration,
+    `the configuration is good: ${String(configuration)}`,
+  );
+
+  // The crash rule needs 2f+1 servers; over epochs the group is the configuration's all the same.
+  const used = rule === 'crash' && calls === 'static' ? 3 : 4;
+  const serving: Member[] = configuration.members.slice(0, used);
+  const servers = serving.map((member) => {
+    const address = { host: member.host, port: member.port };
+    const node = new SimulatedNode(simulation, fabric, {
+      name: member.host,
+      peer: member.peer,
+      address,
+    });
+    node.start((machine) =>
+      rule === 'crash' ? bootCrash(machine) : bootReplica(machine, member.peer),
+    );
+    return node;
+  });
+
+  function bootCrash({ env }: Machine): void {
+    const server = new CrashRegisterServer(dataDigest);
+    env.network.onMessage((channel, type, payload) => {
+      const message = decodeMessage(type, payload);
+      const reply = message === undefined ? undefined : server.handle(message);
+      if (reply !== undefined) channel.send(reply.type, reply.payload);
+    });
+  }
+
+  async function bootReplica({ env, disk, network }: Machine, self: PeerId): Promise<void> {
+    assert(configuration instanceof Configuration, 'accepted above');
+    network.configure({
+      greeting: {
+        type: messageNumber('hello'),
+        payload: encodeMessage('hello', { system, certificate: [] }),
+      },
+    });
+    const server = await assembleServer({
+      env,
+      disk,
+      configuration,
+      trust,
+      scheme,
+      self,
+      recover: false,
+      quotaBytesDefault: 0,
+      scrubIntervalMs: 3_600_000,
+      scrubRateBytesPerSecond: 1_000_000,
+      software: 'test',
+    });
+    assert(typeof server !== 'string', 'a new disk is in order');
+  }
+
+  const objectSigner = scheme.signer(prng.bytes(32));
+  const object = objectId(objectSigner.publicKey);
+  const expired = new Set<number>();
+  const verifier = new HeaderVerifier(system, scheme);
+  const exchanges = [1, 2, 3].map((number) => bootClient(number));
+
+  function bootClient(number: number): Exchange {
+    const signer = scheme.signer(prng.bytes(32));
+    const statement = {
+      publicKey: signer.publicKey,
+      name: utf8(`client${number}`),
+      quotaBytes: 0,
+      epochFrom: 0,
+      epochTo: 100,
+      serial: number,
+    };
+    const greeting = { system, certificate: [certifyClient(authority, system, statement)] };
+    const peer = toHex(signer.publicKey) as PeerId;
+    const node = new SimulatedNode(simulation, fabric, { name: `client${number}`, peer });
+    let exchange: Exchange | undefined;
+    node.start(({ env, network }) => {
+      network.configure({
+        greeting: { type: messageNumber('hello'), payload: encodeMessage('hello', greeting) },
+      });
+      const started = new Exchange(env, instance);
+      env.network.onMessage((channel, type, payload) => {
+        const message = decodeMessage(type, payload);
+        if (message !== undefined) started.handle(channel.peer, message);
+      });
+      exchange = started;
+    });
+    if (exchange === undefined) throw new AssertionFailed('a client boots at once');
+    return exchange;
+  }
+
+  function callsOf(client: number): QuorumCalls {
+    const exchange = exchanges[client];
+    assert(
+      exchange !== undefined && configuration instanceof Configuration,
+      'such a client exists',
+    );
+    if (calls === 'static')
+      return new StaticCalls(exchange, serving, thresholds(rule, serving.length, faults));
+    const source = {
+      current: () => configuration,
+      freshUntilMs: () => (expired.has(client) ? 0 : Number.POSITIVE_INFINITY),
+    };
+    return new EpochCalls(exchange, source, rule);
+  }
+
+  await simulation.runFor(100);
+  return {
+    simulation,
+    fabric,
+    servers,
+    faults,
+    register(client) {
+      const writer: Bytes = new Uint8Array(20).fill(client + 1);
+      if (rule === 'crash') {
+        return new QuorumRegister(
+          callsOf(client),
+          new CrashRule({ object, writer, digest: dataDigest }),
+        );
+      }
+      const headers = headerScheme(verifier, system, writer, objectSigner);
+      return new QuorumRegister(callsOf(client), new DisseminationRule(object, headers));
+    },
+    expire: (client) => expired.add(client),
+  };
+}
