@@ -24,7 +24,7 @@ const pairings: [RuleName, CallsName][] = [
 
 const never = new AbortController().signal;
 
-function after(system: RegisterSystem, delayMs: number): AbortSignal {
+function abortAfter(system: RegisterSystem, delayMs: number): AbortSignal {
   const controller = new AbortController();
   system.simulation.after(delayMs, () => controller.abort());
   return controller.signal;
@@ -83,7 +83,7 @@ for (const [rule, calls] of pairings) {
       // Over epochs the crash rule's group is one larger than it needs to be.
       const dead = system.servers.slice(0, Math.ceil(system.servers.length / 2));
       for (const server of dead) server.crash();
-      const write = system.register(0).write(utf8('lost'), after(system, 10_000));
+      const write = system.register(0).write(utf8('lost'), abortAfter(system, 10_000));
       const error = await system.simulation.complete(
         write.catch((reason: unknown) => reason),
         11_000,
@@ -108,7 +108,7 @@ for (const [rule, calls] of pairings) {
             rest.map(({ name }) => name),
           ),
         );
-        const write = system.register(0).writeAt(7, utf8('new'), after(system, 400));
+        const write = system.register(0).writeAt(7, utf8('new'), abortAfter(system, 400));
         await system.simulation.complete(
           write.catch(() => undefined),
           5_000,
