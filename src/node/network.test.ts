@@ -170,7 +170,7 @@ describe('messages', () => {
     const b = await start(bob, { dialOnly: true });
     const link = b.network.open(alice.peer, a.address);
     const sizes = [0, 1, 16_384, 16_385, limits.messageSizeBytesMax, 3, 100_000, 0];
-    sizes.forEach((size, i) => link.send(ping, new Uint8Array(size).fill(i)));
+    for (const [i, size] of sizes.entries()) link.send(ping, new Uint8Array(size).fill(i));
     for (const [i, size] of sizes.entries()) {
       const { payload } = await a.inbox.next();
       expect(payload.length).toBe(size);
