@@ -1,5 +1,6 @@
 // Ed25519 through libsodium. One verifier everywhere: libraries differ on small-order and non-canonical keys, and a
-// signature that one server accepts and another refuses would split them. libsodium refuses both.
+// signature that one server accepts and another refuses would split them. libsodium refuses all that is not canonical,
+// of small order, or mixed with it (test/vectors), so what it accepts every other verifier accepts too.
 
 import sodium from 'sodium-native';
 import { assert } from '../base/assert.ts';
