@@ -4,7 +4,7 @@ import type { PeerId } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
 import type { Configuration, Member } from '../configuration/configuration.ts';
 import type { SignatureScheme, Signer } from '../crypto/signature.ts';
-import { isHalted, type Quorum, type Request } from '../quorum/calls/contract.ts';
+import { isHalted, type Quorum, type QuorumCalls, type Request } from '../quorum/calls/contract.ts';
 import { EpochCalls } from '../quorum/calls/epochs.ts';
 import type { Exchange } from '../quorum/exchange.ts';
 import { type PollAnswer, poll } from '../quorum/poll.ts';
@@ -12,6 +12,7 @@ import type { Outcome, Versioned } from '../registers/contract.ts';
 import { QuorumRegister } from '../registers/register.ts';
 import {
   DisseminationRule,
+  type HeaderScheme,
   type Shown,
   type SignedTuple,
 } from '../registers/rules/dissemination.ts';
@@ -38,6 +39,10 @@ export interface StorageClientOptions {
   readonly clientKey: Bytes;
   /** Where an only writer keeps its counters; without it single-writer writes are not available. */
   readonly counters?: SingleWriterCounters;
+  /** How quorums are found. Default: by the epochs of `configuration`. */
+  readonly calls?: QuorumCalls;
+  /** The register protocol of one object. Default: the dissemination rule. */
+  readonly rule?: (object: Bytes, scheme: HeaderScheme) => DisseminationRule;
 }
 
 /** What one replica turned out to have of an object or block. */
@@ -53,17 +58,20 @@ export interface Findings {
 export class StorageClient {
   readonly exchange: Exchange;
   readonly configuration: Configuration;
-  readonly #calls: EpochCalls;
+  readonly #calls: QuorumCalls;
+  readonly #ruleOf: (object: Bytes, scheme: HeaderScheme) => DisseminationRule;
   readonly #verifier: HeaderVerifier;
   readonly #writer: Bytes;
   readonly #counters: SingleWriterCounters | undefined;
 
-  constructor({ exchange, configuration, scheme, clientKey, counters }: StorageClientOptions) {
+  constructor(options: StorageClientOptions) {
+    const { exchange, configuration, clientKey, counters } = options;
     this.exchange = exchange;
     this.configuration = configuration;
     const source = { current: () => configuration, freshUntilMs: () => Number.POSITIVE_INFINITY };
-    this.#calls = new EpochCalls(exchange, source, 'dissemination');
-    this.#verifier = new HeaderVerifier(configuration.system, scheme);
+    this.#calls = options.calls ?? new EpochCalls(exchange, source, 'dissemination');
+    this.#ruleOf = options.rule ?? ((object, scheme) => new DisseminationRule(object, scheme));
+    this.#verifier = new HeaderVerifier(configuration.system, options.scheme);
     // Two processes under one client key are two writers.
     this.#writer = writerId(clientKey, exchange.env.entropy.bytes(16));
     this.#counters = counters;
@@ -165,7 +173,7 @@ export class StorageClient {
 
   #rule(object: Bytes, signer: Signer | undefined): DisseminationRule {
     const scheme = headerScheme(this.#verifier, this.configuration.system, this.#writer, signer);
-    return new DisseminationRule(object, scheme);
+    return this.#ruleOf(object, scheme);
   }
 
   #register(object: Bytes, signer: Signer | undefined): QuorumRegister<SignedTuple, Shown> {

@@ -186,6 +186,7 @@ class Phase<Body> {
       (earlier) => replaces?.(vote, earlier) ?? false,
     );
     if (outcome === 'repeated' || outcome === 'stranger') return this.#ignore(outcome);
+    if (outcome === 'replaced') this.#exchange.env.metrics.count('votes_replaced_total');
     this.#reasons.delete(member.peer);
     this.#evaluate();
     if (!this.#ended && this.#request.staggerMs !== undefined) this.#askNext();
@@ -199,11 +200,16 @@ class Phase<Body> {
   }
 
   #onInvalid(member: Member, reason: string): void {
+    this.#accuse(member, reason);
+    this.#reasons.set(member.peer, 'invalid');
+    this.#giveUpOn(member);
+  }
+
+  /** Only a liar, or a server with a fault that it does not know of, answers like this. */
+  #accuse(member: Member, reason: string): void {
     this.#exchange.env.metrics.count('replies_rejected_total', reason);
     this.#exchange.env.log.warn('reply-rejected', { server: member.peer.slice(0, 8), reason });
     this.#exchange.penalize(member.peer);
-    this.#reasons.set(member.peer, 'invalid');
-    this.#giveUpOn(member);
   }
 
   #giveUpOn(member: Member): void {
@@ -232,6 +238,7 @@ class Phase<Body> {
   #startFetch(fetch: Fetch<Body>): void {
     if (this.#fetch?.fetch.key === fetch.key) return;
     this.#stopFetch();
+    this.#exchange.env.metrics.count('fetches_started_total');
     const conversation = this.#exchange.begin((from, message) => this.#onFetched(from, message));
     this.#fetch = { fetch, conversation, next: 0, timer: undefined };
     this.#fetchFromNext(this.#fetch);
@@ -258,12 +265,11 @@ class Phase<Body> {
     if (running === undefined || member === undefined) return this.#ignore('not-a-member');
     if (!running.fetch.from.slice(0, running.next).includes(member))
       return this.#ignore('not-asked');
-    const reply =
-      message.name === 'refused'
-        ? { invalid: 'fetch-refused' }
-        : running.fetch.request.accept(message, member);
+    // A correct member refuses, for instance, what it has meanwhile found damaged.
+    if (message.name === 'refused') return this.#fetchFromNext(running);
+    const reply = running.fetch.request.accept(message, member);
     if ('invalid' in reply) {
-      this.#exchange.env.metrics.count('replies_rejected_total', reply.invalid);
+      this.#accuse(member, reply.invalid);
       return this.#fetchFromNext(running);
     }
     this.#stopFetch();
