@@ -26,7 +26,7 @@ test('every id comes back from its address', () => {
 });
 
 test('the text of an address never changes', () => {
-  const id = fromHex('00'.repeat(31) + 'ff') ?? sample;
+  const id = fromHex(`${'00'.repeat(31)}ff`) ?? sample;
   expect(formatAddress('content', id)).toMatchInlineSnapshot(
     `"hfc1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaad7u6un5d4"`,
   );

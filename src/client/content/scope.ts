@@ -85,7 +85,7 @@ export class Bell {
 }
 
 /** Why an aborted signal's operation ends, as users meet it. A reason that is such an error already stands. */
-export function cancellation(signal: AbortSignal): HoldfastError {
+function cancellation(signal: AbortSignal): HoldfastError {
   const reason: unknown = signal.reason;
   if (reason instanceof HoldfastError) return reason;
   if (reason instanceof Error && reason.name === 'TimeoutError') {

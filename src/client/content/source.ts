@@ -76,7 +76,7 @@ export class Chunker {
     this.#sizeBytes = sizeBytes;
   }
 
-  /** The blocks that `piece` completes, one at a time: the rest of the piece is not looked at before it is asked for. */
+  /** The blocks that `piece` completes, cut one at a time as they are asked for. */
   *push(piece: Bytes): Generator<Bytes, void, undefined> {
     for (let offset = 0; offset < piece.length; ) {
       const taken = Math.min(this.#sizeBytes - this.#filled, piece.length - offset);
