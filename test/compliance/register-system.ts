@@ -21,8 +21,11 @@ import {
   memberStatus,
   parametersHash,
 } from '../../src/configuration/configuration.ts';
+import type { SignatureScheme, Signer } from '../../src/crypto/signature.ts';
+import { StorageClient } from '../../src/dbqs/client.ts';
 import { dataDigest, HeaderVerifier, headerScheme } from '../../src/dbqs/headers.ts';
 import { objectId } from '../../src/dbqs/ids.ts';
+import { type CounterStore, SingleWriterCounters } from '../../src/dbqs/single-writer.ts';
 import { thresholds } from '../../src/quorum/arithmetic.ts';
 import type { QuorumCalls } from '../../src/quorum/calls/contract.ts';
 import { EpochCalls } from '../../src/quorum/calls/epochs.ts';
@@ -35,6 +38,7 @@ import { DisseminationRule } from '../../src/registers/rules/dissemination.ts';
 import { CrashRegisterServer } from '../../src/registers/server.ts';
 import { assembleServer } from '../../src/server/assemble.ts';
 import { decodeMessage, encodeMessage, messageNumber } from '../../src/wire/registry.ts';
+import { delayConstant } from '../../testing/simulator/faults.ts';
 import { Fabric } from '../../testing/simulator/network.ts';
 import { type Machine, SimulatedNode } from '../../testing/simulator/node.ts';
 import { simulatedSignatures } from '../../testing/simulator/signatures.ts';
@@ -56,20 +60,36 @@ export interface RegisterSystem {
   /** Servers that the pairing tolerates losing. */
   readonly faults: number;
   register(client: number): CompleteRegister;
+  /** All operations of a client, where the servers are storage servers over epochs. */
+  storage(client: number): StorageClient;
+  /** Signs the versions of the object that `register` reads and writes. */
+  readonly objectSigner: Signer;
+  /** Signatures made and verified so far, by all nodes together. */
+  readonly crypto: { signed: number; verified: number };
   /** Makes a client's knowledge of the configuration run out now; only epochs know of it. */
   expire(client: number): void;
 }
 
-const faults = 1;
+export interface SystemShape {
+  readonly faults?: number;
+  /** Delay of every message; without it delays are drawn. */
+  readonly delayUs?: number;
+}
 
 export async function registerSystem(
   rule: RuleName,
   calls: CallsName,
   seed: number,
+  { faults = 1, delayUs }: SystemShape = {},
 ): Promise<RegisterSystem> {
   const simulation = new Simulation({ seed });
-  const fabric = new Fabric(simulation);
-  const scheme = simulatedSignatures();
+  const fabric = new Fabric(
+    simulation,
+    delayUs === undefined ? {} : { latency: delayConstant(delayUs) },
+  );
+  const crypto = { signed: 0, verified: 0 };
+  const scheme = counting(simulatedSignatures(), crypto);
+  const size = 3 * faults + 1;
   const prng = new Prng(seed);
   const authority = scheme.signer(prng.bytes(32));
   const salt = prng.bytes(32);
@@ -77,7 +97,7 @@ export async function registerSystem(
   const trust = new Trust(system, authority.publicKey, scheme);
   const instance = storageInstance(system);
 
-  const signers = Array.from({ length: 4 }, () => scheme.signer(prng.bytes(32)));
+  const signers = Array.from({ length: size }, () => scheme.signer(prng.bytes(32)));
   const records = signers.map(({ publicKey }, index) => {
     const statement = {
       publicKey,
@@ -96,8 +116,8 @@ export async function registerSystem(
   const certificate = certifyEpoch(authority, system, {
     epoch: 0,
     configurationRoot: configurationRoot(members),
-    memberCount: 4,
-    activeCount: 4,
+    memberCount: size,
+    activeCount: size,
     faults,
     parametersHash: parametersHash(faults),
     previous: new Uint8Array(32),
@@ -109,7 +129,7 @@ export async function registerSystem(
   );
 
   // The crash rule needs 2f+1 servers; over epochs the group is the configuration's all the same.
-  const used = rule === 'crash' && calls === 'static' ? 3 : 4;
+  const used = rule === 'crash' && calls === 'static' ? 2 * faults + 1 : size;
   const serving: Member[] = configuration.members.slice(0, used);
   const servers = serving.map((member) => {
     const address = { host: member.host, port: member.port };
@@ -118,6 +138,7 @@ export async function registerSystem(
       peer: member.peer,
       address,
     });
+    if (delayUs !== undefined) node.disk.conditions.latency = { lowUs: 0, highUs: 0 };
     node.start((machine) =>
       rule === 'crash' ? bootCrash(machine) : bootReplica(machine, member.peer),
     );
@@ -207,7 +228,8 @@ export async function registerSystem(
     return new EpochCalls(exchange, source, rule);
   }
 
-  await simulation.runFor(100);
+  // Long enough for the replicas to have compared themselves with one another.
+  await simulation.runFor(2_000);
   return {
     simulation,
     fabric,
@@ -224,6 +246,55 @@ export async function registerSystem(
       const headers = headerScheme(verifier, system, writer, objectSigner);
       return new QuorumRegister(callsOf(client), new DisseminationRule(object, headers));
     },
+    storage(client) {
+      const exchange = exchanges[client];
+      assert(
+        exchange !== undefined && configuration instanceof Configuration,
+        'such a client exists',
+      );
+      const clientKey = new Uint8Array(32).fill(client + 1);
+      return new StorageClient({
+        exchange,
+        configuration,
+        scheme,
+        clientKey,
+        counters: new SingleWriterCounters(memoryCounters()),
+      });
+    },
+    objectSigner,
+    crypto,
     expire: (client) => expired.add(client),
+  };
+}
+
+function counting(
+  scheme: SignatureScheme,
+  counts: { signed: number; verified: number },
+): SignatureScheme {
+  return {
+    signer(seed) {
+      const { publicKey, sign } = scheme.signer(seed);
+      return {
+        publicKey,
+        sign(message) {
+          counts.signed += 1;
+          return sign(message);
+        },
+      };
+    },
+    verify(publicKey, message, signature) {
+      counts.verified += 1;
+      return scheme.verify(publicKey, message, signature);
+    },
+  };
+}
+
+function memoryCounters(): CounterStore {
+  const saved = new Map<string, number>();
+  return {
+    load: async (object) => saved.get(toHex(object)),
+    async save(object, counter) {
+      saved.set(toHex(object), counter);
+    },
   };
 }
