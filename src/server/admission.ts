@@ -5,7 +5,9 @@ import { z } from 'zod';
 import { counterMax } from '../base/brand.ts';
 import { type Bytes, equalBytes, toHex } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { serverId } from '../configuration/certificates.ts';
 import { Configuration, type ConfigurationFault } from '../configuration/configuration.ts';
+import type { DataFolderOwner } from '../node/data-folder.ts';
 import * as types from '../wire/types.ts';
 import {
   encoded,
@@ -32,8 +34,8 @@ const serverRequestSchema = z.strictObject({
   kind: kindField('holdfast-server-request'),
   name: nameField('s1'),
   public_key: hex32Field("the server's public key"),
-  host: hostField('storage1.example.org', 'where clients and other servers find this server'),
-  port: portField(7101, 'where clients and other servers find this server'),
+  host: hostField('storage1.example.org'),
+  port: portField(7101),
 });
 
 const clientRequestSchema = z.strictObject({
@@ -43,8 +45,8 @@ const clientRequestSchema = z.strictObject({
 });
 
 export const serverAddressSchema = z.strictObject({
-  host: hostField('storage1.example.org', 'where the server is found'),
-  port: portField(7101, 'where the server is found'),
+  host: hostField('storage1.example.org'),
+  port: portField(7101),
   key: hex32Field("the server's public key"),
 });
 
@@ -183,6 +185,16 @@ export async function readClientRequest(file: string): Promise<ClientRequest> {
   const cure = 'Give the .request file that "holdfast client init" wrote.';
   const parsed = await readKind(clientRequestSchema, 'holdfast-client-request', file, cure);
   return { name: parsed.name, publicKey: parsed.public_key };
+}
+
+/** Whose a server's data folder is. */
+export function dataFolderOwner(
+  admission: Pick<ServerAdmission, 'system' | 'certificate'>,
+): DataFolderOwner {
+  return {
+    serverId: toHex(serverId(admission.certificate.statement)),
+    systemId: toHex(admission.system.id),
+  };
 }
 
 const faultWords: Readonly<Record<ConfigurationFault, string>> = {

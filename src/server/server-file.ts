@@ -12,8 +12,9 @@ import type * as types from '../wire/types.ts';
 import { readServerAdmission } from './admission.ts';
 import { fileExists } from './files.ts';
 import { readKeyFile } from './key-files.ts';
+import { serverSettings } from './server-settings.ts';
 import { hostField, nameField, portField, type SystemInfo } from './system-info.ts';
-import { checkAgainst, field, type Leaf, leavesOf, parseToml, readTextFile } from './toml.ts';
+import { checkAgainst, field, parseToml, readTextFile, valueOfText } from './toml.ts';
 
 export interface Endpoint {
   readonly host: string;
@@ -38,29 +39,23 @@ export interface ServerFile {
   /** Bytes that one client may store here unless its certificate says otherwise; 0 is no limit. */
   readonly clientQuotaBytes: number;
   readonly scrubIntervalMs: number;
-  /** Bytes read per second while scrubbing. */
-  readonly scrubRateBytes: number;
+  readonly scrubRateBytesPerSecond: number;
 }
 
-const pathField = (example: string, description: string) =>
-  field(z.string().min(1), { expects: 'a path', example: `"${example}"`, description });
+const pathField = (example: string) =>
+  field(z.string().min(1), { expects: 'a path', example: `"${example}"` });
 
-const durationField = (example: string, description: string) =>
-  field(
-    z.string().transform((text, context): number => {
-      const value = parseDurationMs(text);
-      if (value !== undefined && value >= 1000) return value;
-      context.addIssue({ code: 'custom', message: 'not a duration' });
-      return z.NEVER;
-    }),
-    {
-      expects: 'a duration of at least 1s, such as "30s", "10m" or "24h"',
-      example: `"${example}"`,
-      description,
-    },
-  );
+const durationField = field(
+  z.string().transform((text, context): number => {
+    const value = parseDurationMs(text);
+    if (value !== undefined && value >= 1000) return value;
+    context.addIssue({ code: 'custom', message: 'not a duration' });
+    return z.NEVER;
+  }),
+  { expects: 'a duration of at least 1s, such as "30s", "10m" or "24h"', example: '"24h"' },
+);
 
-const sizeField = (example: string, description: string, sizeBytesMin: number) =>
+const sizeField = (example: string, sizeBytesMin: number) =>
   field(
     z.union([z.string(), z.int()]).transform((value, context): number => {
       const size = typeof value === 'number' ? value : parseSizeBytes(value);
@@ -71,27 +66,25 @@ const sizeField = (example: string, description: string, sizeBytesMin: number) =
     {
       expects: `a size in bytes, such as 1048576 or "10GiB"${sizeBytesMin > 0 ? `, of at least ${sizeBytesMin}` : ''}`,
       example: `"${example}"`,
-      description,
     },
   );
 
+/** Settings stand in server-settings.ts too, with their meaning. */
 export const serverFileSchema = z.strictObject({
-  name: nameField('s1', 'the name of this server, for people'),
-  identity_key: pathField('identity.key', "the server's secret key").prefault('identity.key'),
-  admission: pathField('admission.toml', 'what the authority gave this server').prefault(
-    'admission.toml',
-  ),
-  data: pathField('data', 'the folder that holds everything stored').prefault('data'),
+  name: nameField('s1'),
+  identity_key: pathField('identity.key').prefault('identity.key'),
+  admission: pathField('admission.toml').prefault('admission.toml'),
+  data: pathField('data').prefault('data'),
   listen: z
     .strictObject({
-      host: hostField('127.0.0.1', 'where storage connections are taken').prefault('127.0.0.1'),
-      port: portField(7101, 'where storage connections are taken').prefault(7101),
+      host: hostField('127.0.0.1').prefault('127.0.0.1'),
+      port: portField(7101).prefault(7101),
     })
     .prefault({}),
   admin: z
     .strictObject({
-      host: hostField('127.0.0.1', 'where health and metrics are served').prefault('127.0.0.1'),
-      port: portField(7201, 'where health and metrics are served').prefault(7201),
+      host: hostField('127.0.0.1').prefault('127.0.0.1'),
+      port: portField(7201).prefault(7201),
     })
     .prefault({}),
   log: z
@@ -99,51 +92,17 @@ export const serverFileSchema = z.strictObject({
       level: field(z.enum(logLevels), {
         expects: `one of ${logLevels.map((level) => `"${level}"`).join(', ')}`,
         example: '"info"',
-        description: 'how much is logged',
       }).prefault('info'),
     })
     .prefault({}),
-  quota: z
-    .strictObject({
-      client: sizeField(
-        '10GiB',
-        'what one client may store here unless its certificate says otherwise; 0 is no limit',
-        0,
-      ).prefault(0),
-    })
-    .prefault({}),
+  quota: z.strictObject({ client: sizeField('10GiB', 0).prefault(0) }).prefault({}),
   scrub: z
     .strictObject({
-      interval: durationField(
-        '24h',
-        'time from one check of everything stored to the next',
-      ).prefault('24h'),
-      rate: sizeField('8MiB', 'bytes read per second while checking', 4096).prefault('8MiB'),
+      interval: durationField.prefault('24h'),
+      rate: sizeField('8MiB', 4096).prefault('8MiB'),
     })
     .prefault({}),
 });
-
-export interface ServerSetting {
-  /** "listen.port" */
-  readonly key: string;
-  /** "HOLDFAST_LISTEN_PORT" */
-  readonly variable: string;
-  /** "--listen-port" */
-  readonly flag: string;
-  readonly expects: string;
-  readonly description: string;
-}
-
-const settingOf = ({ path, note }: Leaf): ServerSetting => ({
-  key: path.join('.'),
-  variable: `HOLDFAST_${path.join('_').toUpperCase()}`,
-  flag: `--${path.join('-').replaceAll('_', '-')}`,
-  expects: note.expects,
-  description: note.description ?? '',
-});
-
-/** Every key of server.toml with its environment variable and its flag. */
-export const serverSettings: readonly ServerSetting[] = leavesOf(serverFileSchema).map(settingOf);
 
 export interface Overrides {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -164,10 +123,6 @@ function put(target: Record<string, unknown>, path: readonly string[], value: un
   target[key] = table;
 }
 
-/** Text from outside is a whole number where it looks like one; names and paths of digits alone are not supported there. */
-const valueOfText = (text: string): string | number =>
-  /^\d{1,15}$/.test(text) ? Number(text) : text;
-
 interface Settings {
   readonly parsed: z.output<typeof serverFileSchema>;
   readonly file: string;
@@ -183,7 +138,8 @@ async function readSettings(file: string, overrides: Overrides): Promise<Setting
       [setting.flag, overrides.flags?.[setting.key]],
     ] as const) {
       if (text === undefined) continue;
-      put(value, setting.key.split('.'), valueOfText(text));
+      const path = setting.key.split('.');
+      put(value, path, valueOfText(serverFileSchema, path, text));
       origins.set(setting.key, origin);
     }
   }
@@ -222,7 +178,7 @@ export async function loadServerFile(path: string, overrides: Overrides): Promis
     logLevel: parsed.log.level,
     clientQuotaBytes: parsed.quota.client,
     scrubIntervalMs: parsed.scrub.interval,
-    scrubRateBytes: parsed.scrub.rate,
+    scrubRateBytesPerSecond: parsed.scrub.rate,
   };
 }
 

@@ -4,7 +4,13 @@ import { join, resolve } from 'node:path';
 import { stringify } from 'smol-toml';
 import { HoldfastError } from '../base/errors.ts';
 import { ed25519 } from '../crypto/signature.ts';
-import { readServerAdmission, type ServerAdmission, serverRequestText } from './admission.ts';
+import { createDataFolder, type DataFolderOwner, openDataFolder } from '../node/data-folder.ts';
+import {
+  dataFolderOwner,
+  readServerAdmission,
+  type ServerAdmission,
+  serverRequestText,
+} from './admission.ts';
 import { createFile, fileExists, makePrivateFolder } from './files.ts';
 import { createKeyFile, newSeed, readKeyFile } from './key-files.ts';
 import { readServerPaths } from './server-file.ts';
@@ -82,7 +88,18 @@ export async function initServer(setup: ServerSetup): Promise<{ request: string 
   return { request: paths.request };
 }
 
-/** Verifies an admission and puts it in its place. @throws HoldfastError `bad-configuration` or `usage`. */
+/** Makes the data folder, once in a server's life. One that an interrupted earlier run made for this server is kept. */
+async function provideDataFolder(folder: string, owner: DataFolderOwner): Promise<void> {
+  try {
+    await createDataFolder(folder, owner);
+  } catch (error) {
+    const found = await openDataFolder(folder, owner).catch(() => undefined);
+    if (found === undefined) throw error;
+    await found.release();
+  }
+}
+
+/** Verifies an admission, makes the data folder and puts it in its place. @throws HoldfastError `bad-configuration` or `usage`. */
 export async function acceptServerAdmission(
   folder: string,
   admissionFile: string,
@@ -102,6 +119,7 @@ export async function acceptServerAdmission(
     );
   }
   const admission = await readServerAdmission(admissionFile, publicKey);
+  await provideDataFolder(places.data, dataFolderOwner(admission));
   const text = await readTextFile(admissionFile, 'Give a file that can be read.');
   await createFile(places.admission, text);
   return { ...admission, name: places.name, settings };

@@ -22,12 +22,8 @@ export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 export const nameExpects =
   'a name of at most 64 letters, digits, dots, underscores and hyphens, beginning with a letter or digit';
 
-export const nameField = (example: string, description?: string) =>
-  field(z.string().regex(namePattern), {
-    expects: nameExpects,
-    example: `"${example}"`,
-    ...(description === undefined ? {} : { description }),
-  });
+export const nameField = (example: string) =>
+  field(z.string().regex(namePattern), { expects: nameExpects, example: `"${example}"` });
 
 /** A 32-byte value in hexadecimal. */
 export const hex32Field = (what: string) =>
@@ -49,7 +45,10 @@ interface Codec<Value> {
 }
 
 /** A message of the wire format in base64, checked to be canonical. */
-export function encodedField<Value>(codec: Codec<Value>, expects: string) {
+export function encodedField<Value>(
+  codec: Codec<Value>,
+  expects: string,
+): z.ZodType<Value, string> {
   return field(
     z.string().transform((text, context): Value => {
       try {
@@ -73,23 +72,21 @@ export function encoded<Value>(codec: Codec<Value>, value: Value): string {
 /** A host as it may stand in a certificate. */
 export const hostPattern = /^[0-9A-Za-z.:_-]+$/;
 
-export const hostField = (example: string, description: string) =>
+export const hostField = (example: string) =>
   field(z.string().regex(hostPattern).max(limits.hostNameBytesMax), {
     expects: 'a host name or an IP address',
     example: `"${example}"`,
-    description,
   });
 
-export const portField = (example: number, description: string) =>
+export const portField = (example: number) =>
   field(z.int().min(1).max(65535), {
     expects: 'a port number from 1 to 65535',
     example: String(example),
-    description,
   });
 
 export const systemSchema = z.strictObject({
   id: hex32Field("the system's id"),
-  name: nameField('home', "the system's name, for people"),
+  name: nameField('home'),
   authority_key: hex32Field("the authority's public key"),
 });
 

@@ -13,7 +13,6 @@ export interface FieldNote {
   readonly expects: string;
   /** A value as it stands in TOML. */
   readonly example: string;
-  readonly description?: string;
   /** The value never appears in a message. */
   readonly isSecret?: boolean;
 }
@@ -21,12 +20,6 @@ export interface FieldNote {
 /** Marks a leaf of a schema with what it expects. */
 export function field<Schema extends z.ZodType>(schema: Schema, note: FieldNote): Schema {
   return schema.meta({ ...note });
-}
-
-export interface Leaf {
-  /** Keys from the top of the file. */
-  readonly path: readonly string[];
-  readonly note: FieldNote;
 }
 
 function unwrap(schema: unknown): unknown {
@@ -40,26 +33,24 @@ function unwrap(schema: unknown): unknown {
 function noteOf(schema: unknown): FieldNote | undefined {
   if (!(schema instanceof z.ZodType)) return undefined;
   const meta = schema.meta();
-  const { expects, example, description, isSecret } = meta ?? {};
+  const { expects, example, isSecret } = meta ?? {};
   if (typeof expects !== 'string' || typeof example !== 'string') return undefined;
   return {
     expects,
     example,
-    ...(description === undefined ? {} : { description }),
     ...(isSecret === true ? { isSecret } : {}),
   };
 }
 
-/** Every key of a schema outside lists, in order. */
-export function leavesOf(schema: z.ZodType, path: readonly string[] = []): Leaf[] {
+/** Every key of a schema outside lists, dotted and in order. */
+export function keysOf(schema: z.ZodType, path: readonly string[] = []): string[] {
   const inner = unwrap(schema);
   if (inner instanceof z.ZodObject) {
     return Object.entries(inner.shape).flatMap(([key, value]) =>
-      value instanceof z.ZodType ? leavesOf(value, [...path, key]) : [],
+      value instanceof z.ZodType ? keysOf(value, [...path, key]) : [],
     );
   }
-  const note = noteOf(inner);
-  return note === undefined ? [] : [{ path, note }];
+  return [path.join('.')];
 }
 
 function schemaAt(schema: z.ZodType, path: readonly PropertyKey[]): unknown {
@@ -70,6 +61,12 @@ function schemaAt(schema: z.ZodType, path: readonly PropertyKey[]): unknown {
     else return undefined;
   }
   return here;
+}
+
+/** Text from outside the file as the schema wants it: a number where a number belongs and the text is one. */
+export function valueOfText(schema: z.ZodType, path: readonly string[], text: string): unknown {
+  const isNumber = schemaAt(schema, path) instanceof z.ZodNumber;
+  return isNumber && /^\d{1,15}$/.test(text) ? Number(text) : text;
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {

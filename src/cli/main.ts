@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+// The holdfast command.
+
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { exitCodes } from '../base/errors.ts';
+import type { Context } from './context.ts';
+import { run } from './run.ts';
+
+/** npm passes on an interrupt that the terminal has delivered already: two so close together are one key press. */
+const sameKeyPressMs = 300;
+
+function interruptSignal(): AbortSignal {
+  const controller = new AbortController();
+  let firstMs = 0;
+  const stop = (): void => {
+    if (!controller.signal.aborted) {
+      firstMs = performance.now();
+      controller.abort();
+    } else if (performance.now() - firstMs > sameKeyPressMs) {
+      process.exit(exitCodes.interrupted);
+    }
+  };
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, stop);
+  return controller.signal;
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const found: unknown = JSON.parse(text);
+  return typeof found === 'object' && found !== null && 'version' in found
+    ? String(found.version)
+    : '';
+}
+
+function closedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+}
+
+process.stdout.on('error', closedPipe);
+process.stderr.on('error', closedPipe);
+
+const context: Context = {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  folder: process.cwd(),
+  signal: interruptSignal(),
+  connect: async (options) => (await import('../client/connect.ts')).connect(options),
+  runServer: async (file, options) => (await import('./backend.ts')).runServer(file, options),
+  self: [process.execPath, ...process.execArgv, fileURLToPath(import.meta.url)],
+};
+
+process.exitCode = await run(process.argv.slice(2), context, version());
+// What was interrupted may still hold connections open.
+if (process.exitCode === exitCodes.interrupted) process.exit();
