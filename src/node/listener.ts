@@ -1,11 +1,11 @@
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { PeerId } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
-import { HoldfastError } from '../base/errors.ts';
 import type { Timer } from '../env/clock.ts';
 import type { Address, Channel } from '../env/network.ts';
 import { Connection } from './connection.ts';
+import { listen } from './listen.ts';
 import type { NetworkContext } from './network.ts';
 import { provenPeer, tlsOptions } from './tls.ts';
 
@@ -53,6 +53,7 @@ export class Listener {
   /** Connections in use, oldest first per peer. */
   readonly #channels = new Map<PeerId, Set<IncomingChannel>>();
   #channelCount = 0;
+  #port = 0;
 
   constructor(context: NetworkContext) {
     this.#context = context;
@@ -71,22 +72,15 @@ export class Listener {
 
   /** @throws HoldfastError when the address cannot be had. */
   async start(address: Address): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const refuse = (error: NodeJS.ErrnoException): void => reject(listenError(error, address));
-      this.#server.once('error', refuse);
-      this.#server.listen({ host: address.host, port: address.port }, () => {
-        this.#server.off('error', refuse);
-        // From here on accepting may fail for a moment (no file descriptor left); that must not end the process.
-        this.#server.on('error', (error) => {
-          this.#context.log.error('network.accept-failed', { error: error.message });
-        });
-        resolve();
-      });
+    this.#port = await listen(this.#server, address);
+    // From here on accepting may fail for a moment (no file descriptor left); that must not end the process.
+    this.#server.on('error', (error) => {
+      this.#context.log.error('network.accept-failed', { error: error.message });
     });
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#port;
   }
 
   readmit(): void {
@@ -222,21 +216,4 @@ function remoteEnd(socket: Socket): string {
 /** A counter's label for a failed handshake: the library's reason without what the peer could vary. */
 function refusalLabel(error: NodeJS.ErrnoException): string {
   return `handshake-${(error.code ?? 'failed').replace(/^ERR_(SSL_|TLS_)?/, '').toLowerCase()}`;
-}
-
-function listenError(error: NodeJS.ErrnoException, address: Address): HoldfastError {
-  const place = `${address.host}:${address.port}`;
-  const details = { host: address.host, port: address.port };
-  if (error.code === 'EADDRINUSE') {
-    return new HoldfastError('port-in-use', `Another process already listens on ${place}.`, {
-      cure: 'Stop that process (it may be an earlier run of this server), or choose another port.',
-      details,
-      cause: error,
-    });
-  }
-  return new HoldfastError('bad-configuration', `Cannot listen on ${place}: ${error.message}.`, {
-    cure: 'Give an address of this machine and a port that this user may bind (1024 or above).',
-    details,
-    cause: error,
-  });
 }

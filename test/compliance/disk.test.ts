@@ -3,8 +3,10 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Disk } from '../../src/env/disk.ts';
+import { systemClock } from '../../src/node/clock.ts';
+import { openDisk } from '../../src/node/disk.ts';
 import { systemEntropy } from '../../src/node/entropy.ts';
-import { createJournal, openJournal } from '../../src/node/journal.ts';
+import { createJournal } from '../../src/node/journal.ts';
 import { openTable } from '../../src/node/table.ts';
 import { type DiskHarness, diskCompliance } from './disk.ts';
 
@@ -16,24 +18,25 @@ async function realDisk(): Promise<DiskHarness> {
   const folder = (): string => path.join(root, `${generation}`);
   const abandoned: Disk[] = [];
   let current: Disk | undefined;
-  const journalOptions = () => ({
-    folder: path.join(folder(), 'journal'),
-    entropy: systemEntropy,
-    segmentSizeBytes: 4096,
+  const parts = () => ({
+    journalFolder: path.join(folder(), 'journal'),
+    tableFolder: path.join(folder(), 'table'),
   });
+  // Small files, so that some tests begin new ones.
+  const options = { clock: systemClock, entropy: systemEntropy, segmentSizeBytes: 4096 };
 
-  await mkdir(path.join(folder(), 'journal'), { recursive: true });
-  await mkdir(path.join(folder(), 'table'));
-  createJournal(journalOptions());
-  await openTable({ folder: path.join(folder(), 'table'), create: true }).close();
+  const { journalFolder, tableFolder } = parts();
+  await mkdir(journalFolder, { recursive: true });
+  await mkdir(tableFolder);
+  createJournal({ ...options, folder: journalFolder });
+  await openTable({ folder: tableFolder, create: true }).close();
 
   return {
     async open() {
-      const opening = openJournal(journalOptions());
+      const opening = openDisk(parts(), options);
       if (opening.kind === 'damaged') throw new TypeError(JSON.stringify(opening.damage));
-      const table = openTable({ folder: path.join(folder(), 'table') });
-      current = { journal: opening.journal, table };
-      return current;
+      current = opening.disk;
+      return opening.disk;
     },
     async crash() {
       const from = folder();

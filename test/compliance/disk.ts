@@ -45,6 +45,11 @@ function journalCompliance(
   reopen: Reopening,
   crash: () => Promise<Disk>,
 ): void {
+  test('says how much may still be written', async () => {
+    const disk = await harness().open();
+    expect(disk.freeBytes()).toBeGreaterThan(0);
+  });
+
   test('begins with an empty journal', async () => {
     const { journal } = await harness().open();
     expect(texts(journal)).toEqual([]);
