@@ -2,6 +2,7 @@
 // only then lets answers leave. Bounds what one channel, and all together, may have waiting.
 
 import { assert } from '../base/assert.ts';
+import type { PeerId } from '../base/brand.ts';
 import { type Bytes, equalBytes, toHex } from '../base/bytes.ts';
 import type { Trust } from '../configuration/certificates.ts';
 import type { Change } from '../env/disk.ts';
@@ -49,6 +50,8 @@ export class ReplicaHost {
   readonly #peers = new WeakMap<Channel, Peer>();
   /** Per key, the newest commit that wrote it and is not yet durable. */
   readonly #undurable = new Map<string, Promise<void>>();
+  /** Clients that have shown a certificate since the start; forgetting one only makes it greet again. */
+  readonly #certified = new Set<PeerId>();
   #pendingBytes = 0;
   #failed = false;
 
@@ -83,6 +86,13 @@ export class ReplicaHost {
     await this.#commit(changes);
   }
 
+  /** True for members and for clients that have shown a certificate: only they may send anything large. */
+  knows(peer: PeerId): boolean {
+    return (
+      this.#certified.has(peer) || this.#options.replica.configuration.memberOf(peer) !== undefined
+    );
+  }
+
   /** True once the disk has failed; nothing is acknowledged after that. */
   get failed(): boolean {
     return this.#failed;
@@ -111,6 +121,8 @@ export class ReplicaHost {
       return this.#onFault(channel, peer, 'bad-client-certificate');
     }
     peer.requester = { kind: 'client', key, quotaBytes };
+    if (this.#certified.size >= limits.certifiedClientsMax) this.#certified.clear();
+    this.#certified.add(channel.peer);
   }
 
   #onGetConfiguration(

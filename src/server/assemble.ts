@@ -41,6 +41,8 @@ export interface StorageServer {
   readonly repair: Repair;
   readonly store: DurableStore;
   readonly exchange: Exchange;
+  /** True for peers that may send messages of any size: members and certified clients. */
+  knows(peer: PeerId): boolean;
   status(): StatusReport;
   /** Resolves with the error when the disk has failed; the server acknowledges nothing from then on. */
   readonly failed: Promise<Error>;
@@ -154,6 +156,7 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
     repair,
     store,
     exchange,
+    knows: (peer) => host.knows(peer),
     status,
     failed,
     async stop() {

@@ -53,10 +53,14 @@ export const limits = {
   pendingBytesMax: 256 * miB,
   /** Malformed or refused messages after which a connection is closed. */
   badMessagesPerChannelMax: 100,
+  /** Clients known to be certified; more are forgotten and must greet again. */
+  certifiedClientsMax: 10_000,
+  /** A message from a peer that is neither a member nor a certified client. */
+  strangerMessageSizeBytesMax: 4 * kiB,
   /** Objects being repaired at a time. */
   repairsInFlightMax: 32,
   /** Objects waiting for repair; more are found again by the next scrub. */
   repairsQueuedMax: 4096,
-  /** Messages kept for one call while a member is being heard. */
+  /** One record of the journal on disk. */
   journalRecordSizeBytesMax: 4 * miB,
 } as const;

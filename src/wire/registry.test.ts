@@ -274,6 +274,8 @@ const numbersEverUsed: ReadonlyArray<readonly [number, string]> = [
   [31, 'listed'],
   [40, 'status'],
   [41, 'serverStatus'],
+  [42, 'ping'],
+  [43, 'pong'],
   [50, 'registerRead'],
   [51, 'registerValue'],
   [52, 'registerWrite'],

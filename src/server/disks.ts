@@ -1,0 +1,110 @@
+// A server's disk on a real machine: its data folder with journal and table, and what to do when they are not in order.
+
+import { statfsSync } from 'node:fs';
+import { toHex } from '../base/bytes.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { serverId } from '../configuration/certificates.ts';
+import type { Disk } from '../env/disk.ts';
+import type { Log } from '../env/log.ts';
+import { systemClock } from '../node/clock.ts';
+import {
+  createDataFolder,
+  type DataFolder,
+  type DataFolderOwner,
+  moveAside,
+  openDataFolder,
+} from '../node/data-folder.ts';
+import { systemEntropy } from '../node/entropy.ts';
+import { openJournal } from '../node/journal.ts';
+import { openTable } from '../node/table.ts';
+import type { ServerFile } from './server-file.ts';
+
+/** How long a look at the free space stays good. */
+const freeSpaceRefreshMs = 500;
+
+export interface OpenDisk {
+  readonly disk: Disk;
+  close(): Promise<void>;
+}
+
+export function ownerOf(file: ServerFile): DataFolderOwner {
+  return { serverId: toHex(serverId(file.certificate.statement)), systemId: toHex(file.system.id) };
+}
+
+/** @throws HoldfastError `data-folder`, with a cure. */
+export async function openDisk(file: ServerFile): Promise<OpenDisk> {
+  const folder = await openDataFolder(file.dataFolder, ownerOf(file));
+  try {
+    return opened(file.dataFolder, folder);
+  } catch (error) {
+    await folder.release();
+    throw asDataFolderError(file.dataFolder, error);
+  }
+}
+
+/**
+ * The disk of a server that has lost its data, or part of it: what can still be opened is kept, anything else is moved
+ * aside and an empty folder takes its place.
+ */
+export async function openDiskToRecover(file: ServerFile, log: Log): Promise<OpenDisk> {
+  try {
+    return await openDisk(file);
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'data-folder') throw error;
+    const aside = await moveAside(file.dataFolder);
+    log.warn('data-folder-replaced', { reason: error.message, aside });
+    await createDataFolder(file.dataFolder, ownerOf(file));
+    return openDisk(file);
+  }
+}
+
+/** What the journal or table could not vouch for, as an error for the operator. */
+export function damagedError(dataFolder: string, what: string): HoldfastError {
+  return new HoldfastError(
+    'data-folder',
+    `The data folder ${dataFolder} is damaged: ${what}. This server can no longer know all that it has promised.`,
+    {
+      cure: 'Start it once with `holdfast server --config FILE --recover`: it fetches its data from the other servers before it answers anyone.',
+    },
+  );
+}
+
+function opened(path: string, folder: DataFolder): OpenDisk {
+  const opening = openJournal({ folder: folder.journalFolder, entropy: systemEntropy });
+  if (opening.kind === 'damaged') {
+    throw damagedError(path, `the journal file ${opening.damage.file} (${opening.damage.reason})`);
+  }
+  const { journal } = opening;
+  const table = openTable({ folder: folder.tableFolder });
+  return {
+    disk: { journal, table, freeBytes: freeSpaceOf(path) },
+    async close() {
+      await journal.close();
+      await table.close();
+      await folder.release();
+    },
+  };
+}
+
+function freeSpaceOf(path: string): () => number {
+  let freeBytes = 0;
+  let lookedAtMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    const nowMs = systemClock.nowMs();
+    if (nowMs - lookedAtMs >= freeSpaceRefreshMs) {
+      const { bavail, bsize } = statfsSync(path);
+      freeBytes = bavail * bsize;
+      lookedAtMs = nowMs;
+    }
+    return freeBytes;
+  };
+}
+
+function asDataFolderError(path: string, error: unknown): unknown {
+  if (error instanceof HoldfastError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new HoldfastError('data-folder', `The data folder ${path} cannot be opened: ${message}.`, {
+    cure: 'If the files are damaged, start the server once with --recover; if the disk is at fault, replace it first.',
+    cause: error,
+  });
+}
