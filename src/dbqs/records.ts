@@ -15,7 +15,10 @@ import { ObjectHeader } from '../wire/types.ts';
 const Bytes32 = new ByteVectorType(32);
 
 /** `owner` is the client key that is charged for the bytes. */
-export const ObjectRecord = new ContainerType({ header: ObjectHeader, owner: Bytes32 });
+export const ObjectRecord: ContainerType<{
+  header: typeof ObjectHeader;
+  owner: ByteVectorType;
+}> = new ContainerType({ header: ObjectHeader, owner: Bytes32 });
 export const BlockRecord = new ContainerType({ length: new UintNumberType(4), owner: Bytes32 });
 export type ObjectRecord = ValueOf<typeof ObjectRecord>;
 export type BlockRecord = ValueOf<typeof BlockRecord>;

@@ -6,7 +6,49 @@ import type { Bytes } from '../base/bytes.ts';
 import { limits } from './limits.ts';
 import * as types from './types.ts';
 
-export const registry = {
+/** Names of all messages; the type of each is the schema of that name in types.ts. */
+export const messageNames = [
+  'hello',
+  'getConfiguration',
+  'configuration',
+  'refused',
+  'stale',
+  'needConfiguration',
+  'readVersion',
+  'version',
+  'write',
+  'written',
+  'fetch',
+  'data',
+  'store',
+  'stored',
+  'get',
+  'block',
+  'absent',
+  'hold',
+  'held',
+  'list',
+  'listed',
+  'status',
+  'serverStatus',
+  'ping',
+  'pong',
+  'registerRead',
+  'registerValue',
+  'registerWrite',
+  'registerWritten',
+] as const;
+
+export type MessageName = (typeof messageNames)[number];
+
+export type Registry = {
+  readonly [Name in MessageName]: {
+    readonly number: number;
+    readonly type: (typeof types)[Capitalize<Name>];
+  };
+};
+
+export const registry: Registry = {
   hello: { number: 1, type: types.Hello },
   getConfiguration: { number: 2, type: types.GetConfiguration },
   configuration: { number: 3, type: types.Configuration },
@@ -36,10 +78,9 @@ export const registry = {
   registerValue: { number: 51, type: types.RegisterValue },
   registerWrite: { number: 52, type: types.RegisterWrite },
   registerWritten: { number: 53, type: types.RegisterWritten },
-} as const;
+};
 
-export type MessageName = keyof typeof registry;
-export type MessageValue<Name extends MessageName> = ValueOf<(typeof registry)[Name]['type']>;
+export type MessageValue<Name extends MessageName> = ValueOf<Registry[Name]['type']>;
 /** One decoded message: its name decides its value's type. */
 export type Message = {
   [Name in MessageName]: { name: Name; value: MessageValue<Name> };
