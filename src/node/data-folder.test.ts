@@ -107,9 +107,13 @@ describe('two processes', () => {
       await lockFolder(${JSON.stringify(folder)});
       setInterval(() => {}, 1000);
       console.log('held');`;
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const child = spawn(
+      process.execPath,
+      ['--import', 'tsx', '--input-type=module', '-e', script],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
     await once(child.stdout, 'data');
     return child;
   }

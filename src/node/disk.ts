@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import path from 'node:path';
 import type { Clock } from '../env/clock.ts';
 import type { Disk } from '../env/disk.ts';
 import type { Entropy } from '../env/entropy.ts';
@@ -6,10 +7,16 @@ import type { DataFolder } from './data-folder.ts';
 import { openJournal } from './journal.ts';
 import type { JournalDamage } from './journal-segments.ts';
 import { openTable } from './table.ts';
+import { type TableDamage, tableDamage, tableFileName } from './table-format.ts';
+
+export interface DiskDamage {
+  readonly file: string;
+  readonly reason: JournalDamage['reason'] | TableDamage;
+}
 
 export type DiskOpening =
   | { readonly kind: 'open'; readonly disk: Disk }
-  | { readonly kind: 'damaged'; readonly damage: JournalDamage };
+  | { readonly kind: 'damaged'; readonly damage: DiskDamage };
 
 export interface DiskOptions {
   readonly clock: Clock;
@@ -22,7 +29,7 @@ export interface DiskOptions {
 const freeBytesAgeMsMax = 1_000;
 
 /**
- * Opens what a data folder holds. Damage to the journal is a result, not an exception: the server may not go on with
+ * Opens what a data folder holds. Damage is a result, not an exception: the server may not go on with
  * such a disk, but can recover what it held from the others.
  * @throws DiskError when files cannot be read or written.
  */
@@ -30,6 +37,10 @@ export function openDisk(
   { journalFolder, tableFolder }: Pick<DataFolder, 'journalFolder' | 'tableFolder'>,
   { clock, ...journalOptions }: DiskOptions,
 ): DiskOpening {
+  const reason = tableDamage(tableFolder);
+  if (reason !== undefined) {
+    return { kind: 'damaged', damage: { file: path.join(tableFolder, tableFileName), reason } };
+  }
   const opening = openJournal({ folder: journalFolder, ...journalOptions });
   if (opening.kind === 'damaged') return opening;
   const table = openTable({ folder: tableFolder });

@@ -163,7 +163,10 @@ describe('damage', () => {
     await journal.close();
     const files = segments(where);
     expect(files.length).toBeGreaterThan(3);
-    const damageAfter = (harm: (file: string) => void, index: number): JournalDamage | undefined => {
+    const damageAfter = (
+      harm: (file: string) => void,
+      index: number,
+    ): JournalDamage | undefined => {
       const damaged = copyOf(where);
       harm(segments(damaged)[index] ?? '');
       return damageOf(damaged);
@@ -244,7 +247,10 @@ describe('files', () => {
 });
 
 /** Real files until told to fail. */
-function failingFiles(): { files: JournalFiles; fail: Partial<Record<keyof JournalFiles, string>> } {
+function failingFiles(): {
+  files: JournalFiles;
+  fail: Partial<Record<keyof JournalFiles, string>>;
+} {
   const fail: Partial<Record<keyof JournalFiles, string>> = {};
   const trouble = (name: keyof JournalFiles): NodeJS.ErrnoException | undefined => {
     const code = fail[name];

@@ -5,6 +5,7 @@ import { assert } from '../base/assert.ts';
 import { type Bytes, compareBytes } from '../base/bytes.ts';
 import type { Change, Range, Table, TableEntry } from '../env/disk.ts';
 import { DiskError, diskErrorOf } from './disk-error.ts';
+import { tableDamage, tableFileName } from './table-format.ts';
 
 export interface TableOptions {
   /** The folder that holds the database. */
@@ -13,7 +14,6 @@ export interface TableOptions {
   readonly create?: boolean;
 }
 
-const fileName = 'data.mdb';
 /** Bounds of LMDB: a key's length, none of 0. */
 const keySizeBytesMax = 256;
 /** Changes that wait share a transaction up to about this size, which bounds its dirty pages. */
@@ -21,10 +21,12 @@ const transactionSizeBytesMax = 32 * 1024 * 1024;
 /** A disk with less room than this is called full, whatever LMDB said: it reports a short write as EIO. */
 const freeSizeBytesMin = 1024 * 1024;
 
-/** Opens the table in `folder`, which exists. @throws DiskError */
+/** Opens the table in `folder`, which exists. @throws DiskError, also when `tableDamage` finds any. */
 export function openTable({ folder, create = false }: TableOptions): Table {
-  const exists = fs.existsSync(path.join(folder, fileName));
-  if (!exists && !create) throw new DiskError('disk-failed', `there is no table in ${folder}`);
+  const damage = tableDamage(folder);
+  if (damage !== undefined && !(create && damage === 'table-missing')) {
+    throw new DiskError('disk-failed', `the table in ${folder} cannot be opened: ${damage}`);
+  }
   try {
     const database = open<Buffer, Buffer>({
       path: folder,
@@ -93,7 +95,7 @@ class LmdbTable implements Table {
   }
 
   sizeBytes(): number {
-    return fs.statSync(path.join(this.#folder, fileName)).size;
+    return fs.statSync(path.join(this.#folder, tableFileName)).size;
   }
 
   async close(): Promise<void> {
