@@ -147,8 +147,9 @@ export class Configuration {
 
   /** Every distinct group that `peer` belongs to; none if it is not an active member. */
   groupsOf(peer: PeerId): Group[] {
-    const position = this.#activeMembers.findIndex((member) => member.peer === peer);
-    if (position < 0) return [];
+    const member = this.memberOf(peer);
+    const position = member === undefined ? 0 : this.#active.firstAtOrAfter(member.id);
+    if (member === undefined || this.#activeMembers[position] !== member) return [];
     const size = this.#activeMembers.length;
     const span = 3 * this.faults + 1;
     // With exactly 3f+1 servers the whole ring is one group, whichever id it starts from.
