@@ -23,8 +23,8 @@ import { type MessageName, type MessageValue, refusalCodes } from '../../src/wir
 const fill = (value: number, length: number): Bytes => new Uint8Array(length).fill(value);
 const signerOf = (value: number) => ed25519.signer(fill(value, 32));
 
-export const authority = signerOf(0x01);
-export const system = systemId({
+const authority = signerOf(0x01);
+const system = systemId({
   authorityKey: authority.publicKey,
   salt: fill(0x02, 16),
   name: utf8('example'),
@@ -61,7 +61,7 @@ const certificate = certifyEpoch(authority, system, {
   previous: fill(0, 32),
 });
 
-export const clientCertificate = certifyClient(authority, system, {
+const clientCertificate = certifyClient(authority, system, {
   publicKey: client.publicKey,
   name: utf8('alice'),
   quotaBytes: 0,
@@ -71,7 +71,7 @@ export const clientCertificate = certifyClient(authority, system, {
 });
 
 const nonce = Uint8Array.from({ length: 16 }, (_, i) => i);
-export const context = { instance: storageInstance(system), epoch: 0, nonce };
+const context = { instance: storageInstance(system), epoch: 0, nonce };
 const data = utf8('hello, holdfast');
 const object = objectId(owner.publicKey);
 const writer = writerId(client.publicKey, nonce);

@@ -161,7 +161,7 @@ function example(name: MessageName): string {
 }
 
 /** Generated parts by the name in their markers. */
-export function sections(): ReadonlyMap<string, string> {
+function sections(): ReadonlyMap<string, string> {
   return new Map([
     ['registry', registryTable()],
     ['containers', containerTables()],

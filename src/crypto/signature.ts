@@ -7,7 +7,7 @@ import { assert } from '../base/assert.ts';
 import type { Bytes } from '../base/bytes.ts';
 
 export const publicKeySizeBytes = 32;
-export const signatureSizeBytes = 64;
+const signatureSizeBytes = 64;
 export const seedSizeBytes = 32;
 
 /** Holds one private key. */
