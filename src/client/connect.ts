@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { PeerId } from '../base/brand.ts';
 import { toHex } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
-import { storageInstance } from '../configuration/certificates.ts';
+import { storageInstance, type Trust } from '../configuration/certificates.ts';
 import type { Configuration, Member } from '../configuration/configuration.ts';
 import { ed25519 } from '../crypto/signature.ts';
 import { fetchConfiguration } from '../dbqs/bootstrap.ts';
@@ -80,13 +80,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
   const exchange = exchangeOn(env, storageInstance(file.system.id));
   const trouble = troubleOf(network);
   try {
-    const limit = deadline(systemTimers, timeoutMs);
-    const servers = file.servers.map(({ host, port, key }, index): Member => {
-      return { index, id: key, peer: toHex(key) as PeerId, host, port };
-    });
-    const found = await fetchConfiguration(exchange, servers, trust, limit.signal);
-    limit.end();
-    if (found instanceof Map) throw noConfiguration(found, trouble, timeoutMs);
+    const found = await firstConfiguration(exchange, file, trust, timeoutMs, trouble);
     const storage = storageClient(exchange, found, file, options.stateFolder);
     return new HoldfastClient({
       env,
@@ -100,6 +94,37 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
   } catch (error) {
     await network.close();
     throw error;
+  }
+}
+
+/** One round of asking all servers for the configuration. */
+const attemptTimeoutMs = 2_000;
+/** Servers that all refuse or cannot be found are not waited for any longer than this. */
+const hopelessAfterMs = 3_000;
+
+/** @throws HoldfastError `unavailable` */
+async function firstConfiguration(
+  exchange: Exchange,
+  file: ClientFile,
+  trust: Trust,
+  timeoutMs: number,
+  trouble: LinkTrouble,
+): Promise<Configuration> {
+  const servers = file.servers.map(({ host, port, key }, index): Member => {
+    return { index, id: key, peer: toHex(key) as PeerId, host, port };
+  });
+  const startedMs = systemClock.nowMs();
+  for (;;) {
+    const leftMs = timeoutMs - (systemClock.nowMs() - startedMs);
+    const limit = deadline(systemTimers, Math.min(attemptTimeoutMs, leftMs));
+    const found = await fetchConfiguration(exchange, servers, trust, limit.signal);
+    limit.end();
+    if (!(found instanceof Map)) return found;
+    const waitedMs = systemClock.nowMs() - startedMs;
+    const hopeless = servers.every(({ peer }) => trouble(peer) !== undefined);
+    if (waitedMs >= timeoutMs || (hopeless && waitedMs >= hopelessAfterMs)) {
+      throw noConfiguration(found, trouble, waitedMs);
+    }
   }
 }
 
@@ -145,7 +170,7 @@ function troubleOf(network: TlsNetwork): LinkTrouble {
 function noConfiguration(
   faults: ReadonlyMap<Member, string>,
   trouble: LinkTrouble,
-  timeoutMs: number,
+  waitedMs: number,
 ): HoldfastError {
   const servers = [...faults].map(([member, fault]) => ({
     server: endpointOf(member),
@@ -157,7 +182,7 @@ function noConfiguration(
   const list = servers.map(({ server, why }) => `${server} (${why})`).join(', ');
   return new HoldfastError(
     'unavailable',
-    `none of the servers in the client file gave a valid configuration within ${timeoutMs / 1000} s: ${list}`,
+    `none of the servers in the client file gave a valid configuration within ${Math.round(waitedMs / 1000)} s: ${list}`,
     {
       cure: 'Start the system (`holdfast dev`, or its servers), and check that the client file belongs to it.',
       details: { servers },
