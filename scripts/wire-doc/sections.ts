@@ -17,6 +17,7 @@ import { limits } from '../../src/wire/limits.ts';
 import {
   encodeMessage,
   type MessageName,
+  messageNames,
   payloadSizeBytesMax,
   type RefusalCode,
   refusalCodes,
@@ -26,8 +27,6 @@ import * as types from '../../src/wire/types.ts';
 import { encodeNaively, piecesOf, shapeOf } from '../../testing/wire/ssz.ts';
 import { constants, examples } from './example-messages.ts';
 import { fields, hashedParts, refusals, signedStatements, traffic } from './notes.ts';
-
-const messageNames = Object.keys(registry) as MessageName[];
 
 function table(head: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;

@@ -19,6 +19,7 @@ import {
   type MessageName,
   type MessageValue,
   messageName,
+  messageNames,
   messageNumber,
   payloadSizeBytesMax,
   refusalCodeOf,
@@ -26,7 +27,7 @@ import {
   registry,
 } from './registry.ts';
 
-const names = Object.keys(registry) as MessageName[];
+const names = messageNames;
 const shapes = new Map<MessageName, Shape>(
   names.map((name) => [name, shapeOf(registry[name].type)]),
 );
@@ -311,6 +312,10 @@ describe.each([
     expect(new Set(numbers).size).toBe(numbers.length);
     expect(numbers.every((number) => number > 0 && number < 2 ** 16)).toBe(true);
   });
+});
+
+it('lists every registered message once', () => {
+  expect(Object.keys(registry)).toEqual(messageNames);
 });
 
 it('looks refusal codes up by number', () => {

@@ -16,12 +16,12 @@ import {
   type MessageName,
   type MessageValue,
   payloadSizeBytesMax,
-  registry,
+  messageNames,
 } from '../../src/wire/registry.ts';
 
 const read = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
 const document = read('WIRE.md');
-const names = Object.keys(registry) as MessageName[];
+const names = messageNames;
 
 /** The bytes of an example, put together from the document alone. */
 function documentedBytes(name: MessageName): Bytes {
