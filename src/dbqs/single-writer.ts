@@ -23,7 +23,8 @@ interface Run {
 
 export class SingleWriterCounters {
   readonly #store: CounterStore;
-  readonly #runs = new Map<string, Promise<Run | undefined>>();
+  readonly #loading = new Map<string, Promise<void>>();
+  readonly #runs = new Map<string, Run>();
 
   constructor(store: CounterStore) {
     this.#store = store;
@@ -32,35 +33,50 @@ export class SingleWriterCounters {
   /** A counter that was never used before; undefined when the last one is not known and must be read from a quorum. */
   async next(object: Bytes): Promise<number | undefined> {
     const key = toHex(object);
-    let loading = this.#runs.get(key);
-    if (loading === undefined) {
-      loading = this.#load(object);
-      this.#runs.set(key, loading);
-    }
-    const run = await loading;
+    await this.#loaded(key, object);
+    const run = this.#runs.get(key);
     if (run === undefined) return undefined;
     const counter = run.next;
     run.next += 1;
-    if (counter > run.reserved) {
-      run.reserved = counter + runLength - 1;
-      const bound = run.reserved;
-      run.saving = run.saving.then(() => this.#store.save(object, bound));
-    }
+    if (counter > run.reserved) this.#reserve(run, object, counter + runLength - 1);
     await run.saving;
     return counter;
   }
 
-  /** Notes the counter of a write that learnt it from a quorum. */
+  /**
+   * Notes the counter of a write that learnt it from a quorum. Several first writes may be under way at once and end in
+   * any order: none of them takes back what another has learnt.
+   */
   async learn(object: Bytes, counter: number): Promise<void> {
-    await this.#store.save(object, counter);
-    const run = { next: counter + 1, reserved: counter, saving: Promise.resolve() };
-    this.#runs.set(toHex(object), Promise.resolve(run));
+    const key = toHex(object);
+    await this.#loaded(key, object);
+    let run = this.#runs.get(key);
+    if (run === undefined) {
+      run = { next: 0, reserved: 0, saving: Promise.resolve() };
+      this.#runs.set(key, run);
+    }
+    run.next = Math.max(run.next, counter + 1);
+    if (counter > run.reserved) this.#reserve(run, object, counter);
+    await run.saving;
   }
 
-  async #load(object: Bytes): Promise<Run | undefined> {
+  #reserve(run: Run, object: Bytes, bound: number): void {
+    run.reserved = bound;
+    run.saving = run.saving.then(() => this.#store.save(object, bound));
+  }
+
+  #loaded(key: string, object: Bytes): Promise<void> {
+    let loading = this.#loading.get(key);
+    if (loading === undefined) {
+      loading = this.#load(key, object);
+      this.#loading.set(key, loading);
+    }
+    return loading;
+  }
+
+  async #load(key: string, object: Bytes): Promise<void> {
     const saved = await this.#store.load(object);
-    return saved === undefined
-      ? undefined
-      : { next: saved + 1, reserved: saved, saving: Promise.resolve() };
+    if (saved === undefined) return;
+    this.#runs.set(key, { next: saved + 1, reserved: saved, saving: Promise.resolve() });
   }
 }
