@@ -1,0 +1,157 @@
+// What befalls disks and writers in a run, beside what `Trouble` does to nodes and network.
+
+import type { Prng } from '../../src/base/prng.ts';
+import type { DiskSnapshot } from '../simulator/disk.ts';
+import type { Spells } from '../simulator/fault-mix.ts';
+import { cutOneWay } from '../simulator/faults.ts';
+import type { ClientMachine } from './client-machine.ts';
+import type { RunOptions } from './options.ts';
+import { rotFinishedValue } from './rot.ts';
+import type { ServerMachine } from './server-machine.ts';
+import type { System } from './system.ts';
+
+/** Room that servers leave on a disk: below it they take nothing new. */
+const reserveBytes = 16 * 2 ** 20;
+
+export class Nemesis {
+  readonly #system: System;
+  readonly #prng: Prng;
+  readonly #old = new Map<ServerMachine, DiskSnapshot>();
+  #ended = false;
+
+  /** It begins now. */
+  constructor(system: System, options: RunOptions, unfinished: () => ClientMachine | undefined) {
+    this.#system = system;
+    this.#prng = system.prng.fork();
+    const { losses, returns, rot, decay, failures, fillings } = options.diskFaults;
+    this.#repeat(losses, () => this.#loseDisk());
+    this.#repeat(returns, () => this.#bringBackOldDisk());
+    this.#repeat(rot, () => this.#rot());
+    this.#repeat(decay, () => this.#decay());
+    this.#repeat(failures, () => this.#failDisk());
+    this.#repeat(fillings, () => this.#fillDisk());
+    this.#repeat(options.clientCrashes, () => this.#crashClient());
+    this.#repeat(options.unfinishedWrites, () => this.#leaveWriteUnfinished(unfinished));
+  }
+
+  /** Nothing new happens from now on; what the nodes need to be well again is done by others. */
+  end(): void {
+    this.#ended = true;
+    for (const client of this.#system.clients) client.start();
+  }
+
+  #repeat(spells: Spells | undefined, begin: () => (() => void) | undefined): void {
+    if (spells === undefined || this.#ended) return;
+    this.#after(spells.gapMs, () => {
+      const finish = begin();
+      this.#after(spells.lastMs, () => {
+        finish?.();
+        this.#repeat(spells, begin);
+      });
+    });
+  }
+
+  #after(span: readonly [number, number], action: () => void): void {
+    this.#system.world.simulation.after(
+      this.#prng.between(...span),
+      () => {
+        if (!this.#ended) action();
+      },
+      'nemesis',
+    );
+  }
+
+  /** A correct server that may become faulty now. */
+  #victim(): ServerMachine | undefined {
+    const { correct, budget } = this.#system;
+    return this.#prng.shuffled(correct).find(({ peer }) => !budget.has(peer) && budget.take(peer));
+  }
+
+  #loseDisk(): undefined {
+    this.#victim()?.loseDisk();
+  }
+
+  /** First a copy of all disks is made; the next time round one of the copies comes back. */
+  #bringBackOldDisk(): undefined {
+    const { correct, marks, world } = this.#system;
+    const victim = this.#old.size > 0 ? this.#victim() : undefined;
+    const old = victim === undefined ? undefined : this.#old.get(victim);
+    if (victim !== undefined && old !== undefined) {
+      victim.crash();
+      victim.node.disk.restore(old);
+      marks.hit('old disk came back');
+      world.note('old-disk', victim.node.name);
+      victim.startLater();
+    }
+    for (const server of correct) this.#old.set(server, server.node.disk.snapshot());
+  }
+
+  #rot(): undefined {
+    const { correct, budget, world, genesis } = this.#system;
+    const victim = this.#prng.pick(correct.filter(({ peer }) => !budget.has(peer)));
+    if (victim === undefined) return;
+    victim.crash();
+    const others = correct.filter((server) => server !== victim && !budget.has(server.peer));
+    const what = rotFinishedValue(victim, others, genesis.configuration.faults, this.#prng);
+    world.note('rot', `${victim.node.name} ${what ?? 'nothing'}`);
+    victim.startLater();
+  }
+
+  #decay(): undefined {
+    const victim = this.#victim();
+    if (victim === undefined) return;
+    victim.crash();
+    const { disk } = victim.node;
+    const kind = this.#prng.below(3);
+    if (kind === 0) disk.damageTableKey();
+    else if (kind === 1) disk.damageTableValue();
+    else disk.damageJournal();
+    this.#system.world.note('decay', `${victim.node.name} ${kind}`);
+    victim.startLater();
+  }
+
+  #failDisk(): (() => void) | undefined {
+    const disk = this.#prng.pick(this.#system.servers)?.node.disk;
+    if (disk === undefined) return undefined;
+    disk.conditions.failing = true;
+    return () => {
+      disk.conditions.failing = false;
+    };
+  }
+
+  #fillDisk(): (() => void) | undefined {
+    const disk = this.#prng.pick(this.#system.servers)?.node.disk;
+    if (disk === undefined) return undefined;
+    const { conditions } = disk;
+    const usedBytes = conditions.sizeBytesMax - conditions.freeBytes();
+    const before = conditions.sizeBytesMax;
+    const room = this.#prng.chance(1, 2) ? this.#prng.below(2_000) : reserveBytes;
+    conditions.sizeBytesMax = usedBytes + room;
+    return () => {
+      conditions.sizeBytesMax = before;
+    };
+  }
+
+  #crashClient(): (() => void) | undefined {
+    const client = this.#prng.pick(this.#system.clients.filter(({ node }) => node.up));
+    if (client === undefined) return undefined;
+    client.crash();
+    return () => client.start();
+  }
+
+  /** A writer whose messages reach a drawn set of servers only, and which dies before it learns more. */
+  #leaveWriteUnfinished(unfinished: () => ClientMachine | undefined): (() => void) | undefined {
+    const { servers, world, marks } = this.#system;
+    const writer = unfinished();
+    if (writer === undefined) return undefined;
+    const names = this.#prng.shuffled(servers.map(({ node }) => node.name));
+    const reached = this.#prng.between(1, names.length - 1);
+    const heal = world.fabric.add(cutOneWay([writer.node.name], names.slice(reached)));
+    marks.hit('write left at fewer than a quorum');
+    writer.start();
+    return () => {
+      writer.crash();
+      heal();
+    };
+  }
+}

@@ -1,0 +1,222 @@
+// One run: a safety phase with all faults, then everything heals but the liars, and the system must converge and answer;
+// then the checkers judge what the clients saw.
+
+import { Prng } from '../../src/base/prng.ts';
+import { checkDurability, type FinalRead } from '../checkers/durability.ts';
+import { checkPresence } from '../checkers/presence.ts';
+import { explain } from '../checkers/verdict.ts';
+import { drawClockRatePpm } from '../simulator/fault-mix.ts';
+import { Simulation, SimulationFailed } from '../simulator/simulation.ts';
+import { Trouble } from '../simulator/trouble.ts';
+import type { ClientMachine } from './client-machine.ts';
+import { collectMarks } from './collect-marks.ts';
+import { finalReads } from './final-reads.ts';
+import type { MarkName } from './marks.ts';
+import { Nemesis } from './nemesis.ts';
+import { drawOptions, optionsLine, type RunOptions } from './options.ts';
+import { correctParts, type Parts } from './parts.ts';
+import { System } from './system.ts';
+import { strictTimeoutMs, Workload } from './workload.ts';
+
+export type FailureKind = 'crash' | 'safety' | 'liveness' | 'unstable';
+
+export interface Failure {
+  readonly kind: FailureKind;
+  readonly message: string;
+}
+
+export interface RunReport {
+  readonly seed: number;
+  readonly options: string;
+  readonly failure: Failure | undefined;
+  readonly traceHash: string;
+  readonly events: number;
+  readonly operations: number;
+  readonly completed: number;
+  readonly virtualMs: number;
+  readonly marks: ReadonlyMap<MarkName, number>;
+}
+
+export interface RunSettings {
+  readonly seed: number;
+  readonly parts?: Parts;
+  /** Instead of what the seed draws. */
+  readonly options?: RunOptions;
+  readonly extraLiars?: number;
+  readonly onTraceLine?: (line: string) => void;
+}
+
+/** Bounds of the liveness phase, in virtual time. */
+const recoveryMsMax = 300_000;
+const strictOperations = 20;
+const quietMsMax = 120_000;
+
+export async function run(settings: RunSettings): Promise<RunReport> {
+  const { seed, onTraceLine } = settings;
+  const simulation = new Simulation({
+    seed,
+    ...(onTraceLine === undefined ? {} : { onTraceLine }),
+  });
+  const options = settings.options ?? drawOptions(new Prng(seed).fork());
+  const system = new System({
+    simulation,
+    options,
+    parts: settings.parts ?? correctParts,
+    ...(settings.extraLiars === undefined ? {} : { extraLiars: settings.extraLiars }),
+  });
+  const course = new Course(simulation, system, options);
+  let failure: Failure | undefined;
+  try {
+    failure = await course.run();
+  } catch (error) {
+    if (!(error instanceof SimulationFailed)) throw error;
+    failure = { kind: 'crash', message: describeCrash(error) };
+  }
+  collectMarks(system);
+  const done = [...system.objects.operations, ...system.blocks.operations];
+  return {
+    seed,
+    options: optionsLine(options),
+    failure,
+    traceHash: simulation.trace.hash(),
+    events: simulation.eventsRun,
+    operations: done.length,
+    completed: done.filter(({ outcome }) => outcome === 'completed').length,
+    virtualMs: simulation.nowMs,
+    marks: system.marks.hits,
+  };
+}
+
+function describeCrash(error: SimulationFailed): string {
+  const { cause } = error;
+  return cause instanceof Error ? `${error.message}\n${cause.stack}` : error.message;
+}
+
+class Course {
+  readonly #simulation: Simulation;
+  readonly #system: System;
+  readonly #options: RunOptions;
+  readonly #workload: Workload;
+  readonly #clients: readonly ClientMachine[];
+
+  constructor(simulation: Simulation, system: System, options: RunOptions) {
+    this.#simulation = simulation;
+    this.#system = system;
+    this.#options = options;
+    const { genesis, prng, marks } = system;
+    this.#workload = new Workload(options, genesis, prng.fork(), marks);
+    this.#clients = Array.from({ length: options.clients }, (_, index) =>
+      system.addClient(`c${index}`, (session) => {
+        for (let i = 0; i < options.concurrency; i++) this.#workload.drive(session, index);
+      }),
+    );
+  }
+
+  async run(): Promise<Failure | undefined> {
+    await this.#safetyPhase();
+    return (await this.#livenessPhase()) ?? this.#judge();
+  }
+
+  async #safetyPhase(): Promise<void> {
+    const { servers, world } = this.#system;
+    const { faultMix, unavailableMax, safetyMs } = this.#options;
+    this.#system.startServers();
+    for (const client of this.#clients) client.start();
+    const trouble = new Trouble({
+      simulation: this.#simulation,
+      fabric: world.fabric,
+      mix: faultMix,
+      nodes: servers.map(({ node }) => node),
+      others: this.#clients.map(({ node }) => node),
+      unavailableMax,
+    });
+    const nemesis = new Nemesis(this.#system, this.#options, () => undefined);
+    await this.#simulation.runUntil(() => this.#workload.exhausted && this.#idle(), safetyMs);
+    world.note('heal', '');
+    nemesis.end();
+    trouble.end();
+  }
+
+  #idle(): boolean {
+    return this.#clients.every(({ session }) => (session?.underWay ?? 0) === 0);
+  }
+
+  async #livenessPhase(): Promise<Failure | undefined> {
+    const { correct } = this.#system;
+    const back = await this.#simulation.runUntil(
+      () => correct.every(({ serving }) => serving),
+      recoveryMsMax,
+    );
+    if (!back)
+      return this.#stuck(
+        'not serving',
+        correct.filter(({ serving }) => !serving),
+      );
+    this.#workload.demandSuccess(strictOperations);
+    await this.#simulation.runUntil(
+      () => this.#workload.exhausted && this.#idle(),
+      strictTimeoutMs * strictOperations,
+    );
+    const [disappointment] = this.#workload.disappointments;
+    if (disappointment !== undefined) return { kind: 'liveness', message: disappointment };
+    if (!this.#workload.exhausted || !this.#idle())
+      return { kind: 'liveness', message: 'the clients did not finish' };
+    // Every value is looked at once more, and what had rotted must be mended.
+    await this.#simulation.runFor(2 * this.#options.scrubIntervalMs);
+    const damaged = () => this.#trusted().filter(({ server }) => (server?.repair.waiting ?? 0) > 0);
+    if (!(await this.#simulation.runUntil(() => damaged().length === 0, recoveryMsMax)))
+      return this.#stuck('damaged items not repaired', damaged());
+    return undefined;
+  }
+
+  /** Correct servers whose disks are what they were. */
+  #trusted() {
+    const { correct, budget } = this.#system;
+    return correct.filter(({ peer }) => !budget.has(peer));
+  }
+
+  #stuck(what: string, servers: readonly { readonly node: { readonly name: string } }[]): Failure {
+    const names = servers.map(({ node }) => node.name).join(', ');
+    return { kind: 'liveness', message: `${what} within the bound: ${names}` };
+  }
+
+  async #judge(): Promise<Failure | undefined> {
+    const { objects, blocks, falselyAccused } = this.#system;
+    const reader = this.#system.addClient('final', () => {});
+    reader.start();
+    const reads = await finalReads(this.#simulation, reader, this.#workload, objects);
+    if ('message' in reads) return { kind: 'liveness', message: reads.message };
+    const registers = checkDurability(objects, reads.objects);
+    if (registers.result !== 'linearizable') return { kind: 'safety', message: explain(registers) };
+    const present = checkPresence(blocks);
+    if (present.result !== 'present') return { kind: 'safety', message: explain(present) };
+    if (falselyAccused.size > 0) {
+      const names = [...falselyAccused].join(', ');
+      return { kind: 'safety', message: `correct servers called liars: ${names}` };
+    }
+    return this.#leaks();
+  }
+
+  /** A conversation that nobody ends would be kept for ever. */
+  async #leaks(): Promise<Failure | undefined> {
+    const open = () => [
+      ...this.#system.clients.flatMap(({ node, session }) =>
+        session !== undefined && session.exchange.conversations > 0 ? [node.name] : [],
+      ),
+      ...this.#system.correct.flatMap(({ node, server }) =>
+        server !== undefined && server.exchange.conversations > 0 ? [node.name] : [],
+      ),
+    ];
+    const quiet = new Set(open());
+    await this.#simulation.runUntil(() => {
+      const now = new Set(open());
+      for (const name of quiet) if (!now.has(name)) quiet.delete(name);
+      return quiet.size === 0;
+    }, quietMsMax);
+    if (quiet.size === 0) return undefined;
+    return { kind: 'liveness', message: `conversations never end: ${[...quiet].join(', ')}` };
+  }
+}
+
+export type { FinalRead };
+export { drawClockRatePpm };
