@@ -144,7 +144,7 @@ export class HoldfastClient implements Client {
     const object = this.#objectOf(name);
     const { storage } = this.#options;
     const inspected = await this.#within(options, `verifying ${name}`, (signal) =>
-      storage.inspectObject(object, this.#shorter(signal)),
+      this.#briefly(signal, (brief) => storage.inspectObject(object, brief)),
     );
     if (inspected.newest === undefined && !tally.anyTrouble(inspected)) throw neverWritten(name);
     tally.add(`object ${toHex(object).slice(0, 8)}`, inspected);
@@ -219,7 +219,7 @@ export class HoldfastClient implements Client {
     try {
       for await (const part of walkContent(root, this.#blocks(options), this.#transfer(options))) {
         const found = await this.#within(options, 'verifying a block', (signal) =>
-          storage.inspectBlock(part.id, this.#shorter(signal)),
+          this.#briefly(signal, (brief) => storage.inspectBlock(part.id, brief)),
         );
         tally.add(`block ${toHex(part.id).slice(0, 8)} at ${part.offset}`, found);
         options.onProgress?.(part.offset + part.lengthBytes, undefined);
@@ -236,8 +236,13 @@ export class HoldfastClient implements Client {
   }
 
   /** Servers that do not answer one question of a verification in this time count as silent. */
-  #shorter(signal: AbortSignal): AbortSignal {
-    return deadline(this.#options.env.timers, statusTimeoutMs, signal).signal;
+  async #briefly<T>(signal: AbortSignal, run: (brief: AbortSignal) => Promise<T>): Promise<T> {
+    const limit = deadline(this.#options.env.timers, statusTimeoutMs, signal);
+    try {
+      return await run(limit.signal);
+    } finally {
+      limit.end();
+    }
   }
 
   // ---- Running operations ----

@@ -115,7 +115,11 @@ export interface Client {
   /** @throws HoldfastError `not-found`, `unavailable`, `verification-failed`. */
   get(address: string, options?: TransferOptions): Promise<Content>;
   /** Replaces an object's value, atomically with respect to all readers and writers. */
-  write(name: ObjectName, value: Bytes | AsyncIterable<Bytes>, options?: WriteOptions): Promise<WriteResult>;
+  write(
+    name: ObjectName,
+    value: Bytes | AsyncIterable<Bytes>,
+    options?: WriteOptions,
+  ): Promise<WriteResult>;
   /** @throws HoldfastError `not-found` for an object that was never written. */
   read(name: ObjectName, options?: TransferOptions): Promise<ReadResult>;
   status(options?: OperationOptions): Promise<SystemStatus>;

@@ -17,6 +17,7 @@ import {
   type SignedTuple,
 } from '../registers/rules/dissemination.ts';
 import { compareTimestamps, type Timestamp } from '../registers/timestamp.ts';
+import type { RefusalCode } from '../wire/registry.ts';
 import type { ObjectHeader } from '../wire/types.ts';
 import { HeaderVerifier, headerScheme, writerId } from './headers.ts';
 import { blockId, holdingProof, objectId } from './ids.ts';
@@ -237,15 +238,19 @@ function findings<Body>(
   ): { finding: Finding; detail: string | undefined } => {
     if (answer === undefined || 'silent' in answer) return { finding: 'silent', detail: undefined };
     if ('invalid' in answer) return { finding: 'lying', detail: answer.invalid };
-    if ('refused' in answer) {
-      return {
-        finding: answer.refused === 'repairing' ? 'repairing' : 'lying',
-        detail: answer.refused,
-      };
-    }
+    if ('refused' in answer)
+      return { finding: findingOfRefusal(answer.refused), detail: answer.refused };
     return { finding: judge(answer.said), detail: undefined };
   };
   return {
     byServer: new Map(members.map((member) => [member, findingOf(answers.get(member.peer))])),
   };
+}
+
+/** A server may be unable for a while; one that shows a thing and then denies having it, or denies its part, lies. */
+function findingOfRefusal(code: RefusalCode): Finding {
+  if (code === 'repairing') return 'repairing';
+  return code === 'overloaded' || code === 'disk-failing' || code === 'disk-full'
+    ? 'silent'
+    : 'lying';
 }

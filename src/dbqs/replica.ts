@@ -215,8 +215,8 @@ export class StorageReplica {
     const { object, header, data } = message.value;
     if (!this.#responsible(object)) return this.#refuse(message, 'not-responsible');
     if (
-      !this.#options.verifier.matches(header, data) ||
-      !this.#options.verifier.verify(object, header)
+      !this.#options.verifier.verify(object, header) ||
+      !this.#options.verifier.matches(header, data)
     ) {
       return { ...this.#refuse(message, 'invalid'), fault: 'invalid-write' };
     }
@@ -328,6 +328,11 @@ export class StorageReplica {
     const state = this.#objectState(id);
     if (state === 'absent' || state === 'damaged') return state;
     return this.#objectData(id, state.header) === undefined ? 'damaged' : 'intact';
+  }
+
+  /** True if there is a record of the item; its data is not looked at, which is the scrub's work. */
+  isRecorded({ kind, id }: Item): boolean {
+    return this.#options.store.get(recordKey(kind, id)) !== undefined;
   }
 
   /** Bytes that reading an item's data takes; 0 where its record is damaged. */

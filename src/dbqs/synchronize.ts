@@ -123,7 +123,7 @@ export class Synchronizer {
   async #bring(kind: ItemKind, { id, header, holders }: Listed): Promise<void> {
     const { replica, repair, verifier } = this.#options;
     if (kind === 'block') {
-      if (replica.inspect({ kind, id }) !== 'absent') return;
+      if (replica.isRecorded({ kind, id })) return;
       if (await repair.fetchBlock(id, holders)) this.fetched += 1;
       else await this.#read({ kind, id });
       return;

@@ -8,6 +8,7 @@ import type { Env } from '../env/env.ts';
 import type { Log } from '../env/log.ts';
 import { type Admin, type Health, startAdmin } from '../node/admin.ts';
 import { systemClock, systemTimers } from '../node/clock.ts';
+import { DiskError } from '../node/disk-error.ts';
 import { systemEntropy } from '../node/entropy.ts';
 import { createIdentity, type Identity } from '../node/identity.ts';
 import { NodeMetrics } from '../node/metrics.ts';
@@ -191,6 +192,16 @@ function noteLevels(server: StorageServer, metrics: NodeMetrics): void {
 }
 
 function diskFailed(file: ServerFile, error: Error): HoldfastError {
+  if (!(error instanceof DiskError)) {
+    return new HoldfastError(
+      'internal',
+      `Server ${file.name} stopped over an error of its own: ${error.message}.`,
+      {
+        cure: 'Start it again, and report this with its log.',
+        cause: error,
+      },
+    );
+  }
   return new HoldfastError(
     'data-folder',
     `The disk under ${file.dataFolder} has failed: ${error.message}. Nothing was acknowledged that is not safe.`,
