@@ -85,6 +85,9 @@ export class Connection {
     this.#batchSizeBytes += sizeBytes;
     if (!this.#flushScheduled) {
       this.#flushScheduled = true;
+      // After the callback or the promise jobs that are running now, so that all their messages share a write. Measured
+      // over loopback (one message at a time, and 64 at once) a micro-task and an immediate were no better: 0.05 ms and
+      // 0.19 ms for question and answer in each case.
       process.nextTick(() => this.#flush());
     }
     if (this.waitingSizeBytes > limits.sendQueueBytesPause) this.#pauseReading();

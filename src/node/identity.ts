@@ -12,7 +12,7 @@ import {
 import { X509CertificateGenerator } from '@peculiar/x509';
 import { assert } from '../base/assert.ts';
 import type { PeerId } from '../base/brand.ts';
-import { type Bytes, concatBytes, fromHex, toHex } from '../base/bytes.ts';
+import { type Bytes, concatBytes, toHex } from '../base/bytes.ts';
 
 export interface Identity {
   readonly peer: PeerId;
@@ -71,12 +71,6 @@ export function peerIdOf(certificate: X509Certificate | undefined): PeerId | und
     // The peer wrote the certificate: a key that does not parse is its fault, not ours.
     return undefined;
   }
-}
-
-/** The peer id that `text` spells, or undefined. Upper-case digits are accepted. */
-export function parsePeerId(text: string): PeerId | undefined {
-  const bytes = fromHex(text);
-  return bytes?.length === 32 ? (toHex(bytes) as PeerId) : undefined;
 }
 
 function rawPublicKey(key: KeyObject): Bytes | undefined {

@@ -40,6 +40,8 @@ export class Link implements Channel {
   #connection: Connection | undefined;
   #queue: QueuedMessage[] = [];
   #queueSizeBytes = 0;
+  /** When the first message left after the last one came; undefined while none did. */
+  #unansweredSinceMs: number | undefined;
   #failures = 0;
   #timer: Timer | undefined;
   #closed = false;
@@ -58,6 +60,7 @@ export class Link implements Channel {
 
   send(type: number, payload: Bytes): boolean {
     if (this.#closed) return false;
+    this.#checkSilence();
     if (this.#connection !== undefined) return this.#connection.send(type, payload);
     const sizeBytes = frameHeaderSizeBytes + payload.length;
     if (this.#queueSizeBytes + sizeBytes > limits.sendQueueBytesMax) {
@@ -76,7 +79,9 @@ export class Link implements Channel {
     this.#timer?.cancel();
     this.#dropQueue();
     this.#phase = 'idle';
-    this.#socket?.destroy();
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.destroy();
     this.#connection?.destroy(reason);
     this.#onClosed();
   }
@@ -84,6 +89,19 @@ export class Link implements Channel {
   /** Resolves when what was sent has left, for the end of the process; `close` follows. */
   async end(): Promise<void> {
     await this.#connection?.end();
+  }
+
+  /**
+   * A machine that lost its power closes nothing: the system would go on sending into the void for minutes. Every
+   * message here is answered sooner or later, so silence after one means that the connection is dead.
+   */
+  #checkSilence(): void {
+    if (this.#connection === undefined) return;
+    const nowMs = this.#context.clock.nowMs();
+    this.#unansweredSinceMs ??= nowMs;
+    if (nowMs - this.#unansweredSinceMs > this.#context.silenceTimeoutMs) {
+      this.#connection.destroy('silent');
+    }
   }
 
   #dial(): void {
@@ -134,6 +152,7 @@ export class Link implements Channel {
       socket,
       peer: this.peer,
       onFrame: (frame: Frame) => {
+        this.#unansweredSinceMs = undefined;
         if (!heard) {
           heard = true;
           this.#failures = 0;
@@ -144,6 +163,7 @@ export class Link implements Channel {
       onClosed: (reason) => {
         context.metrics.count('network_links_lost_total', reason);
         this.#connection = undefined;
+        this.#unansweredSinceMs = undefined;
         if (this.#closed) return;
         if (context.clock.nowMs() - sinceMs >= backOffMsMax) this.#failures = 0;
         // A server tells nobody why it does not want a key: it just hangs up.

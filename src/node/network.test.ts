@@ -243,6 +243,29 @@ describe('an unreachable peer', () => {
     expect(a.counts.of('network_received_bytes_total')).toBe(0);
   });
 
+  test('that fell silent without closing anything is dialled anew', async () => {
+    let nowMs = 0;
+    const a = await start(alice);
+    const greeting = { type: hello, payload: utf8('b') };
+    const b = await start(bob, { dialOnly: true, greeting, clock: { nowMs: () => nowMs } });
+    const link = b.network.open(alice.peer, a.address);
+    link.send(ping, utf8('1'));
+    expect((await a.inbox.next()).type).toBe(hello);
+    (await a.inbox.next()).channel.send(ping, utf8('answer'));
+    await b.inbox.next();
+    nowMs += 10 * limits.silenceTimeoutMs;
+    link.send(ping, utf8('2'));
+    expect((await a.inbox.next()).type).toBe(ping);
+    nowMs += limits.silenceTimeoutMs + 1;
+    expect(link.send(ping, utf8('3'))).toBe(true);
+    expect(b.network.state(alice.peer)).toMatchObject({
+      phase: 'backing-off',
+      lastError: 'connection lost: silent',
+    });
+    expect((await a.inbox.next()).type).toBe(hello);
+    expect(Buffer.from((await a.inbox.next()).payload).toString()).toBe('3');
+  });
+
   test('that hangs up after the handshake is told from one that is down', async () => {
     const a = await start(alice, { admit: () => false });
     const b = await start(bob, { dialOnly: true });
@@ -492,6 +515,19 @@ describe('a node', () => {
     const fresh = b.network.open(alice.peer, a.address);
     fresh.send(ping, utf8('z'));
     expect(Buffer.from((await a.inbox.next()).payload).toString()).toBe('z');
+  });
+
+  test('closed while it dials leaves nothing behind', async () => {
+    const a = await start(alice);
+    const timers = new HandTimers();
+    const b = await start(bob, { dialOnly: true, timers });
+    const link = b.network.open(alice.peer, a.address);
+    link.send(ping, utf8('x'));
+    link.close('not-needed');
+    b.network.open(alice.peer, a.address).send(ping, utf8('y'));
+    expect(Buffer.from((await a.inbox.next()).payload).toString()).toBe('y');
+    expect(timers.waiting.size).toBe(0);
+    expect(b.counts.of('network_links_lost_total/not-needed')).toBe(0);
   });
 
   test('gives up a dial that gets no handshake, and waits longer after each failure', async () => {

@@ -36,6 +36,7 @@ export interface NetworkBounds {
   readonly handshakeTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly frameTimeoutMs: number;
+  readonly silenceTimeoutMs: number;
 }
 
 /** What the parts of one network share. */
@@ -84,6 +85,7 @@ class NodeNetwork implements TlsNetwork {
       handshakeTimeoutMs: limits.handshakeTimeoutMs,
       idleTimeoutMs: limits.idleTimeoutMs,
       frameTimeoutMs: limits.frameTimeoutMs,
+      silenceTimeoutMs: limits.silenceTimeoutMs,
       ...rest,
       ...bounds,
       deliver: (channel, frame) => this.#handler(channel, frame.type, frame.payload),
