@@ -85,7 +85,7 @@ describe('a stranger or hostile client', () => {
   });
 
   test('that never finishes its handshake or its first message is dropped in time', async () => {
-    const a = await start(alice, { bounds: { handshakeTimeoutMs: 50 } });
+    const a = await start(alice, { bounds: { handshakeTimeoutMs: 400 } });
     const silent = connectTcp(a.address);
     sockets.push(silent);
     await ended(silent);
@@ -103,7 +103,7 @@ describe('a stranger or hostile client', () => {
   });
 
   test('that goes silent is dropped after the idle time, and that is told above', async () => {
-    const a = await start(alice, { bounds: { idleTimeoutMs: 50 } });
+    const a = await start(alice, { bounds: { idleTimeoutMs: 300 } });
     const closed = new Promise<Channel>((resolve) => a.network.onClosed(resolve));
     const socket = await handshaken(a, bob);
     socket.write(encodeFrame(ping, utf8('x')));
