@@ -4,24 +4,18 @@
 import type { Epoch, PeerId } from '../base/brand.ts';
 import { epoch as toEpoch } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
-import { compareBytes, equalBytes, textOf, toHex, uint64Bytes } from '../base/bytes.ts';
+import { compareBytes, equalBytes, textOf, uint64Bytes } from '../base/bytes.ts';
 import { hashSizeBytes, taggedHash } from '../crypto/hash.ts';
 import { limits } from '../wire/limits.ts';
 import * as types from '../wire/types.ts';
-import { serverId, type Trust } from './certificates.ts';
+import { roles, serverId, type Trust } from './certificates.ts';
+import { type Member, MemberColumns, type MemberRow } from './columns.ts';
 import { merkleTop } from './merkle.ts';
-import { idSizeBytes, Ring } from './ring.ts';
+import { Ring } from './ring.ts';
 
 export const memberStatus = { active: 0, inactive: 1 } as const;
 
-/** One server of a configuration. `index` is its place in id order and valid within that configuration only. */
-export interface Member {
-  readonly index: number;
-  readonly id: Bytes;
-  readonly peer: PeerId;
-  readonly host: string;
-  readonly port: number;
-}
+export type { Member } from './columns.ts';
 
 /** The servers that hold one id in one epoch. */
 export interface Group {
@@ -67,32 +61,31 @@ export function inRingOrder(members: readonly types.MemberRecord[]): types.Membe
     .map(({ record }) => record);
 }
 
+/** Members made for callers that are kept; more are made again when asked for. */
+const membersKeptMax = 4096;
+
 /** An accepted configuration. Immutable. */
 export class Configuration {
   readonly epoch: Epoch;
   readonly system: Bytes;
   readonly faults: number;
-  readonly record: types.ConfigurationRecord;
-  readonly #members: readonly Member[];
-  readonly #active: Ring;
-  readonly #activeMembers: readonly Member[];
-  readonly #byPeer: ReadonlyMap<PeerId, Member>;
+  readonly certificate: types.EpochCertificate;
+  readonly #encoded: Bytes;
+  readonly #columns: MemberColumns;
+  /** Indices of the active members; the ring has their ids at the same places. */
+  readonly #active: Uint32Array;
+  readonly #ring: Ring;
+  readonly #kept = new Map<number, Member>();
 
-  private constructor(record: types.ConfigurationRecord, members: readonly Member[]) {
-    this.record = record;
+  private constructor(record: types.ConfigurationRecord, columns: MemberColumns) {
     this.system = record.system;
+    this.certificate = record.certificate;
     this.epoch = toEpoch(record.certificate.statement.epoch);
     this.faults = record.certificate.statement.faults;
-    this.#members = members;
-    this.#activeMembers = members.filter(
-      (member) => record.members[member.index]?.status === memberStatus.active,
-    );
-    const ids = new Uint8Array(this.#activeMembers.length * idSizeBytes);
-    this.#activeMembers.forEach((member, position) => {
-      ids.set(member.id, position * idSizeBytes);
-    });
-    this.#active = new Ring(ids);
-    this.#byPeer = new Map(members.map((member) => [member.peer, member]));
+    this.#encoded = types.ConfigurationRecord.serialize(record);
+    this.#columns = columns;
+    this.#active = columns.activeIndices();
+    this.#ring = new Ring(columns.idsAt(this.#active));
   }
 
   /** Checks all that a stranger could have made up, and gives the configuration or what is wrong with it. */
@@ -109,34 +102,33 @@ export class Configuration {
       return 'count-mismatch';
     if (!equalBytes(statement.configurationRoot, configurationRoot(record.members)))
       return 'root-mismatch';
-    const members: Member[] = [];
-    const keys = new Set<PeerId>();
-    for (const entry of record.members) {
-      const member = memberOf(entry, members.length);
-      if (member === undefined) return 'bad-member-field';
-      if (!trust.server(entry.certificate)) return 'bad-member-certificate';
-      const previous = members.at(-1);
-      if (previous !== undefined && compareBytes(previous.id, member.id) >= 0)
-        return 'members-not-ascending';
-      if (keys.has(member.peer)) return 'duplicate-key';
-      keys.add(member.peer);
-      members.push(member);
-    }
+    const columns = columnsOf(record.members, statement.epoch, trust);
+    if (typeof columns === 'string') return columns;
     if (statement.faults < 1 || statement.faults > limits.faultsMax) return 'bad-fault-bound';
     if (!equalBytes(statement.parametersHash, parametersHash(statement.faults)))
       return 'bad-fault-bound';
     if (active < 3 * statement.faults + 1) return 'too-few-active';
-    return new Configuration(record, members);
+    return new Configuration(record, columns);
   }
 
+  /** The whole configuration as it is sent and signed; decoded anew at each call. */
+  get record(): types.ConfigurationRecord {
+    return types.ConfigurationRecord.deserialize(this.#encoded);
+  }
+
+  get memberCount(): number {
+    return this.#columns.count;
+  }
+
+  /** All members, in order of their ids. */
   get members(): readonly Member[] {
-    return this.#members;
+    return Array.from({ length: this.#columns.count }, (_, index) => this.#member(index));
   }
 
   /** The 3f+1 active servers that hold `id`. */
   groupOf(id: Bytes): Group {
-    const positions = this.#active.successors(id, 3 * this.faults + 1);
-    const members = positions.map((position) => this.#activeMembers[position] as Member);
+    const positions = this.#ring.successors(id, 3 * this.faults + 1);
+    const members = positions.map((position) => this.#member(this.#active[position] as number));
     return { members, faults: this.faults };
   }
 
@@ -147,33 +139,64 @@ export class Configuration {
 
   /** Every distinct group that `peer` belongs to; none if it is not an active member. */
   groupsOf(peer: PeerId): Group[] {
-    const member = this.memberOf(peer);
-    const position = member === undefined ? 0 : this.#active.firstAtOrAfter(member.id);
-    if (member === undefined || this.#activeMembers[position] !== member) return [];
-    const size = this.#activeMembers.length;
+    const index = this.#columns.indexOf(peer);
+    if (index === undefined || !this.#columns.isActive(index)) return [];
+    const position = this.#ring.firstAtOrAfter(this.#columns.id(index));
+    const { size } = this.#ring;
     const span = 3 * this.faults + 1;
     // With exactly 3f+1 servers the whole ring is one group, whichever id it starts from.
     const groups = size === span ? 1 : span;
     return Array.from({ length: groups }, (_, back) =>
-      this.groupOf((this.#activeMembers[(position - back + size) % size] as Member).id),
+      this.groupOf(this.#ring.id((position - back + size) % size)),
     );
   }
 
   memberOf(peer: PeerId): Member | undefined {
-    return this.#byPeer.get(peer);
+    const index = this.#columns.indexOf(peer);
+    return index === undefined ? undefined : this.#member(index);
+  }
+
+  #member(index: number): Member {
+    const kept = this.#kept.get(index);
+    if (kept !== undefined) return kept;
+    if (this.#kept.size >= membersKeptMax) this.#kept.clear();
+    const member = this.#columns.member(index);
+    this.#kept.set(index, member);
+    return member;
   }
 }
 
-function memberOf(record: types.MemberRecord, index: number): Member | undefined {
-  const { statement } = record.certificate;
-  const host = textOf(statement.host);
-  if (host === undefined || !/^[0-9A-Za-z.:_-]+$/.test(host)) return undefined;
-  if (statement.port === 0 || record.status > memberStatus.inactive) return undefined;
-  return {
-    index,
-    id: new Uint8Array(serverId(statement)),
-    peer: toHex(statement.publicKey) as PeerId,
-    host,
-    port: statement.port,
-  };
+function columnsOf(
+  records: readonly types.MemberRecord[],
+  epoch: number,
+  trust: Trust,
+): MemberColumns | ConfigurationFault {
+  const rows: MemberRow[] = [];
+  for (const record of records) {
+    const row = rowOf(record, epoch);
+    if (row === undefined) return 'bad-member-field';
+    if (!trust.server(record.certificate)) return 'bad-member-certificate';
+    const previous = rows.at(-1);
+    if (previous !== undefined && compareBytes(previous.id, row.id) >= 0)
+      return 'members-not-ascending';
+    rows.push(row);
+  }
+  const columns = new MemberColumns(rows);
+  return columns.hasDuplicateKey() ? 'duplicate-key' : columns;
+}
+
+function rowOf(
+  { certificate, status, since }: types.MemberRecord,
+  epoch: number,
+): MemberRow | undefined {
+  const { statement } = certificate;
+  const { publicKey, host, port } = statement;
+  const text = textOf(host);
+  if (text === undefined || !/^[0-9A-Za-z.:_-]+$/.test(text)) return undefined;
+  if (port === 0 || status > memberStatus.inactive || since > epoch) return undefined;
+  // The certificate was in force when the server joined, and is for a server that stores.
+  if (statement.epochFrom > since || since > statement.epochTo) return undefined;
+  if ((statement.roles & roles.storage) === 0) return undefined;
+  const active = status === memberStatus.active;
+  return { id: serverId(statement), publicKey, host, port, active };
 }

@@ -161,7 +161,7 @@ export class StorageReplica {
     if (requester.kind === 'stranger') return this.#refuse(message, 'not-certified');
     const { epoch } = this.#configuration;
     if (value.epoch < epoch) {
-      const { certificate } = this.#configuration.record;
+      const { certificate } = this.#configuration;
       return this.#answer(message, 'stale', { certificate });
     }
     // Nobody is believed about a later epoch without its certificate.
