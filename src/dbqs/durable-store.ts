@@ -138,12 +138,17 @@ export class DurableStore {
     }
   }
 
-  #commitToJournal(sequence: number, changes: readonly Change[], sizeBytes: number): Promise<void> {
+  /** Appends at once; a journal that has failed before throws there. */
+  async #commitToJournal(
+    sequence: number,
+    changes: readonly Change[],
+    sizeBytes: number,
+  ): Promise<void> {
     const position = this.#disk.journal.append(encodeCommit({ sequence, changes }));
     this.#enqueue({ sequence, changes, position, sizeBytes });
     if (this.#queuedSizeBytes >= flushSizeBytes) this.#flushSoon();
     else this.#flushLater();
-    return this.#disk.journal.sync();
+    await this.#disk.journal.sync();
   }
 
   async #commitToTable(

@@ -1,6 +1,5 @@
 // A server's disk on a real machine: its data folder with journal and table, and what to do when they are not in order.
 
-import { statfsSync } from 'node:fs';
 import { toHex } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { serverId } from '../configuration/certificates.ts';
@@ -14,13 +13,9 @@ import {
   moveAside,
   openDataFolder,
 } from '../node/data-folder.ts';
+import { openDisk as openNodeDisk } from '../node/disk.ts';
 import { systemEntropy } from '../node/entropy.ts';
-import { openJournal } from '../node/journal.ts';
-import { openTable } from '../node/table.ts';
 import type { ServerFile } from './server-file.ts';
-
-/** How long a look at the free space stays good. */
-const freeSpaceRefreshMs = 500;
 
 export interface OpenDisk {
   readonly disk: Disk;
@@ -70,33 +65,18 @@ export function damagedError(dataFolder: string, what: string): HoldfastError {
 }
 
 function opened(path: string, folder: DataFolder): OpenDisk {
-  const opening = openJournal({ folder: folder.journalFolder, entropy: systemEntropy });
+  const opening = openNodeDisk(folder, { clock: systemClock, entropy: systemEntropy });
   if (opening.kind === 'damaged') {
-    throw damagedError(path, `the journal file ${opening.damage.file} (${opening.damage.reason})`);
+    throw damagedError(path, `${opening.damage.file} (${opening.damage.reason})`);
   }
-  const { journal } = opening;
-  const table = openTable({ folder: folder.tableFolder });
+  const { disk } = opening;
   return {
-    disk: { journal, table, freeBytes: freeSpaceOf(path) },
+    disk,
     async close() {
-      await journal.close();
-      await table.close();
+      await disk.journal.close();
+      await disk.table.close();
       await folder.release();
     },
-  };
-}
-
-function freeSpaceOf(path: string): () => number {
-  let freeBytes = 0;
-  let lookedAtMs = Number.NEGATIVE_INFINITY;
-  return () => {
-    const nowMs = systemClock.nowMs();
-    if (nowMs - lookedAtMs >= freeSpaceRefreshMs) {
-      const { bavail, bsize } = statfsSync(path);
-      freeBytes = bavail * bsize;
-      lookedAtMs = nowMs;
-    }
-    return freeBytes;
   };
 }
 
