@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 // The holdfast command.
 
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { exitCodes } from '../base/errors.ts';
+import { softwareVersion } from '../server/version.ts';
 import type { Context } from './context.ts';
 import { run } from './run.ts';
 
@@ -25,14 +25,6 @@ function interruptSignal(): AbortSignal {
   return controller.signal;
 }
 
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  const found: unknown = JSON.parse(text);
-  return typeof found === 'object' && found !== null && 'version' in found
-    ? String(found.version)
-    : '';
-}
-
 function closedPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);
@@ -49,10 +41,11 @@ const context: Context = {
   folder: process.cwd(),
   signal: interruptSignal(),
   connect: async (options) => (await import('../client/connect.ts')).connect(options),
-  runServer: async (file, options) => (await import('./backend.ts')).runServer(file, options),
+  runServer: async (file, options) =>
+    (await import('../server/daemon.ts')).runServer(file, options),
   self: [process.execPath, ...process.execArgv, fileURLToPath(import.meta.url)],
 };
 
-process.exitCode = await run(process.argv.slice(2), context, version());
-// What was interrupted may still hold connections open.
-if (process.exitCode === exitCodes.interrupted) process.exit();
+process.exitCode = await run(process.argv.slice(2), context, softwareVersion());
+// What was interrupted may still hold connections open, or wait for answers that nobody needs any more.
+if (context.signal.aborted) process.exit();

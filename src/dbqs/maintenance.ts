@@ -4,12 +4,15 @@
 import { AssertionFailed } from '../base/assert.ts';
 import type { Bytes } from '../base/bytes.ts';
 import type { Env } from '../env/env.ts';
+import type { Lifetime } from './lifetime.ts';
 import type { ItemKind } from './records.ts';
 import type { Repair } from './repair.ts';
 import type { StorageReplica } from './replica.ts';
 import { type SynchronizeMode, type SynchronizeOptions, Synchronizer } from './synchronize.ts';
 
 export interface MaintenanceOptions extends SynchronizeOptions {
+  /** Maintenance runs until it ends. */
+  readonly lifetime: Lifetime;
   /** Pause between two passes over everything. */
   readonly scrubIntervalMs: number;
   /** Bytes read through per second, at most. */
@@ -28,7 +31,6 @@ export class Maintenance {
   readonly #replica: StorageReplica;
   readonly #repair: Repair;
   readonly #options: MaintenanceOptions;
-  #stopped = false;
   /** Complete passes of the scrub since the start of the process. */
   scrubPasses = 0;
   /** Items looked at in the running pass. */
@@ -41,7 +43,7 @@ export class Maintenance {
     this.#repair = options.repair;
   }
 
-  /** Runs until `stop`. */
+  /** Runs until the lifetime ends. */
   async run(): Promise<void> {
     if (!this.#replica.serving) await this.#recover();
     while (!this.#stopped) {
@@ -51,8 +53,8 @@ export class Maintenance {
     }
   }
 
-  stop(): void {
-    this.#stopped = true;
+  get #stopped(): boolean {
+    return this.#options.lifetime.over;
   }
 
   /** Fills an empty replica before it answers anybody: until then it is one of the faulty ones. */
@@ -106,8 +108,6 @@ export class Maintenance {
   }
 
   #pause(delayMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#env.timers.after(delayMs, resolve);
-    });
+    return this.#options.lifetime.pause(delayMs);
   }
 }

@@ -14,6 +14,7 @@ import { DisseminationRule, type Shown } from '../registers/rules/dissemination.
 import { limits } from '../wire/limits.ts';
 import type { ObjectHeader } from '../wire/types.ts';
 import { type HeaderVerifier, headerScheme } from './headers.ts';
+import type { Lifetime } from './lifetime.ts';
 import type { Item, StorageReplica } from './replica.ts';
 import type { ReplicaHost } from './replica-host.ts';
 import { getJudge, getRequest, type Held } from './requests.ts';
@@ -32,13 +33,14 @@ export interface RepairOptions {
   readonly verifier: HeaderVerifier;
   readonly system: Bytes;
   readonly self: PeerId;
+  /** Ends what is under way when it ends. */
+  readonly lifetime: Lifetime;
 }
 
 export class Repair {
   readonly #options: RepairOptions;
   readonly #waiting = new Map<string, Item>();
   #inFlight = 0;
-  #stopped = false;
   /** Since the start of the process. */
   found = 0;
   repaired = 0;
@@ -54,17 +56,16 @@ export class Repair {
   /** Queues a damaged item. More than the queue holds are found again by the next scrub. */
   add(item: Item): void {
     const key = `${item.kind} ${toHex(item.id)}`;
-    if (this.#stopped || this.#waiting.has(key) || this.#waiting.size >= limits.repairsQueuedMax)
-      return;
+    if (this.#stopped || this.#waiting.has(key)) return;
+    if (this.#waiting.size >= limits.repairsQueuedMax) return;
     this.found += 1;
     this.#options.env.metrics.count('damaged_items_found_total', item.kind);
     this.#waiting.set(key, item);
     this.#next();
   }
 
-  stop(): void {
-    this.#stopped = true;
-    this.#waiting.clear();
+  get #stopped(): boolean {
+    return this.#options.lifetime.over;
   }
 
   #next(): void {
@@ -85,7 +86,7 @@ export class Repair {
       this.repaired += 1;
       this.#options.env.metrics.count('damaged_items_repaired_total', item.kind);
     } else {
-      this.#options.env.timers.after(retryDelayMs, () => {
+      this.#options.lifetime.pause(retryDelayMs).then(() => {
         if (this.#stopped) return;
         this.#waiting.set(`${item.kind} ${toHex(item.id)}`, item);
         this.#next();
@@ -134,9 +135,16 @@ export class Repair {
       data === undefined ? replica.dropDamaged(item) : replica.restoreBlock(item.id, data);
   }
 
-  #call<Body>(id: Bytes, request: Request<Body>, judge: Parameters<typeof runPhase<Body>>[3]) {
-    const deadline = this.#deadline(attemptTimeoutMs);
-    return runPhase(this.#options.exchange, this.#others(id), request, judge, deadline);
+  async #call<Body>(
+    id: Bytes,
+    request: Request<Body>,
+    judge: Parameters<typeof runPhase<Body>>[3],
+  ): Promise<Quorum<Body>> {
+    const { exchange, lifetime } = this.#options;
+    const limit = lifetime.deadline(attemptTimeoutMs);
+    return await runPhase(exchange, this.#others(id), request, judge, limit.signal).finally(
+      limit.end,
+    );
   }
 
   #others(id: Bytes): PhaseGroup {
@@ -177,21 +185,17 @@ export class Repair {
     holders: readonly Member[],
     request: Request<Body>,
   ): Promise<Body | undefined> {
-    const { exchange, replica } = this.#options;
+    const { exchange, replica, lifetime } = this.#options;
+    const { epoch } = replica.configuration;
     for (const holder of exchange.ranked(holders)) {
-      const signal = this.#deadline(fetchTimeoutMs);
-      const answers = await poll(exchange, [holder], replica.configuration.epoch, request, signal);
+      const limit = lifetime.deadline(fetchTimeoutMs);
+      const answers = await poll(exchange, [holder], epoch, request, limit.signal);
+      limit.end();
       const answer = answers.get(holder.peer);
       if (answer !== undefined && 'said' in answer) return answer.said;
       exchange.penalize(holder.peer);
     }
     return undefined;
-  }
-
-  #deadline(timeoutMs: number): AbortSignal {
-    const controller = new AbortController();
-    this.#options.env.timers.after(timeoutMs, () => controller.abort());
-    return controller.signal;
   }
 }
 

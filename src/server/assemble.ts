@@ -8,6 +8,7 @@ import type { Configuration } from '../configuration/configuration.ts';
 import type { SignatureScheme } from '../crypto/signature.ts';
 import { DurableStore, type StoreDamage } from '../dbqs/durable-store.ts';
 import { HeaderVerifier } from '../dbqs/headers.ts';
+import { Lifetime } from '../dbqs/lifetime.ts';
 import { Maintenance } from '../dbqs/maintenance.ts';
 import { metaKey, seal, unseal } from '../dbqs/records.ts';
 import { Repair } from '../dbqs/repair.ts';
@@ -109,14 +110,12 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
     status: () => status(),
   });
   const system = trust.system;
-  const repair = new Repair({ env, exchange, replica, host, verifier, system, self });
+  const lifetime = new Lifetime(env.timers);
+  const shared = { env, exchange, replica, verifier, self, lifetime };
+  const repair = new Repair({ ...shared, host, system });
   const maintenance = new Maintenance({
-    env,
-    exchange,
-    replica,
+    ...shared,
     repair,
-    verifier,
-    self,
     scrubIntervalMs: options.scrubIntervalMs,
     scrubRateBytesPerSecond: options.scrubRateBytesPerSecond,
     onRecovered: () => store.commit([{ key: stateKey, value: seal(stateKey, serving) }]),
@@ -160,8 +159,7 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
     status,
     failed,
     async stop() {
-      maintenance.stop();
-      repair.stop();
+      lifetime.end();
       await store.close();
     },
   };

@@ -20,6 +20,7 @@ export class Neighbours {
   #serving: ReadonlySet<PeerId> = new Set();
   #asked = false;
   #timer: Timer | undefined;
+  #asking = new AbortController();
   #stopped = false;
 
   constructor(exchange: Exchange, configuration: Configuration, self: PeerId) {
@@ -33,7 +34,9 @@ export class Neighbours {
   }
 
   async watch(): Promise<void> {
+    if (this.#stopped) return;
     const controller = new AbortController();
+    this.#asking = controller;
     const { timers } = this.#exchange.env;
     const limit = timers.after(answerTimeoutMs, () => controller.abort());
     const { epoch } = this.#configuration;
@@ -59,6 +62,7 @@ export class Neighbours {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#asking.abort();
   }
 
   /** Whether every group of this server keeps its quorum without it, in words too. */
