@@ -2,25 +2,10 @@
 
 import { AssertionFailed, assert } from '../../src/base/assert.ts';
 import type { PeerId } from '../../src/base/brand.ts';
-import { type Bytes, toHex, utf8 } from '../../src/base/bytes.ts';
+import { type Bytes, toHex } from '../../src/base/bytes.ts';
 import { Prng } from '../../src/base/prng.ts';
-import {
-  certifyClient,
-  certifyEpoch,
-  certifyServer,
-  roles,
-  storageInstance,
-  systemId,
-  Trust,
-} from '../../src/configuration/certificates.ts';
-import {
-  Configuration,
-  configurationRoot,
-  inRingOrder,
-  type Member,
-  memberStatus,
-  parametersHash,
-} from '../../src/configuration/configuration.ts';
+import { storageInstance } from '../../src/configuration/certificates.ts';
+import type { Member } from '../../src/configuration/configuration.ts';
 import type { SignatureScheme, Signer } from '../../src/crypto/signature.ts';
 import { StorageClient } from '../../src/dbqs/client.ts';
 import { dataDigest, HeaderVerifier, headerScheme } from '../../src/dbqs/headers.ts';
@@ -38,6 +23,7 @@ import { DisseminationRule } from '../../src/registers/rules/dissemination.ts';
 import { CrashRegisterServer } from '../../src/registers/server.ts';
 import { assembleServer } from '../../src/server/assemble.ts';
 import { decodeMessage, encodeMessage, messageNumber } from '../../src/wire/registry.ts';
+import { found, peerOf } from '../../testing/harness/genesis.ts';
 import { delayConstant } from '../../testing/simulator/faults.ts';
 import { Fabric } from '../../testing/simulator/network.ts';
 import { type Machine, SimulatedNode } from '../../testing/simulator/node.ts';
@@ -91,42 +77,9 @@ export async function registerSystem(
   const scheme = counting(simulatedSignatures(), crypto);
   const size = 3 * faults + 1;
   const prng = new Prng(seed);
-  const authority = scheme.signer(prng.bytes(32));
-  const salt = prng.bytes(32);
-  const system = systemId({ authorityKey: authority.publicKey, salt, name: utf8('compliance') });
-  const trust = new Trust(system, authority.publicKey, scheme);
+  const { configuration, trust, newClient } = found({ prng, scheme, servers: size, faults });
+  const { system } = trust;
   const instance = storageInstance(system);
-
-  const signers = Array.from({ length: size }, () => scheme.signer(prng.bytes(32)));
-  const records = signers.map(({ publicKey }, index) => {
-    const statement = {
-      publicKey,
-      host: utf8(`server${index}`),
-      port: 1,
-      roles: roles.storage,
-      salt: prng.bytes(16),
-      epochFrom: 0,
-      epochTo: 100,
-      serial: index,
-    };
-    const certificate = certifyServer(authority, system, statement);
-    return { certificate, status: memberStatus.active, since: 0, statusSequence: 0 };
-  });
-  const members = inRingOrder(records);
-  const certificate = certifyEpoch(authority, system, {
-    epoch: 0,
-    configurationRoot: configurationRoot(members),
-    memberCount: size,
-    activeCount: size,
-    faults,
-    parametersHash: parametersHash(faults),
-    previous: new Uint8Array(32),
-  });
-  const configuration = Configuration.accept({ system, certificate, members }, trust);
-  assert(
-    configuration instanceof Configuration,
-    `the configuration is good: ${String(configuration)}`,
-  );
 
   // The crash rule needs 2f+1 servers; over epochs the group is the configuration's all the same.
   const used = rule === 'crash' && calls === 'static' ? 2 * faults + 1 : size;
@@ -155,7 +108,6 @@ export async function registerSystem(
   }
 
   async function bootReplica({ env, disk, network }: Machine, self: PeerId): Promise<void> {
-    assert(configuration instanceof Configuration, 'accepted above');
     network.configure({
       greeting: {
         type: messageNumber('hello'),
@@ -185,23 +137,12 @@ export async function registerSystem(
   const exchanges = [1, 2, 3].map((number) => bootClient(number));
 
   function bootClient(number: number): Exchange {
-    const signer = scheme.signer(prng.bytes(32));
-    const statement = {
-      publicKey: signer.publicKey,
-      name: utf8(`client${number}`),
-      quotaBytes: 0,
-      epochFrom: 0,
-      epochTo: 100,
-      serial: number,
-    };
-    const greeting = { system, certificate: [certifyClient(authority, system, statement)] };
-    const peer = toHex(signer.publicKey) as PeerId;
+    const { key, greeting } = newClient(`client${number}`);
+    const peer = peerOf(key.publicKey);
     const node = new SimulatedNode(simulation, fabric, { name: `client${number}`, peer });
     let exchange: Exchange | undefined;
     node.start(({ env, network }) => {
-      network.configure({
-        greeting: { type: messageNumber('hello'), payload: encodeMessage('hello', greeting) },
-      });
+      network.configure({ greeting });
       const started = new Exchange(env, instance);
       env.network.onMessage((channel, type, payload) => {
         const message = decodeMessage(type, payload);
@@ -215,10 +156,7 @@ export async function registerSystem(
 
   function callsOf(client: number): QuorumCalls {
     const exchange = exchanges[client];
-    assert(
-      exchange !== undefined && configuration instanceof Configuration,
-      'such a client exists',
-    );
+    assert(exchange !== undefined, 'such a client exists');
     if (calls === 'static')
       return new StaticCalls(exchange, serving, thresholds(rule, serving.length, faults));
     const source = {
@@ -248,10 +186,7 @@ export async function registerSystem(
     },
     storage(client) {
       const exchange = exchanges[client];
-      assert(
-        exchange !== undefined && configuration instanceof Configuration,
-        'such a client exists',
-      );
+      assert(exchange !== undefined, 'such a client exists');
       const clientKey = new Uint8Array(32).fill(client + 1);
       return new StorageClient({
         exchange,
