@@ -3,7 +3,8 @@
 import type { Prng } from '../../src/base/prng.ts';
 import type { DiskSnapshot } from '../simulator/disk.ts';
 import type { Spells } from '../simulator/fault-mix.ts';
-import { cutOneWay } from '../simulator/faults.ts';
+import { messageNumber } from '../../src/wire/registry.ts';
+import { cutOneWay, only } from '../simulator/faults.ts';
 import type { ClientMachine } from './client-machine.ts';
 import type { RunOptions } from './options.ts';
 import { rotFinishedValue } from './rot.ts';
@@ -17,12 +18,14 @@ export class Nemesis {
   readonly #system: System;
   readonly #prng: Prng;
   readonly #old = new Map<ServerMachine, DiskSnapshot>();
+  readonly #doomed: ClientMachine | undefined;
   #ended = false;
 
   /** It begins now. */
-  constructor(system: System, options: RunOptions, unfinished: () => ClientMachine | undefined) {
+  constructor(system: System, options: RunOptions, doomed: ClientMachine | undefined) {
     this.#system = system;
     this.#prng = system.prng.fork();
+    this.#doomed = doomed;
     const { losses, returns, rot, decay, failures, fillings } = options.diskFaults;
     this.#repeat(losses, () => this.#loseDisk());
     this.#repeat(returns, () => this.#bringBackOldDisk());
@@ -31,13 +34,16 @@ export class Nemesis {
     this.#repeat(failures, () => this.#failDisk());
     this.#repeat(fillings, () => this.#fillDisk());
     this.#repeat(options.clientCrashes, () => this.#crashClient());
-    this.#repeat(options.unfinishedWrites, () => this.#leaveWriteUnfinished(unfinished));
+    this.#repeat(options.unfinishedWrites, () => this.#leaveWriteUnfinished(doomed));
   }
 
   /** Nothing new happens from now on; what the nodes need to be well again is done by others. */
   end(): void {
     this.#ended = true;
-    for (const client of this.#system.clients) client.start();
+    for (const client of this.#system.clients) {
+      if (client === this.#doomed) client.crash();
+      else client.start();
+    }
   }
 
   #repeat(spells: Spells | undefined, begin: () => (() => void) | undefined): void {
@@ -133,20 +139,20 @@ export class Nemesis {
   }
 
   #crashClient(): (() => void) | undefined {
-    const client = this.#prng.pick(this.#system.clients.filter(({ node }) => node.up));
+    const client = this.#prng.pick(this.#system.clients.filter((other) => other.node.up && other !== this.#doomed));
     if (client === undefined) return undefined;
     client.crash();
     return () => client.start();
   }
 
   /** A writer whose messages reach a drawn set of servers only, and which dies before it learns more. */
-  #leaveWriteUnfinished(unfinished: () => ClientMachine | undefined): (() => void) | undefined {
+  #leaveWriteUnfinished(writer: ClientMachine | undefined): (() => void) | undefined {
     const { servers, world, marks } = this.#system;
-    const writer = unfinished();
     if (writer === undefined) return undefined;
     const names = this.#prng.shuffled(servers.map(({ node }) => node.name));
     const reached = this.#prng.between(1, names.length - 1);
-    const heal = world.fabric.add(cutOneWay([writer.node.name], names.slice(reached)));
+    const cut = cutOneWay([writer.node.name], names.slice(reached));
+    const heal = world.fabric.add(only(({ type }) => type === messageNumber('write'), cut));
     marks.hit('write left at fewer than a quorum');
     writer.start();
     return () => {

@@ -1,14 +1,14 @@
 // One run: a safety phase with all faults, then everything heals but the liars, and the system must converge and answer;
 // then the checkers judge what the clients saw.
 
+import { counterMax } from '../../src/base/brand.ts';
 import { Prng } from '../../src/base/prng.ts';
-import { checkDurability, type FinalRead } from '../checkers/durability.ts';
+import { checkDurability } from '../checkers/durability.ts';
 import { checkPresence } from '../checkers/presence.ts';
 import { explain } from '../checkers/verdict.ts';
-import { drawClockRatePpm } from '../simulator/fault-mix.ts';
 import { Simulation, SimulationFailed } from '../simulator/simulation.ts';
 import { Trouble } from '../simulator/trouble.ts';
-import type { ClientMachine } from './client-machine.ts';
+import type { ClientMachine, Ending } from './client-machine.ts';
 import { collectMarks } from './collect-marks.ts';
 import { finalReads } from './final-reads.ts';
 import type { MarkName } from './marks.ts';
@@ -122,6 +122,7 @@ class Course {
     const { faultMix, unavailableMax, safetyMs } = this.#options;
     this.#system.startServers();
     for (const client of this.#clients) client.start();
+    this.#addSpender();
     const trouble = new Trouble({
       simulation: this.#simulation,
       fabric: world.fabric,
@@ -130,11 +131,37 @@ class Course {
       others: this.#clients.map(({ node }) => node),
       unavailableMax,
     });
-    const nemesis = new Nemesis(this.#system, this.#options, () => undefined);
+    const nemesis = new Nemesis(this.#system, this.#options, this.#doomedWriter());
     await this.#simulation.runUntil(() => this.#workload.exhausted && this.#idle(), safetyMs);
     world.note('heal', '');
     nemesis.end();
     trouble.end();
+  }
+
+  /** A client that begins one write whenever it is started. */
+  #doomedWriter(): ClientMachine | undefined {
+    const shared = this.#workload.objects.filter(({ onlyWriter }) => onlyWriter === undefined);
+    if (this.#options.unfinishedWrites === undefined || shared.length === 0) return undefined;
+    const prng = this.#system.prng.fork();
+    return this.#system.addClient('doomed', (session) => {
+      const object = prng.pick(shared) ?? shared[0];
+      if (object === undefined) return;
+      const operation = { kind: 'write', signer: object.signer, sizeBytes: prng.below(60) } as const;
+      session.perform(operation, strictTimeoutMs);
+    });
+  }
+
+  /** A client that uses up the counters of an object, as only somebody with its key can. */
+  #addSpender(): void {
+    const object = this.#workload.objects.find(({ onlyWriter }) => onlyWriter === undefined);
+    if (!this.#options.exhaustedCounter || object === undefined) return;
+    const spender = this.#system.addClient('spender', async (session) => {
+      const operation = { kind: 'write-alone', signer: object.signer, sizeBytes: 30 } as const;
+      let ending: Ending = 'done';
+      while (ending !== 'exhausted') ending = await session.perform(operation, strictTimeoutMs);
+    });
+    spender.counters.set(object.id, counterMax - 3);
+    spender.start();
   }
 
   #idle(): boolean {
@@ -218,5 +245,3 @@ class Course {
   }
 }
 
-export type { FinalRead };
-export { drawClockRatePpm };

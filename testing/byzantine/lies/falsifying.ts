@@ -99,7 +99,7 @@ export const replaying: LieMaker = (context) => ({
 export const epochClaiming: LieMaker = (context) => ({
   onRequest(request) {
     const answer = contextOf(request, context);
-    const { certificate } = context.configuration.record;
+    const { certificate } = context.configuration;
     const later = { ...certificate, statement: { ...certificate.statement, epoch: 7 } };
     const epoch = context.prng.pick([answer.epoch, 7, 2 ** 53 - 1]) ?? 7;
     const claims: (Utterance | undefined)[] = [
