@@ -9,6 +9,7 @@ import { run } from './run.ts';
 
 /** npm passes on an interrupt that the terminal has delivered already: two so close together are one key press. */
 const sameKeyPressMs = 300;
+const lingerMs = 1000;
 
 function interruptSignal(): AbortSignal {
   const controller = new AbortController();
@@ -47,5 +48,7 @@ const context: Context = {
 };
 
 process.exitCode = await run(process.argv.slice(2), context, softwareVersion());
-// What was interrupted may still hold connections open, or wait for answers that nobody needs any more.
-if (context.signal.aborted) process.exit();
+// What was interrupted may still hold connections open.
+if (process.exitCode === exitCodes.interrupted) process.exit();
+// Whoever asked the process to end must not wait for a handle that was forgotten.
+if (context.signal.aborted) setTimeout(() => process.exit(), lingerMs).unref();

@@ -50,7 +50,7 @@ export const serverAddressSchema = z.strictObject({
   key: hex32Field("the server's public key"),
 });
 
-export const clientCertificateField = encodedField(
+export const clientCertificateField: z.ZodType<types.ClientCertificate, string> = encodedField(
   types.ClientCertificate,
   "the client's certificate as the authority wrote it",
 );

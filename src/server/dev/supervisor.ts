@@ -37,9 +37,7 @@ export type SupervisorEvent =
     }
   | { readonly kind: 'died'; readonly death: Death };
 
-export interface SupervisorOptions {
-  readonly children: readonly ChildSpec[];
-  readonly onEvent: (event: SupervisorEvent) => void;
+export interface SupervisorPace {
   /** First pause before a restart; it doubles up to `pauseMsMax`. */
   readonly pauseMsMin: number;
   readonly pauseMsMax: number;
@@ -49,12 +47,17 @@ export interface SupervisorOptions {
   readonly stopWithinMs: number;
 }
 
-export const supervisorDefaults = {
+export interface SupervisorOptions extends SupervisorPace {
+  readonly children: readonly ChildSpec[];
+  readonly onEvent: (event: SupervisorEvent) => void;
+}
+
+export const supervisorDefaults: SupervisorPace = {
   pauseMsMin: 500,
   pauseMsMax: 30_000,
   steadyAfterMs: 60_000,
   stopWithinMs: 10_000,
-} as const;
+};
 
 /** Only a person can cure these. */
 const hopelessCodes = new Set(['usage', 'bad-configuration', 'data-folder', 'not-permitted']);
