@@ -17,8 +17,10 @@ import { ReplicaHost } from '../dbqs/replica-host.ts';
 import type { StatusReport } from '../dbqs/requests.ts';
 import type { Disk } from '../env/disk.ts';
 import type { Env } from '../env/env.ts';
+import type { Channel, MessageHandler, Network } from '../env/network.ts';
 import { Exchange } from '../quorum/exchange.ts';
-import { decodeMessage, type Message, type MessageName } from '../wire/registry.ts';
+import { limits } from '../wire/limits.ts';
+import { decodeMessage, type Message, type MessageName, messageNumber } from '../wire/registry.ts';
 
 export interface ServerOptions {
   readonly env: Env;
@@ -79,6 +81,7 @@ const replyNames: ReadonlySet<MessageName> = new Set<MessageName>([
 /** Starts a server; gives the kind of damage instead when its disk cannot be trusted. */
 export async function assembleServer(options: ServerOptions): Promise<StorageServer | StoreDamage> {
   const { env, disk, configuration, trust, scheme, self } = options;
+  const greetings = keepGreetings(env.network);
   const store = await DurableStore.open(disk, env.timers);
   if (typeof store === 'string') return store;
   const recovered = await readState(store, options.recover);
@@ -140,12 +143,14 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
 
   countStored(replica, repair);
   if (recovered) replica.serve();
-  env.network.onMessage((channel, type, payload) => {
+  const onMessage: MessageHandler = (channel, type, payload) => {
     const message = decodeMessage(type, payload);
     if (message === undefined) return host.onMalformed(channel);
     if (isReply(message)) exchange.handle(channel.peer, message);
     else host.handle(channel, message, payload.length);
-  });
+  };
+  env.network.onMessage(onMessage);
+  for (const [channel, greeting] of greetings) onMessage(channel, messageNumber('hello'), greeting);
   maintenance.run().catch((error: unknown) => {
     if (error instanceof Error && !store.failed) fail(error);
   });
@@ -163,6 +168,20 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
       await store.close();
     },
   };
+}
+
+/**
+ * Remembers who greets while the disk is being opened. A greeting is sent once for each connection: if it were lost, its
+ * sender would be a stranger for as long as it stays connected. Requests are lost; they are sent again.
+ */
+function keepGreetings(network: Network): ReadonlyMap<Channel, Bytes> {
+  const greetings = new Map<Channel, Bytes>();
+  network.onMessage((channel, type, payload) => {
+    const isKept = type === messageNumber('hello') && greetings.size < limits.connectionsMax;
+    if (isKept) greetings.set(channel, payload);
+  });
+  network.onClosed((channel) => greetings.delete(channel));
+  return greetings;
 }
 
 function isReply(message: Message): boolean {
