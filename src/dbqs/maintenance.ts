@@ -4,15 +4,12 @@
 import { AssertionFailed } from '../base/assert.ts';
 import type { Bytes } from '../base/bytes.ts';
 import type { Env } from '../env/env.ts';
-import type { Lifetime } from './lifetime.ts';
 import type { ItemKind } from './records.ts';
 import type { Repair } from './repair.ts';
 import type { StorageReplica } from './replica.ts';
 import { type SynchronizeMode, type SynchronizeOptions, Synchronizer } from './synchronize.ts';
 
 export interface MaintenanceOptions extends SynchronizeOptions {
-  /** Maintenance runs until it ends. */
-  readonly lifetime: Lifetime;
   /** Pause between two passes over everything. */
   readonly scrubIntervalMs: number;
   /** Bytes read through per second, at most. */

@@ -2,6 +2,7 @@
 
 import { type Bytes, compareBytes, equalBytes } from '../base/bytes.ts';
 import type { Judge, MessageContext, Outgoing, Request } from '../quorum/calls/contract.ts';
+import { limits } from '../wire/limits.ts';
 import {
   encodeMessage,
   type MessageName,
@@ -106,7 +107,9 @@ export function listRequest(
         (id, i) => compareBytes(i === 0 ? from : (ids[i - 1] as Bytes), id) < (i === 0 ? 1 : 0),
       );
       if (other > 0 || !ascending || value.complete > 1) return { invalid: 'malformed-page' };
-      if (ids.length === 0 && value.complete === 0) return { invalid: 'endless-list' };
+      // A page that is not the last one is full, so that nobody can make a list of many small pages.
+      if (ids.length < limits.listEntriesMax && value.complete === 0)
+        return { invalid: 'short-page' };
       const { objects, blocks } = value;
       return { vote: { objects, blocks, ids, complete: value.complete === 1 } };
     },

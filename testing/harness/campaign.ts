@@ -30,7 +30,8 @@ function nameOf({ scenario, mutant }: CampaignArguments, seed: number): RunName 
 async function single(settings: CampaignArguments): Promise<number> {
   const name = nameOf(settings, settings.firstSeed);
   const file = settings.traceFile === undefined ? undefined : createWriteStream(settings.traceFile);
-  const onTraceLine = file === undefined ? {} : { onTraceLine: (line: string) => file.write(`${line}\n`) };
+  const onTraceLine =
+    file === undefined ? {} : { onTraceLine: (line: string) => file.write(`${line}\n`) };
   const report = await oneRun({ name, twice: settings.twiceOneIn === 1, ...onTraceLine });
   file?.end();
   const { failure, traceHash, events, operations, completed } = report;

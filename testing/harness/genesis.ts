@@ -79,7 +79,7 @@ export function found({ prng, scheme, servers, faults }: GenesisOptions): Genesi
         epochTo: 0,
         serial: 1,
       });
-      return { key, greeting: greetingOf(system, client) };
+      return { key, greeting: greetingOf(system, [client]) };
     },
   };
 }
@@ -105,10 +105,11 @@ function memberRecord(
   return { certificate, status: memberStatus.active, since: 0, statusSequence: 0 };
 }
 
-function greetingOf(system: Bytes, certificate: ClientCertificate): Greeting {
+/** What a node says first on each connection it opens; servers are known without a certificate. */
+export function greetingOf(system: Bytes, certificate: ClientCertificate[]): Greeting {
   return {
     type: messageNumber('hello'),
-    payload: encodeMessage('hello', { system, certificate: [certificate] }),
+    payload: encodeMessage('hello', { system, certificate }),
   };
 }
 

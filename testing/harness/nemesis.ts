@@ -1,9 +1,9 @@
 // What befalls disks and writers in a run, beside what `Trouble` does to nodes and network.
 
 import type { Prng } from '../../src/base/prng.ts';
+import { messageNumber } from '../../src/wire/registry.ts';
 import type { DiskSnapshot } from '../simulator/disk.ts';
 import type { Spells } from '../simulator/fault-mix.ts';
-import { messageNumber } from '../../src/wire/registry.ts';
 import { cutOneWay, only } from '../simulator/faults.ts';
 import type { ClientMachine } from './client-machine.ts';
 import type { RunOptions } from './options.ts';
@@ -139,7 +139,9 @@ export class Nemesis {
   }
 
   #crashClient(): (() => void) | undefined {
-    const client = this.#prng.pick(this.#system.clients.filter((other) => other.node.up && other !== this.#doomed));
+    const client = this.#prng.pick(
+      this.#system.clients.filter((other) => other.node.up && other !== this.#doomed),
+    );
     if (client === undefined) return undefined;
     client.crash();
     return () => client.start();

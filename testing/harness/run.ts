@@ -146,7 +146,11 @@ class Course {
     return this.#system.addClient('doomed', (session) => {
       const object = prng.pick(shared) ?? shared[0];
       if (object === undefined) return;
-      const operation = { kind: 'write', signer: object.signer, sizeBytes: prng.below(60) } as const;
+      const operation = {
+        kind: 'write',
+        signer: object.signer,
+        sizeBytes: prng.below(60),
+      } as const;
       session.perform(operation, strictTimeoutMs);
     });
   }
@@ -244,4 +248,3 @@ class Course {
     return { kind: 'liveness', message: `conversations never end: ${[...quiet].join(', ')}` };
   }
 }
-

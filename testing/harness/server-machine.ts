@@ -10,7 +10,7 @@ import { assembleServer, type StorageServer } from '../../src/server/assemble.ts
 import { payloadSizeBytesMax } from '../../src/wire/registry.ts';
 import { type Machine, SimulatedNode } from '../simulator/node.ts';
 import type { FaultBudget } from './budget.ts';
-import type { Genesis } from './genesis.ts';
+import { type Genesis, greetingOf } from './genesis.ts';
 import type { Marks } from './marks.ts';
 import type { Parts } from './parts.ts';
 import type { World } from './world.ts';
@@ -98,7 +98,10 @@ export class ServerMachine {
   async #boot({ env, disk, network, ...machine }: Machine): Promise<void> {
     const { genesis, parts, lies, scrubIntervalMs, world } = this.#options;
     this.server = undefined;
-    network.configure({ sizeBytesMax: payloadSizeBytesMax });
+    network.configure({
+      sizeBytesMax: payloadSizeBytesMax,
+      greeting: greetingOf(genesis.trust.system, []),
+    });
     if (disk.journalDamage !== undefined) return this.#onUntrustedDisk('journal');
     if (parts.forgetsAtRestart && machine.incarnation > 1) this.node.disk.create();
     if (this.node.disk.journal.length > 0) this.#marks.hit('journal replayed');

@@ -43,7 +43,9 @@ export class Summary {
     const perSecond = ((1000 * this.runs) / Math.max(1, tookMs)).toFixed(1);
     const missed = markNames.filter((mark) => !this.#runsByMark.has(mark));
     return [
-      ...this.failures.slice(0, failuresShownMax).map(({ name, report }) => failureText(name, report)),
+      ...this.failures
+        .slice(0, failuresShownMax)
+        .map(({ name, report }) => failureText(name, report)),
       `${this.runs} runs, ${this.failures.length} failed; ${perSecond} runs/s`,
       `${this.operations} operations, ${this.completed} completed; ${this.events} events; ${Math.round(this.virtualMs / 3_600_000)} h of virtual time`,
       'options:',
@@ -61,7 +63,8 @@ export class Summary {
     for (const option of histogramOptions) {
       const value = options[option];
       if (value === undefined) continue;
-      for (const one of Array.isArray(value) ? new Set(value) : [value]) this.#tally(option, `${one}`);
+      for (const one of Array.isArray(value) ? new Set(value) : [value])
+        this.#tally(option, `${one}`);
     }
     const { faultMix, diskFaults } = options;
     for (const [title, features] of Object.entries({ faultMix, diskFaults })) {

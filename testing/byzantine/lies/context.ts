@@ -77,7 +77,12 @@ export function denial(request: Message, context: LieContext): Utterance | undef
 }
 
 /** A valid object under a key of the liar's own. */
-export function ownVersion(context: LieContext, seed: number, counter: number, data: Bytes) {
+export function ownVersion(
+  context: LieContext,
+  seed: number,
+  counter: number,
+  data: Bytes,
+): { readonly id: Bytes; readonly seen: Seen } {
   const { scheme, configuration } = context;
   const signer = scheme.signer(concatBytes(uint64Bytes(seed), context.self.id.subarray(0, 24)));
   const { system } = configuration;
