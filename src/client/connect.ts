@@ -50,6 +50,13 @@ export const timeoutMsDefault = 30_000;
  * @throws HoldfastError `bad-configuration`, `unavailable` naming the servers that did not answer.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Client> {
+  return (await connectWithStorage(options)).client;
+}
+
+/** As `connect`, and what the client stands on, for tools that look deeper than applications do. */
+export async function connectWithStorage(
+  options: ConnectOptions,
+): Promise<{ readonly client: Client; readonly storage: StorageClient }> {
   const file = await clientFileOf(options.client);
   const timeoutMs = options.timeoutMs ?? timeoutMsDefault;
   const identity = await createIdentity(file.identitySeed);
@@ -82,7 +89,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
   try {
     const found = await firstConfiguration(exchange, file, trust, timeoutMs, trouble);
     const storage = storageClient(exchange, found, file, options.stateFolder);
-    return new HoldfastClient({
+    const client = new HoldfastClient({
       env,
       storage,
       scheme: ed25519,
@@ -91,6 +98,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
       trouble,
       close: () => network.close(),
     });
+    return { client, storage };
   } catch (error) {
     await network.close();
     throw error;
