@@ -167,6 +167,12 @@ describe('signed bytes', () => {
 });
 
 describe('signing keys', () => {
+  it('can be held by the tens of thousands', () => {
+    const seed = new Uint8Array(32);
+    const signers = Array.from({ length: 30_000 }, () => ed25519.signer(seed));
+    expect(new Set(signers.map(({ publicKey }) => toHex(publicKey))).size).toBe(1);
+  });
+
   it('come from 32 secret bytes, and signing is deterministic', () => {
     const [a, b] = [
       ed25519.signer(new Uint8Array(32).fill(9)),

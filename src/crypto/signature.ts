@@ -35,7 +35,9 @@ class Ed25519Signer implements Signer {
   constructor(seed: Bytes) {
     assert(seed.length === seedSizeBytes, 'a signing seed has 32 bytes');
     const publicKey = Buffer.alloc(publicKeySizeBytes);
-    this.#secretKey = sodium.sodium_malloc(sodium.crypto_sign_SECRETKEYBYTES);
+    // Ordinary memory, as the seed is: guarded pages are three mappings each, of which a process has some 65,000, and
+    // the garbage collector does not see them. Clients make a signer for every name they use.
+    this.#secretKey = Buffer.alloc(sodium.crypto_sign_SECRETKEYBYTES);
     sodium.crypto_sign_seed_keypair(publicKey, this.#secretKey, asBuffer(seed));
     this.publicKey = new Uint8Array(publicKey);
   }
