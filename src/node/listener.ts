@@ -193,6 +193,11 @@ export class Listener {
     if (own !== undefined && own.size >= connectionsPerPeerMax) {
       oldestOf(own)?.close('too-many-of-one-peer');
     } else if (this.#channelCount >= connectionsMax) {
+      const stranger = this.#oldestStranger();
+      if (stranger !== undefined) {
+        stranger.close('stranger-crowded-out');
+        return true;
+      }
       let largest: ReadonlySet<IncomingChannel> = new Set();
       for (const channels of this.#channels.values()) {
         if (channels.size > largest.size) largest = channels;
@@ -201,6 +206,16 @@ export class Listener {
       oldestOf(largest)?.close('too-many-connections');
     }
     return true;
+  }
+
+  /** Anyone can make keys and hold a connection under each; that must not keep known peers out. */
+  #oldestStranger(): IncomingChannel | undefined {
+    const { isKnown } = this.#context;
+    if (isKnown === undefined) return undefined;
+    for (const [peer, channels] of this.#channels) {
+      if (!isKnown(peer)) return oldestOf(channels);
+    }
+    return undefined;
   }
 }
 

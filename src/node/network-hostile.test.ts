@@ -164,6 +164,23 @@ describe('a stranger or hostile client', () => {
     expect(open.every((socket) => !socket.destroyed)).toBe(true);
   });
 
+  test('gives way to everybody when all places are taken', async () => {
+    const a = await start(alice, {
+      bounds: { connectionsMax: 2 },
+      isKnown: (peer) => peer === carol.peer,
+    });
+    const strangers = [await handshaken(a, bob), await handshaken(a, bob)];
+    const known = await handshaken(a, carol);
+    known.write(encodeFrame(ping, utf8('x')));
+    await a.inbox.next();
+    await ended(strangers[0] as TLSSocket);
+    expect(a.counts.of(dropped('stranger-crowded-out'))).toBe(1);
+    // A newer stranger takes an older one's place, never a known peer's.
+    const newer = await handshaken(a, bob);
+    await ended(strangers[1] as TLSSocket);
+    expect([known.destroyed, newer.destroyed]).toEqual([false, false]);
+  });
+
   test('loses its connections when it is no longer admitted', async () => {
     const admitted = new Set([bob.peer, carol.peer]);
     const a = await start(alice, { admit: (peer) => admitted.has(peer) });

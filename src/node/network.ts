@@ -20,6 +20,8 @@ export interface TlsNetworkOptions {
   readonly sizeBytesMax: (type: number, peer: PeerId) => number | undefined;
   /** Whether a peer that proved this key may stay connected; everyone unless given. */
   readonly admit?: (peer: PeerId) => boolean;
+  /** Peers that keep their places when all are taken; strangers give way to everybody. All count alike unless given. */
+  readonly isKnown?: (peer: PeerId) => boolean;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;

@@ -135,6 +135,7 @@ function listen(
       type: messageNumber('hello'),
       payload: encodeMessage('hello', { system: file.system.id, certificate: [] }),
     },
+    isKnown: knows,
     // Memory is kept for a message as soon as its header says how long it is: strangers get little of it.
     sizeBytesMax(type, peer) {
       const sizeBytesMax = payloadSizeBytesMax(type);
