@@ -8,7 +8,7 @@ import { checkPresence } from '../checkers/presence.ts';
 import { explain } from '../checkers/verdict.ts';
 import { Simulation, SimulationFailed } from '../simulator/simulation.ts';
 import { Trouble } from '../simulator/trouble.ts';
-import type { ClientMachine, Ending } from './client-machine.ts';
+import type { ClientMachine } from './client-machine.ts';
 import { collectMarks } from './collect-marks.ts';
 import { finalReads } from './final-reads.ts';
 import type { MarkName } from './marks.ts';
@@ -159,10 +159,9 @@ class Course {
   #addSpender(): void {
     const object = this.#workload.objects.find(({ onlyWriter }) => onlyWriter === undefined);
     if (!this.#options.exhaustedCounter || object === undefined) return;
-    const spender = this.#system.addClient('spender', async (session) => {
-      const operation = { kind: 'write-alone', signer: object.signer, sizeBytes: 30 } as const;
-      let ending: Ending = 'done';
-      while (ending !== 'exhausted') ending = await session.perform(operation, strictTimeoutMs);
+    const operation = { kind: 'write-alone', signer: object.signer, sizeBytes: 30 } as const;
+    const spender = this.#system.addClient('spender', (session) => {
+      session.perform(operation, strictTimeoutMs);
     });
     spender.counters.set(object.id, counterMax - 3);
     spender.start();

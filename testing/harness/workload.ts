@@ -69,8 +69,9 @@ export class Workload {
   async drive(session: Session, client: number): Promise<void> {
     const { timeoutMs, thinkMs } = this.#options;
     for (;;) {
-      await pause(session, this.#prng.between(...thinkMs) + this.#prng.below(10) / 10);
-      const operation = this.#left > 0 ? this.#draw(client) : undefined;
+      const idleMs = this.exhausted ? idlePollMs : 0;
+      await pause(session, idleMs + this.#prng.between(...thinkMs) + this.#prng.below(10) / 10);
+      const operation = this.exhausted ? undefined : this.#draw(client);
       if (operation === undefined) continue;
       this.#left--;
       this.started++;
@@ -120,6 +121,9 @@ export class Workload {
     return largeOneIn > 0 && this.#prng.chance(1, largeOneIn);
   }
 }
+
+/** How often a client that has nothing to do looks whether there is more. */
+const idlePollMs = 200;
 
 /** Once all is well, an operation that takes longer has failed. */
 export const strictTimeoutMs = 60_000;
