@@ -7,12 +7,19 @@ import { asHoldfastError, formatFailure } from './failure.ts';
 import { colorsFor } from './output.ts';
 import { buildProgram } from './program.ts';
 
-function quiet(command: Command): void {
-  command.exitOverride().configureOutput({ outputError: () => undefined });
-  for (const sub of command.commands) quiet(sub);
+/** Errors are thrown and told here; help goes where the context says. */
+function direct(command: Command, context: Context): void {
+  command.exitOverride().configureOutput({
+    outputError: () => undefined,
+    writeOut: (text) => context.stdout.write(text),
+    writeErr: (text) => context.stderr.write(text),
+  });
+  for (const sub of command.commands) direct(sub, context);
 }
 
-const helpCodes = new Set(['commander.helpDisplayed', 'commander.help', 'commander.version']);
+const answeredCodes = new Set(['commander.helpDisplayed', 'commander.version']);
+/** A command that only groups others was given alone; its help has been printed. */
+const incompleteCode = 'commander.help';
 
 /** A reader that has seen enough, such as `head`, is no failure. */
 function isClosedPipe(error: unknown): boolean {
@@ -20,7 +27,10 @@ function isClosedPipe(error: unknown): boolean {
 }
 
 function failed(context: Context, args: readonly string[], thrown: unknown): number {
-  if (thrown instanceof CommanderError && helpCodes.has(thrown.code)) return thrown.exitCode;
+  if (thrown instanceof CommanderError) {
+    if (answeredCodes.has(thrown.code)) return 0;
+    if (thrown.code === incompleteCode) return thrown.exitCode === 0 ? 0 : exitCodes.usage;
+  }
   if (isClosedPipe(thrown)) return 0;
   const isInterrupted = context.signal.aborted;
   const error = isInterrupted
@@ -40,11 +50,7 @@ export async function run(
   version: string,
 ): Promise<number> {
   const program = buildProgram(context, version);
-  quiet(program);
-  program.configureOutput({
-    writeOut: (text) => context.stdout.write(text),
-    writeErr: (text) => context.stderr.write(text),
-  });
+  direct(program, context);
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;

@@ -23,17 +23,35 @@ export function parseReport(message: unknown): ChildReport | undefined {
   return result.success ? result.data : undefined;
 }
 
-/** True in a process that another one started and watches. */
-export function isSupervised(): boolean {
-  return process.connected === true && process.send !== undefined;
+/** Set for a child by its supervisor. A channel alone says nothing: other programs give their children one too. */
+export const supervisedVariable = 'HOLDFAST_SUPERVISED';
+
+/** What a supervised process has of its supervisor. */
+export interface SupervisorChannel {
+  /** Resolves when the report has left. */
+  report(report: ChildReport): Promise<void>;
+  /** Resolves when the supervisor has ended, however. */
+  readonly gone: Promise<void>;
+  /** Lets this process end: an open channel keeps it alive. */
+  leave(): void;
 }
 
-/** Resolves when the report has left. Does nothing in a process that nobody watches. */
-export function reportToSupervisor(report: ChildReport): Promise<void> {
-  return new Promise((resolve) => {
-    if (!isSupervised()) resolve();
-    else process.send?.(report, () => resolve());
-  });
+/** The channel of this process; undefined in a process that nobody watches. */
+export function supervisorChannel(): SupervisorChannel | undefined {
+  if (process.env[supervisedVariable] !== '1' || process.send === undefined) return undefined;
+  return {
+    report: (report) =>
+      new Promise((resolve) => {
+        if (process.connected) process.send?.(report, () => resolve());
+        else resolve();
+      }),
+    gone: new Promise((resolve) => {
+      process.once('disconnect', () => resolve());
+    }),
+    leave: () => {
+      if (process.connected) process.disconnect();
+    },
+  };
 }
 
 export function failureReport(error: HoldfastError): ChildReport {

@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import { runServerProcess } from '../../server/process.ts';
 import { serverSettings } from '../../server/server-settings.ts';
+import { supervisorChannel } from '../../server/supervision.ts';
 import type { Context, GlobalOptions } from '../context.ts';
 import { Printer } from '../output.ts';
 
@@ -32,6 +33,7 @@ export async function server(context: Context, options: ServerOptions): Promise<
     file: resolve(context.folder, options.config),
     overrides: { env: context.env, flags: options.settings },
     recover: options.recover,
+    supervisor: supervisorChannel(),
     signal: context.signal,
     onReady: ({ name, address, adminAddress }) => {
       printer.note(

@@ -4,7 +4,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { HoldfastError } from '../../base/errors.ts';
 import { reasonOf } from '../local-errors.ts';
-import { type ChildReport, errorOfReport, parseReport } from '../supervision.ts';
+import {
+  type ChildReport,
+  errorOfReport,
+  parseReport,
+  supervisedVariable,
+} from '../supervision.ts';
 
 export interface ChildSpec {
   readonly name: string;
@@ -119,7 +124,7 @@ class Child {
       const [file, ...args] = command;
       // A group of its own: what the terminal sends reaches the supervisor alone, which then stops its children.
       const child = spawn(file, args, {
-        env: { ...env },
+        env: { ...env, [supervisedVariable]: '1' },
         detached: true,
         stdio: ['ignore', log.fd, log.fd, 'ipc'],
       });
