@@ -67,8 +67,11 @@ export const authorityPaths = (folder: string) => ({
   admissions: join(folder, 'admissions'),
 });
 
-const faultsField = field(z.int().min(1).max(limits.faultsMax), {
-  expects: `a number of faulty servers to tolerate, from 1 to ${limits.faultsMax}`,
+/** Faulty servers that a group can be made to tolerate, at most. */
+export const faultsMax = limits.faultsMax;
+
+const faultsField = field(z.int().min(1).max(faultsMax), {
+  expects: `a number of faulty servers to tolerate, from 1 to ${faultsMax}`,
   example: '1',
 });
 

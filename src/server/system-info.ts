@@ -69,11 +69,15 @@ export function encoded<Value>(codec: Codec<Value>, value: Value): string {
   return Buffer.from(codec.serialize(value)).toString('base64');
 }
 
+const hostPattern = /^[0-9A-Za-z.:_-]+$/;
+
 /** A host as it may stand in a certificate. */
-export const hostPattern = /^[0-9A-Za-z.:_-]+$/;
+export function isHost(text: string): boolean {
+  return hostPattern.test(text) && text.length <= limits.hostNameBytesMax;
+}
 
 export const hostField = (example: string) =>
-  field(z.string().regex(hostPattern).max(limits.hostNameBytesMax), {
+  field(z.string().refine(isHost), {
     expects: 'a host name or an IP address',
     example: `"${example}"`,
   });

@@ -11,17 +11,16 @@ import {
   readClientRequest,
   readServerRequest,
 } from '../../server/admission.ts';
-import { Authority, count } from '../../server/authority.ts';
+import { Authority, count, faultsMax } from '../../server/authority.ts';
 import { createFile } from '../../server/files.ts';
 import { acceptServerAdmission, initServer } from '../../server/server-setup.ts';
 import {
   certifiedText,
   formatEndpoint,
-  hostPattern,
+  isHost,
   nameExpects,
   namePattern,
 } from '../../server/system-info.ts';
-import { limits } from '../../wire/limits.ts';
 import type { Context, GlobalOptions } from '../context.ts';
 import { Printer, table } from '../output.ts';
 import { clientFileOf } from '../session.ts';
@@ -52,7 +51,7 @@ function nameOption(flag: string, text: string): string {
 }
 
 function hostOption(flag: string, text: string): string {
-  if (hostPattern.test(text) && text.length <= limits.hostNameBytesMax) return text;
+  if (isHost(text)) return text;
   throw usage(
     `${flag} must be a host name or an IP address, not "${text}"`,
     `For example: ${flag} 127.0.0.1`,
@@ -64,7 +63,7 @@ export async function authorityInit(
   options: FolderOptions & { readonly name: string; readonly faults: string },
 ): Promise<void> {
   const folder = resolve(context.folder, options.dir);
-  const faults = wholeNumber('--faults', options.faults, 1, limits.faultsMax);
+  const faults = wholeNumber('--faults', options.faults, 1, faultsMax);
   const name = nameOption('--name', options.name);
   const { system } = await Authority.create({ folder, name, faults });
   const printer = new Printer(context, options);
