@@ -122,7 +122,7 @@ export const examples: { readonly [Name in MessageName]: MessageValue<Name> } = 
     repaired: 0,
     repairsWaiting: 0,
     scrubPasses: 1,
-    scrubProgress: 2,
+    lagItems: 2,
   },
   ping: context,
   pong: context,

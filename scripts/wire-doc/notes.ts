@@ -182,5 +182,5 @@ export const fields: Readonly<Record<string, string>> = {
   repaired: 'items repaired since the start',
   repairsWaiting: 'items waiting for repair',
   scrubPasses: 'times that everything stored has been read and checked since the start',
-  scrubProgress: 'items checked in the pass under way',
+  lagItems: 'items that others list and that it is still fetching',
 };

@@ -62,6 +62,8 @@ export interface ServerReport {
   readonly damagedFound?: number;
   readonly repaired?: number;
   readonly repairsWaiting?: number;
+  /** Items that the other servers have and this one is still fetching. */
+  readonly lagItems?: number;
   readonly scrubPasses?: number;
 }
 

@@ -59,6 +59,7 @@ function serverReport(
     damagedFound: said.damagedFound,
     repaired: said.repaired,
     repairsWaiting: said.repairsWaiting,
+    lagItems: said.lagItems,
     scrubPasses: said.scrubPasses,
   };
 }

@@ -1,6 +1,6 @@
 // How much each client key has stored at this replica, and the totals. Rebuilt from the records at every start.
 
-import { type Bytes, toHex } from '../base/bytes.ts';
+import { type Bytes, mapKey } from '../base/bytes.ts';
 import type { ItemKind } from './records.ts';
 
 /** Charged for every item beside its data: its record and its place in the index. */
@@ -13,7 +13,7 @@ export class Accounts {
 
   /** @param change +1 for an item that appears, -1 for one that goes. */
   record(kind: ItemKind, owner: Bytes, lengthBytes: number, change: 1 | -1): void {
-    const key = toHex(owner);
+    const key = mapKey(owner);
     const charged = change * (lengthBytes + itemOverheadBytes);
     const balance = (this.#bytesByOwner.get(key) ?? 0) + charged;
     if (balance > 0) this.#bytesByOwner.set(key, balance);
@@ -23,6 +23,6 @@ export class Accounts {
   }
 
   usedBytes(owner: Bytes): number {
-    return this.#bytesByOwner.get(toHex(owner)) ?? 0;
+    return this.#bytesByOwner.get(mapKey(owner)) ?? 0;
   }
 }

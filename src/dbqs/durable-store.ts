@@ -5,7 +5,7 @@
 
 import { assert } from '../base/assert.ts';
 import type { Bytes } from '../base/bytes.ts';
-import { toHex, uint64Bytes } from '../base/bytes.ts';
+import { bytesOfMapKey, mapKey, uint64Bytes } from '../base/bytes.ts';
 import type { Timer, Timers } from '../env/clock.ts';
 import type { Change, Disk, Position, TableEntry } from '../env/disk.ts';
 import { decodeCommit, encodeCommit } from './commit-record.ts';
@@ -76,25 +76,25 @@ export class DurableStore {
 
   /** The newest committed value, durable or not yet. Whoever reveals it waits for the commit that wrote it. */
   get(key: Bytes): Bytes | undefined {
-    const overlaid = this.#overlay.get(toHex(key));
+    const overlaid = this.#overlay.get(mapKey(key));
     return overlaid === undefined ? this.#disk.table.get(key) : overlaid.value;
   }
 
   /** Entries in key order, the newest value of each. Shorter than `limit` only at the end of the range. */
   range(from: Bytes, to: Bytes, limit: number): TableEntry[] {
-    const first = toHex(from);
-    const end = toHex(to);
+    const first = mapKey(from);
+    const end = mapKey(to);
     const overlaid = [...this.#overlay].filter(([key]) => key >= first && key < end);
     if (overlaid.length === 0) return this.#disk.table.range({ from, to, limit });
     // Deleted keys must not shorten the answer, so as many more are read.
     const entries = this.#disk.table.range({ from, to, limit: limit + overlaid.length });
-    const merged = new Map<string, TableEntry>(entries.map((entry) => [toHex(entry.key), entry]));
+    const merged = new Map<string, TableEntry>(entries.map((entry) => [mapKey(entry.key), entry]));
     const full = entries.length === limit + overlaid.length;
     const last = entries.at(-1);
     for (const [key, { value }] of overlaid) {
-      if (full && last !== undefined && key > toHex(last.key)) continue;
+      if (full && last !== undefined && key > mapKey(last.key)) continue;
       if (value === undefined) merged.delete(key);
-      else merged.set(key, { key: Buffer.from(key, 'hex'), value });
+      else merged.set(key, { key: bytesOfMapKey(key), value });
     }
     return [...merged]
       .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -111,7 +111,7 @@ export class DurableStore {
     assert(changes.length > 0, 'a commit changes something');
     this.#sequence += 1;
     const sequence = this.#sequence;
-    for (const { key, value } of changes) this.#overlay.set(toHex(key), { sequence, value });
+    for (const { key, value } of changes) this.#overlay.set(mapKey(key), { sequence, value });
     const sizeBytes = changes.reduce(
       (sum, { key, value }) => sum + key.length + (value?.length ?? 0),
       0,
@@ -195,7 +195,7 @@ export class DurableStore {
     const last = batch.at(-1) as Queued;
     const newest = new Map<string, Change>();
     for (const { changes } of batch) {
-      for (const change of changes) newest.set(toHex(change.key), change);
+      for (const change of changes) newest.set(mapKey(change.key), change);
     }
     await this.#disk.table.write([...newest.values(), appliedChange(last.sequence)]);
     for (const key of newest.keys()) {

@@ -2,7 +2,7 @@
 // that a header proves itself without the data, and cannot serve for another object under the same key.
 
 import type { Bytes } from '../base/bytes.ts';
-import { concatBytes, equalBytes, toHex, uint64Bytes } from '../base/bytes.ts';
+import { concatBytes, equalBytes, mapKey, uint64Bytes } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { signedBytes } from '../crypto/domains.ts';
 import { taggedHash } from '../crypto/hash.ts';
@@ -39,7 +39,7 @@ export class HeaderVerifier {
   /** True if `header` is a version of `object`, signed by the key that the object's id is the hash of. */
   verify(object: Bytes, header: ObjectHeader): boolean {
     if (header.version.counter < 1) return false;
-    const memo = toHex(ObjectHeader.serialize(header));
+    const memo = mapKey(ObjectHeader.serialize(header));
     if (this.#verified.has(memo)) return equalBytes(objectId(header.publicKey), object);
     if (!equalBytes(objectId(header.publicKey), object)) return false;
     if (

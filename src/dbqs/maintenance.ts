@@ -21,6 +21,11 @@ export interface MaintenanceOptions extends SynchronizeOptions {
 /** Ids looked at between two pauses of the scrub. */
 const scrubPageItems = 16;
 const retryDelayMs = 5_000;
+/** Too few of the others answered to catch up; tried again after this. */
+const catchUpRetryMs = 60_000;
+/** How often an idle replica looks at the clock, and how far a look must be late to mean that it was suspended. */
+const idleTickMs = 5_000;
+const suspendedMsMin = 5_000;
 const firstId = new Uint8Array(32);
 
 export class Maintenance {
@@ -30,8 +35,7 @@ export class Maintenance {
   readonly #options: MaintenanceOptions;
   /** Complete passes of the scrub since the start of the process. */
   scrubPasses = 0;
-  /** Items looked at in the running pass. */
-  scrubItems = 0;
+  #synchronizer: Synchronizer | undefined;
 
   constructor(options: MaintenanceOptions) {
     this.#options = options;
@@ -43,10 +47,35 @@ export class Maintenance {
   /** Runs until the lifetime ends. */
   async run(): Promise<void> {
     if (!this.#replica.serving) await this.#recover();
+    const { scrubIntervalMs } = this.#options;
+    const { clock } = this.#env;
+    let scrubbedMs = clock.nowMs();
     while (!this.#stopped) {
-      await this.#synchronize('behind');
-      await this.#pause(this.#options.scrubIntervalMs);
-      if (!this.#stopped) await this.#scrub();
+      const caughtUp = await this.#synchronize('behind');
+      const dueMs = scrubbedMs + scrubIntervalMs - clock.nowMs();
+      await this.#idle(caughtUp ? dueMs : Math.min(dueMs, catchUpRetryMs));
+      if (this.#stopped || clock.nowMs() < scrubbedMs + scrubIntervalMs) continue;
+      await this.#scrub();
+      scrubbedMs = clock.nowMs();
+    }
+  }
+
+  /** Items that the others have and this replica is about to fetch. */
+  get lagItems(): number {
+    return this.#synchronizer?.missing ?? 0;
+  }
+
+  /** Waits for `durationMs`, or until it turns out that the process was suspended and so has missed writes. */
+  async #idle(durationMs: number): Promise<void> {
+    const { clock } = this.#env;
+    const endMs = clock.nowMs() + durationMs;
+    for (let nowMs = clock.nowMs(); nowMs < endMs && !this.#stopped; nowMs = clock.nowMs()) {
+      const tickMs = Math.min(idleTickMs, endMs - nowMs);
+      await this.#pause(tickMs);
+      if (clock.nowMs() - nowMs > tickMs + suspendedMsMin) {
+        this.#env.log.info('suspension-noticed', { forMs: Math.round(clock.nowMs() - nowMs) });
+        return;
+      }
     }
   }
 
@@ -66,6 +95,7 @@ export class Maintenance {
 
   async #synchronize(mode: SynchronizeMode): Promise<boolean> {
     const synchronizer = new Synchronizer(this.#options, mode);
+    this.#synchronizer = synchronizer;
     try {
       await synchronizer.run(() => this.#stopped);
       if (synchronizer.fetched > 0) {
@@ -78,11 +108,12 @@ export class Maintenance {
       const message = error instanceof Error ? error.message : String(error);
       this.#env.log.warn('synchronization-incomplete', { mode, message });
       return false;
+    } finally {
+      this.#synchronizer = undefined;
     }
   }
 
   async #scrub(): Promise<void> {
-    this.scrubItems = 0;
     for (const kind of ['object', 'block'] as const) {
       let cursor: Bytes | undefined = firstId;
       while (cursor !== undefined && !this.#stopped) cursor = await this.#scrubPage(kind, cursor);
@@ -99,7 +130,6 @@ export class Maintenance {
       this.#replica.markDamaged({ kind, id });
       this.#repair.add({ kind, id });
     }
-    this.scrubItems += ids.length;
     await this.#pause((1000 * readBytes) / this.#options.scrubRateBytesPerSecond);
     return next;
   }

@@ -3,7 +3,7 @@
 
 import { assert } from '../base/assert.ts';
 import type { PeerId } from '../base/brand.ts';
-import { type Bytes, equalBytes, toHex } from '../base/bytes.ts';
+import { type Bytes, equalBytes, mapKey } from '../base/bytes.ts';
 import type { Trust } from '../configuration/certificates.ts';
 import type { Change } from '../env/disk.ts';
 import type { Env } from '../env/env.ts';
@@ -182,7 +182,7 @@ export class ReplicaHost {
 
   #commit(changes: readonly Change[]): Promise<void> {
     const durable = this.#options.store.commit(changes);
-    const keys = changes.map((change) => toHex(change.key));
+    const keys = changes.map((change) => mapKey(change.key));
     for (const key of keys) this.#undurable.set(key, durable);
     durable.then(
       () => {
@@ -209,7 +209,7 @@ export class ReplicaHost {
       return this.#undurable.size === 0 ? undefined : Promise.all(this.#undurable.values());
     }
     if (this.#undurable.size === 0) return undefined;
-    const waits = reveals.flatMap((key) => this.#undurable.get(toHex(key)) ?? []);
+    const waits = reveals.flatMap((key) => this.#undurable.get(mapKey(key)) ?? []);
     return waits.length === 0 ? undefined : Promise.all(waits);
   }
 

@@ -1,7 +1,7 @@
 // Requests about blocks, listings and status, with the checks of their replies (protocols D.3, D.8).
 
 import { type Bytes, compareBytes, equalBytes } from '../base/bytes.ts';
-import type { Judge, MessageContext, Outgoing, Request } from '../quorum/calls/contract.ts';
+import type { Judge, Outgoing, Request } from '../quorum/calls/contract.ts';
 import { limits } from '../wire/limits.ts';
 import {
   encodeMessage,
@@ -21,15 +21,8 @@ function outgoing<Name extends MessageName>(name: Name, value: MessageValue<Name
 }
 
 export function storeRequest(block: Bytes, data: Bytes): Request<true> {
-  let encoded: { context: MessageContext; outgoing: Outgoing } | undefined;
   return {
-    encode(context) {
-      // The same bytes go to every member, and a block is large.
-      if (encoded === undefined || !equalBytes(encoded.context.nonce, context.nonce)) {
-        encoded = { context, outgoing: outgoing('store', { ...context, block, data }) };
-      }
-      return encoded.outgoing;
-    },
+    encode: (context) => outgoing('store', { ...context, block, data }),
     accept: (message) =>
       message.name === 'stored' && equalBytes(message.value.block, block)
         ? { vote: true }

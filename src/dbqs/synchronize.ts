@@ -32,6 +32,8 @@ export class Synchronizer {
   readonly #mode: SynchronizeMode;
   /** Items brought in by this run. */
   fetched = 0;
+  /** Items that others list and that are not here yet, as far as this run has got. */
+  missing = 0;
 
   constructor(options: SynchronizeOptions, mode: SynchronizeMode) {
     this.#options = options;
@@ -68,10 +70,13 @@ export class Synchronizer {
     batch: readonly Listed[],
     shouldStop: () => boolean,
   ): Promise<void> {
-    const rest = [...batch].reverse();
+    const rest = batch.filter((listed) => this.#isMissing(kind, listed)).reverse();
+    this.missing = rest.length;
     const worker = async (): Promise<void> => {
       for (let next = rest.pop(); next !== undefined && !shouldStop(); next = rest.pop())
-        await this.#bring(kind, next);
+        await this.#bring(kind, next).finally(() => {
+          this.missing -= 1;
+        });
     };
     await Promise.all(Array.from({ length: limits.repairsInFlightMax }, worker));
   }

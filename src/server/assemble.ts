@@ -138,7 +138,7 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
     repaired: repair.repaired,
     repairsWaiting: repair.waiting,
     scrubPasses: maintenance.scrubPasses,
-    scrubProgress: maintenance.scrubItems,
+    lagItems: maintenance.lagItems,
   });
 
   countStored(replica, repair);

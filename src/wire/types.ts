@@ -207,7 +207,7 @@ export const ServerStatus = new ContainerType({
   repaired: Uint64,
   repairsWaiting: Uint32,
   scrubPasses: Uint64,
-  scrubProgress: Uint32,
+  lagItems: Uint32,
 });
 
 // ---- Registers of the crash rule: unsigned, for groups whose members may stop but do not lie. ----
