@@ -21,12 +21,23 @@ export function textOf(bytes: Bytes): string | undefined {
   }
 }
 
-const hexDigits = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+/** A view, not a copy. The runtime's own conversions are several times faster than a loop over bytes. */
+function viewOf(bytes: Bytes): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
 
 export function toHex(bytes: Bytes): string {
-  let text = '';
-  for (const byte of bytes) text += hexDigits[byte];
-  return text;
+  return viewOf(bytes).toString('hex');
+}
+
+/** The bytes as a key of a map: one character for each, so that keys compare as the bytes do. Not for people. */
+export function mapKey(bytes: Bytes): string {
+  return viewOf(bytes).toString('latin1');
+}
+
+/** The bytes of a `mapKey`. */
+export function bytesOfMapKey(key: string): Bytes {
+  return new Uint8Array(Buffer.from(key, 'latin1'));
 }
 
 /** The bytes of lower-case or upper-case hexadecimal, or undefined when `text` is not that. */

@@ -1,5 +1,6 @@
 // The client library's operations: files as content, names as objects, and what the servers say of them.
 
+import { setMaxListeners } from 'node:events';
 import { type Bytes, toHex, utf8 } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Member } from '../configuration/configuration.ts';
@@ -47,13 +48,18 @@ export interface HoldfastClientOptions {
 /** A status request that takes longer is as good as none. */
 const statusTimeoutMs = 5_000;
 const examplesMax = 3;
+const signersMax = 4096;
 
 export class HoldfastClient implements Client {
   readonly #options: HoldfastClientOptions;
   readonly #closed = new AbortController();
+  /** By name: deriving a key takes as long as a signature. */
+  readonly #signers = new Map<string, Signer>();
 
   constructor(options: HoldfastClientOptions) {
     this.#options = options;
+    // Every operation under way listens; there may be many.
+    setMaxListeners(0, this.#closed.signal);
   }
 
   get system(): string {
@@ -91,7 +97,7 @@ export class HoldfastClient implements Client {
     const { stored, bytes } = await this.#storeValue(value, options);
     const data = encodeValue(stored);
     const { storage } = this.#options;
-    const timestamp = await this.#within(options, `writing ${name}`, (signal) =>
+    const timestamp = await this.#within(options, `writing "${name}"`, (signal) =>
       options.singleWriter === true
         ? storage.writeObjectAlone(signer, data, signal)
         : storage.writeObject(signer, data, signal),
@@ -102,7 +108,7 @@ export class HoldfastClient implements Client {
 
   async read(name: ObjectName, options: TransferOptions = {}): Promise<ReadResult> {
     const object = this.#objectOf(name);
-    const found = await this.#within(options, `reading ${name}`, (signal) =>
+    const found = await this.#within(options, `reading "${name}"`, (signal) =>
       this.#options.storage.readObject(object, signal),
     );
     if (found === undefined) throw neverWritten(name);
@@ -110,7 +116,7 @@ export class HoldfastClient implements Client {
     if (stored === undefined) {
       throw new HoldfastError(
         'verification-failed',
-        `the value of ${name} has a form that this version cannot read`,
+        `the value of "${name}" has a form that this version cannot read`,
         {
           cure: 'Use the version of Holdfast that wrote it, or a newer one.',
         },
@@ -143,7 +149,7 @@ export class HoldfastClient implements Client {
     }
     const object = this.#objectOf(name);
     const { storage } = this.#options;
-    const inspected = await this.#within(options, `verifying ${name}`, (signal) =>
+    const inspected = await this.#within(options, `verifying "${name}"`, (signal) =>
       this.#briefly(signal, (brief) => storage.inspectObject(object, brief)),
     );
     if (inspected.newest === undefined && !tally.anyTrouble(inspected)) throw neverWritten(name);
@@ -169,9 +175,14 @@ export class HoldfastClient implements Client {
         cure: 'Use the name that it was first written under, with the same key (`holdfast key list`).',
       });
     }
+    const known = this.#signers.get(name);
+    if (known !== undefined) return known;
     requireName(name);
     const { scheme, objectSeed } = this.#options;
-    return scheme.signer(taggedHash('object-key', objectSeed, utf8(name)));
+    const signer = scheme.signer(taggedHash('object-key', objectSeed, utf8(name)));
+    if (this.#signers.size >= signersMax) this.#signers.clear();
+    this.#signers.set(name, signer);
+    return signer;
   }
 
   #objectOf(name: ObjectName): Bytes {
@@ -358,7 +369,7 @@ function parsedAddress(text: string) {
 }
 
 function neverWritten(name: string): HoldfastError {
-  return new HoldfastError('not-found', `${name} was never written`, {
+  return new HoldfastError('not-found', `"${name}" was never written`, {
     cure: 'Check the name and the key it was written under (`holdfast key list`).',
   });
 }

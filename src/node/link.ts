@@ -226,6 +226,17 @@ export function backOffMs(failures: number, random: number): number {
   return fullMs / 2 + (fullMs / 2) * (random / 255);
 }
 
+/** What usually goes wrong, for people; the rest as the system says it. */
+const dialErrors: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused: nothing listens there',
+  ECONNRESET: 'connection reset during the TLS handshake',
+  EHOSTUNREACH: 'no route to the host',
+  ENETUNREACH: 'no route to its network',
+  ENOTFOUND: 'no host of that name',
+  ETIMEDOUT: 'no answer to the connection attempt',
+};
+
 function dialErrorText(error: NodeJS.ErrnoException): string {
-  return error.code === undefined ? error.message : `${error.code}: ${error.message}`;
+  const known = error.code === undefined ? undefined : dialErrors[error.code];
+  return known ?? error.message;
 }

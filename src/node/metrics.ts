@@ -8,7 +8,8 @@ const labelOfTheRest = 'other';
 /** What one process counts, in a registry of its own, so that several servers may share a process. */
 export class NodeMetrics implements Metrics {
   readonly #registry = new Registry();
-  readonly #counters = new Map<string, Counter<'label'>>();
+  /** By name and label. Messages are counted several times each, so this is a plain sum until someone asks for it. */
+  readonly #counts = new Map<string, Map<string | undefined, number>>();
   readonly #gauges = new Map<string, Gauge<'label'>>();
   readonly #histograms = new Map<string, Histogram<'label'>>();
   readonly #labels = new Map<string, Set<string>>();
@@ -19,13 +20,26 @@ export class NodeMetrics implements Metrics {
   }
 
   count(name: string, label?: string, amount = 1): void {
-    let counter = this.#counters.get(name);
-    if (counter === undefined) {
-      counter = new Counter({ ...this.#options(name), labelNames: ['label'] });
-      this.#counters.set(name, counter);
-    }
-    if (label === undefined) counter.inc(amount);
-    else counter.inc({ label: this.#bounded(name, label) }, amount);
+    const counts = this.#counts.get(name) ?? this.#newCounter(name);
+    const known = label === undefined || counts.has(label) ? label : this.#bounded(name, label);
+    counts.set(known, (counts.get(known) ?? 0) + amount);
+  }
+
+  #newCounter(name: string): Map<string | undefined, number> {
+    const counts = new Map<string | undefined, number>();
+    this.#counts.set(name, counts);
+    new Counter({
+      ...this.#options(name),
+      labelNames: ['label'],
+      collect() {
+        this.reset();
+        for (const [label, count] of counts) {
+          if (label === undefined) this.inc(count);
+          else this.inc({ label }, count);
+        }
+      },
+    });
+    return counts;
   }
 
   gauge(name: string, value: number, label?: string): void {

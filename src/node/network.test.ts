@@ -86,7 +86,7 @@ describe('an unreachable peer', () => {
     expect(link.send(ping, utf8('lost'))).toBe(true);
     expect(b.network.state(alice.peer)?.phase).toBe('connecting');
     await b.counts.until('network_messages_dropped_total/unreachable');
-    expect(b.network.state(alice.peer)?.lastError).toMatch(/^ECONNREFUSED/);
+    expect(b.network.state(alice.peer)?.lastError).toMatch(/^connection refused/);
     expect(b.network.state(alice.peer)?.phase).toBe('backing-off');
     // During the back-off messages wait up to the bound.
     const large = new Uint8Array(limits.blockSizeBytesMax);

@@ -3,7 +3,7 @@
 
 import type { PeerId } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
-import { concatBytes, equalBytes, toHex, uint64Bytes } from '../base/bytes.ts';
+import { concatBytes, equalBytes, mapKey, uint64Bytes } from '../base/bytes.ts';
 import type { Member } from '../configuration/configuration.ts';
 import type { Env } from '../env/env.ts';
 import type { Message } from '../wire/registry.ts';
@@ -41,7 +41,7 @@ export class Exchange {
   begin(onReply: ReplyHandler): Conversation {
     this.#counter += 1;
     const nonce = concatBytes(this.#prefix, uint64Bytes(this.#counter));
-    const key = toHex(nonce);
+    const key = mapKey(nonce);
     this.#open.set(key, onReply);
     return { nonce, end: () => this.#open.delete(key) };
   }
@@ -60,7 +60,7 @@ export class Exchange {
     if ('instance' in value && !equalBytes(value.instance, this.instance)) {
       return this.#ignore('foreign-instance');
     }
-    const onReply = this.#open.get(toHex(value.nonce));
+    const onReply = this.#open.get(mapKey(value.nonce));
     if (onReply === undefined) return this.#ignore('unknown-nonce');
     onReply(from, message);
   }

@@ -10,6 +10,7 @@ import {
   type Fetch,
   type Judge,
   type MessageContext,
+  type Outgoing,
   type Quorum,
   QuorumUnavailable,
   type Request,
@@ -62,6 +63,8 @@ class Phase<Body> {
   /** Members in the order in which they are asked, the fastest of late first. */
   readonly #order: readonly Member[];
   readonly #askedAtMs = new Map<PeerId, number>();
+  #message: Outgoing | undefined;
+  #eagerMessage: Outgoing | undefined;
   readonly #reasons = new Map<PeerId, Unanswered['why']>();
   #resendMs = resendMsFirst;
   #timer: Timer | undefined;
@@ -114,11 +117,18 @@ class Phase<Body> {
     if (!this.#askedAtMs.has(member.peer)) {
       this.#askedAtMs.set(member.peer, this.#exchange.env.clock.nowMs());
     }
-    const eager = this.#order.indexOf(member) <= this.#group.thresholds.byzantine;
-    this.#exchange.send(
-      member,
-      this.#request.encode(this.#context(this.#conversation), member, eager),
-    );
+    const isEager = this.#order.indexOf(member) <= this.#group.thresholds.byzantine;
+    this.#exchange.send(member, this.#messageTo(isEager));
+  }
+
+  /** Encoded once: a block is large, and the same bytes go to every member. */
+  #messageTo(isEager: boolean): Outgoing {
+    if (isEager && this.#request.encodeEager !== undefined) {
+      this.#eagerMessage ??= this.#request.encodeEager(this.#context(this.#conversation));
+      return this.#eagerMessage;
+    }
+    this.#message ??= this.#request.encode(this.#context(this.#conversation));
+    return this.#message;
   }
 
   /** Staggered asking: the next member that was not asked yet; after the last one, ordinary resending. */
@@ -249,10 +259,7 @@ class Phase<Body> {
     const member = running.fetch.from[running.next];
     if (member === undefined) return this.#onFetchExhausted(running);
     running.next += 1;
-    this.#exchange.send(
-      member,
-      running.fetch.request.encode(this.#context(running.conversation), member, true),
-    );
+    this.#exchange.send(member, running.fetch.request.encode(this.#context(running.conversation)));
     running.timer = this.#exchange.env.timers.after(fetchTimeoutMs, () => {
       this.#exchange.penalize(member.peer);
       this.#fetchFromNext(running);

@@ -46,10 +46,9 @@ export function poll<Body>(
       if (missing === 0 || enough(answer)) end();
     });
     signal.addEventListener('abort', end);
-    for (const member of members) {
-      const context = { instance: exchange.instance, epoch, nonce: conversation.nonce };
-      exchange.send(member, request.encode(context, member, false));
-    }
+    const context = { instance: exchange.instance, epoch, nonce: conversation.nonce };
+    const message = request.encode(context);
+    for (const member of members) exchange.send(member, message);
     if (signal.aborted || missing === 0) end();
   });
 }

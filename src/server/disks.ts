@@ -1,20 +1,18 @@
 // A server's disk on a real machine: its data folder with journal and table, and what to do when they are not in order.
 
-import { toHex } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
-import { serverId } from '../configuration/certificates.ts';
 import type { Disk } from '../env/disk.ts';
 import type { Log } from '../env/log.ts';
 import { systemClock } from '../node/clock.ts';
 import {
   createDataFolder,
   type DataFolder,
-  type DataFolderOwner,
   moveAside,
   openDataFolder,
 } from '../node/data-folder.ts';
 import { openDisk as openNodeDisk } from '../node/disk.ts';
 import { systemEntropy } from '../node/entropy.ts';
+import { dataFolderOwner } from './admission.ts';
 import type { ServerFile } from './server-file.ts';
 
 export interface OpenDisk {
@@ -22,13 +20,9 @@ export interface OpenDisk {
   close(): Promise<void>;
 }
 
-export function ownerOf(file: ServerFile): DataFolderOwner {
-  return { serverId: toHex(serverId(file.certificate.statement)), systemId: toHex(file.system.id) };
-}
-
 /** @throws HoldfastError `data-folder`, with a cure. */
 export async function openDisk(file: ServerFile): Promise<OpenDisk> {
-  const folder = await openDataFolder(file.dataFolder, ownerOf(file));
+  const folder = await openDataFolder(file.dataFolder, dataFolderOwner(file));
   try {
     return opened(file.dataFolder, folder);
   } catch (error) {
@@ -48,7 +42,7 @@ export async function openDiskToRecover(file: ServerFile, log: Log): Promise<Ope
     if (!(error instanceof HoldfastError) || error.code !== 'data-folder') throw error;
     const aside = await moveAside(file.dataFolder);
     log.warn('data-folder-replaced', { reason: error.message, aside });
-    await createDataFolder(file.dataFolder, ownerOf(file));
+    await createDataFolder(file.dataFolder, dataFolderOwner(file));
     return openDisk(file);
   }
 }

@@ -24,8 +24,13 @@ export interface Outgoing {
 export type Reply<Body> = { readonly vote: Body } | { readonly invalid: string };
 
 export interface Request<Body> {
-  /** @param eager true for the f+1 members that have answered fastest lately: every quorum has one of them. */
-  encode(context: MessageContext, to: Member, eager: boolean): Outgoing;
+  /** Made once for a conversation and sent to all members. */
+  encode(context: MessageContext): Outgoing;
+  /**
+   * What the f+1 members that have answered fastest lately are asked instead: every quorum has one of them. Absent: the
+   * same as the others.
+   */
+  encodeEager?(context: MessageContext): Outgoing;
   /** Instance, nonce, epoch and sender have been checked; this judges the contents. */
   accept(message: Message, from: Member): Reply<Body>;
   /** True where a member's later vote may replace its earlier one. Absent: never. */

@@ -3,8 +3,16 @@
 // a read asks all members for headers and one of them for the data (paper section 4.1).
 
 import type { Bytes } from '../../base/bytes.ts';
-import { equalBytes, toHex } from '../../base/bytes.ts';
-import type { Fetch, Quorum, Reply, Request, Verdict } from '../../quorum/calls/contract.ts';
+import { equalBytes, mapKey } from '../../base/bytes.ts';
+import type {
+  Fetch,
+  MessageContext,
+  Outgoing,
+  Quorum,
+  Reply,
+  Request,
+  Verdict,
+} from '../../quorum/calls/contract.ts';
 import { limits } from '../../wire/limits.ts';
 import { encodeMessage, type Message, messageNumber } from '../../wire/registry.ts';
 import type { ObjectHeader } from '../../wire/types.ts';
@@ -42,11 +50,18 @@ export class DisseminationRule implements Rule<SignedTuple, Shown> {
 
   /** Headers from all; small data inline from f+1 members, so that whichever quorum answers has it. */
   readRequest(): Request<Shown> {
-    return this.#versionRequest(limits.inlineSizeBytesMax);
+    return {
+      ...this.timestampRequest(),
+      encodeEager: (context) => this.#encodeReadVersion(context, limits.inlineSizeBytesMax),
+    };
   }
 
   timestampRequest(): Request<Shown> {
-    return this.#versionRequest(0);
+    return {
+      encode: (context) => this.#encodeReadVersion(context, 0),
+      accept: (message) => this.#acceptVersion(message),
+      replaces: (later, earlier) => isHigher(later, earlier),
+    };
   }
 
   writeRequest({ header, data }: SignedTuple): Request<true> {
@@ -73,8 +88,7 @@ export class DisseminationRule implements Rule<SignedTuple, Shown> {
    */
   readonly readJudge = (soFar: Quorum<Shown>): Verdict<Shown> => {
     if (soFar.replies.length < soFar.quorum) return 'more';
-    const present = versionsWithData(soFar);
-    const missing = soFar.replies.filter((reply) => !counts(reply.body, present));
+    const missing = soFar.replies.filter((reply) => !counts(reply.body, soFar));
     if (soFar.replies.length - missing.length >= soFar.quorum) return 'enough';
     const wanted = highestHeader(missing.map((reply) => reply.body));
     return wanted === undefined ? 'more' : { fetch: this.#fetch(soFar, wanted) };
@@ -84,18 +98,12 @@ export class DisseminationRule implements Rule<SignedTuple, Shown> {
     const counted = countedOf(quorum);
     const header = highestHeader(counted);
     if (header === undefined) return 'initial';
-    const key = versionKey(header);
-    const data = counted.find(
-      (shown) =>
-        shown.header !== undefined && shown.data !== undefined && versionKey(shown.header) === key,
-    )?.data;
+    const data = counted.find((shown) => delivers(shown, header))?.data;
     return data === undefined ? 'abort' : { tuple: { header, data, timestamp: header.version } };
   }
 
   carries(reply: Shown, chosen: SignedTuple): boolean {
-    return (
-      reply.header !== undefined && compareTimestamps(reply.header.version, chosen.timestamp) === 0
-    );
+    return shows(reply, chosen.header);
   }
 
   counterMax(quorum: Quorum<Shown>): number {
@@ -107,19 +115,9 @@ export class DisseminationRule implements Rule<SignedTuple, Shown> {
     return { header, data, timestamp: header.version };
   }
 
-  #versionRequest(inlineSizeBytesMax: number): Request<Shown> {
-    return {
-      encode: (context, _to, eager) => ({
-        type: messageNumber('readVersion'),
-        payload: encodeMessage('readVersion', {
-          ...context,
-          object: this.object,
-          inlineSizeBytesMax: eager ? inlineSizeBytesMax : 0,
-        }),
-      }),
-      accept: (message) => this.#acceptVersion(message),
-      replaces: (later, earlier) => isHigher(later, earlier),
-    };
+  #encodeReadVersion(context: MessageContext, inlineSizeBytesMax: number): Outgoing {
+    const value = { ...context, object: this.object, inlineSizeBytesMax };
+    return { type: messageNumber('readVersion'), payload: encodeMessage('readVersion', value) };
   }
 
   #acceptVersion(message: Message): Reply<Shown> {
@@ -141,10 +139,9 @@ export class DisseminationRule implements Rule<SignedTuple, Shown> {
   }
 
   #fetch(soFar: Quorum<Shown>, wanted: ObjectHeader): Fetch<Shown> {
-    const key = versionKey(wanted);
-    const reporters = soFar.replies.filter(
-      ({ body }) => body.header !== undefined && versionKey(body.header) === key,
-    );
+    const { counter, writer, digest } = wanted.version;
+    const key = `${counter} ${mapKey(writer)} ${mapKey(digest)}`;
+    const reporters = soFar.replies.filter(({ body }) => shows(body, wanted));
     return { key, from: reporters.map((reply) => reply.from), request: this.fetchRequest(wanted) };
   }
 
@@ -171,25 +168,20 @@ export class DisseminationRule implements Rule<SignedTuple, Shown> {
   }
 }
 
-function versionKey(header: ObjectHeader): string {
-  return `${header.version.counter}.${toHex(header.version.writer)}.${toHex(header.version.digest)}`;
+function shows({ header }: Shown, wanted: ObjectHeader): boolean {
+  return header !== undefined && compareTimestamps(header.version, wanted.version) === 0;
 }
 
-function versionsWithData(quorum: Quorum<Shown>): ReadonlySet<string> {
-  const present = new Set<string>();
-  for (const { body } of quorum.replies) {
-    if (body.header !== undefined && body.data !== undefined) present.add(versionKey(body.header));
-  }
-  return present;
+function delivers(shown: Shown, wanted: ObjectHeader): boolean {
+  return shown.data !== undefined && shows(shown, wanted);
 }
 
-function counts(shown: Shown, present: ReadonlySet<string>): boolean {
-  return shown.header === undefined || present.has(versionKey(shown.header));
+function counts({ header }: Shown, { replies }: Quorum<Shown>): boolean {
+  return header === undefined || replies.some(({ body }) => delivers(body, header));
 }
 
 function countedOf(quorum: Quorum<Shown>): Shown[] {
-  const present = versionsWithData(quorum);
-  return quorum.replies.map((reply) => reply.body).filter((shown) => counts(shown, present));
+  return quorum.replies.map((reply) => reply.body).filter((shown) => counts(shown, quorum));
 }
 
 function highestHeader(shown: readonly Shown[]): ObjectHeader | undefined {
