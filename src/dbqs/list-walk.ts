@@ -11,10 +11,10 @@ import type { Exchange } from '../quorum/exchange.ts';
 import { runPhase } from '../quorum/phase.ts';
 import { compareTimestamps } from '../registers/timestamp.ts';
 import type { ObjectHeader } from '../wire/types.ts';
+import { successorOf } from './holdings.ts';
 import { objectId } from './ids.ts';
 import type { Lifetime } from './lifetime.ts';
 import type { ItemKind } from './records.ts';
-import { successorOf } from './replica.ts';
 import { type ListPage, listRequest } from './requests.ts';
 
 /** An id that somebody lists: the highest version listed, and who lists it. */

@@ -122,12 +122,12 @@ export class Maintenance {
   }
 
   async #scrubPage(kind: ItemKind, from: Bytes): Promise<Bytes | undefined> {
-    const { ids, next } = this.#replica.idsFrom(kind, from, scrubPageItems);
+    const { ids, next } = this.#replica.holdings.idsFrom(kind, from, scrubPageItems);
     let readBytes = 0;
     for (const id of ids) {
-      readBytes += this.#replica.storedLength({ kind, id });
-      if (this.#replica.inspect({ kind, id }) !== 'damaged') continue;
-      this.#replica.markDamaged({ kind, id });
+      readBytes += this.#replica.holdings.storedLength({ kind, id });
+      if (this.#replica.holdings.inspect({ kind, id }) !== 'damaged') continue;
+      this.#replica.holdings.markDamaged({ kind, id });
       this.#repair.add({ kind, id });
     }
     await this.#pause((1000 * readBytes) / this.#options.scrubRateBytesPerSecond);

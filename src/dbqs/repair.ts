@@ -14,8 +14,9 @@ import { DisseminationRule, type Shown } from '../registers/rules/dissemination.
 import { limits } from '../wire/limits.ts';
 import type { ObjectHeader } from '../wire/types.ts';
 import { type HeaderVerifier, headerScheme } from './headers.ts';
+import type { Item } from './holdings.ts';
 import type { Lifetime } from './lifetime.ts';
-import type { Item, StorageReplica } from './replica.ts';
+import type { StorageReplica } from './replica.ts';
 import type { ReplicaHost } from './replica-host.ts';
 import { getJudge, getRequest, type Held } from './requests.ts';
 
@@ -102,7 +103,7 @@ export class Repair {
       const changes =
         item.kind === 'object' ? await this.#readObject(item) : await this.#readBlock(item);
       await host.commit(changes());
-      env.log.info('item-repaired', { kind: item.kind, state: replica.inspect(item) });
+      env.log.info('item-repaired', { kind: item.kind, state: replica.holdings.inspect(item) });
       return true;
     } catch (error) {
       if (error instanceof QuorumUnavailable || this.#stopped || host.failed) return false;
@@ -113,7 +114,7 @@ export class Repair {
   async #readObject(item: Item) {
     const { replica, verifier, system } = this.#options;
     // With the header intact only the data is missing, and any holder of that version can give it.
-    const header = replica.recordedHeader(item.id);
+    const header = replica.holdings.recordedHeader(item.id);
     const { members } = this.#others(item.id);
     if (header !== undefined && (await this.fetchObject(header, item.id, members))) return () => [];
     const scheme = headerScheme(verifier, system, new Uint8Array(20), undefined);
@@ -121,9 +122,9 @@ export class Repair {
     const quorum: Quorum<Shown> = await this.#call(item.id, rule.readRequest(), rule.readJudge);
     const chosen = rule.choose(quorum);
     return () => {
-      if (chosen === 'initial') return replica.dropDamaged(item);
+      if (chosen === 'initial') return replica.holdings.dropDamaged(item);
       if (chosen === 'abort') return [];
-      return replica.restoreObject(item.id, chosen.tuple.header, chosen.tuple.data);
+      return replica.holdings.restoreObject(item.id, chosen.tuple.header, chosen.tuple.data);
     };
   }
 
@@ -132,7 +133,9 @@ export class Repair {
     const quorum: Quorum<Held> = await this.#call(item.id, getRequest(item.id), getJudge);
     const data = dataOf(quorum);
     return () =>
-      data === undefined ? replica.dropDamaged(item) : replica.restoreBlock(item.id, data);
+      data === undefined
+        ? replica.holdings.dropDamaged(item)
+        : replica.holdings.restoreBlock(item.id, data);
   }
 
   async #call<Body>(
@@ -169,7 +172,7 @@ export class Repair {
     );
     const shown = await this.#fromAny(holders, rule.fetchRequest(header));
     if (shown?.header === undefined || shown.data === undefined) return false;
-    await host.commit(replica.restoreObject(id, shown.header, shown.data));
+    await host.commit(replica.holdings.restoreObject(id, shown.header, shown.data));
     return true;
   }
 
@@ -177,7 +180,7 @@ export class Repair {
     const { replica, host } = this.#options;
     const held = await this.#fromAny(holders, getRequest(id));
     if (held === undefined || held === 'absent') return false;
-    await host.commit(replica.restoreBlock(id, held.data));
+    await host.commit(replica.holdings.restoreBlock(id, held.data));
     return true;
   }
 

@@ -17,13 +17,8 @@ import {
   refusalCodes,
 } from '../wire/registry.ts';
 import type { DurableStore } from './durable-store.ts';
-import {
-  type Effects,
-  type Item,
-  keyOfPeer,
-  type Requester,
-  type StorageReplica,
-} from './replica.ts';
+import type { Item } from './holdings.ts';
+import { type Effects, keyOfPeer, type Requester, type StorageReplica } from './replica.ts';
 import type { StatusReport } from './requests.ts';
 
 export interface ReplicaHostOptions {

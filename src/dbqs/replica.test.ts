@@ -158,7 +158,7 @@ describe('objects', () => {
     const again = ask('write', version(1, new Uint8Array([1])));
     expect(again.answer?.name).toBe('written');
     expect(again.effects.changes).toEqual([]);
-    expect(replica.accounts.items.object).toBe(1);
+    expect(replica.holdings.accounts.items.object).toBe(1);
   });
 
   it('give the newer version to who fetches an older one, and deny one that is not here', () => {
@@ -214,7 +214,7 @@ describe('blocks', () => {
     const again = ask('store', { block: id, data: block });
     expect(again.answer?.name).toBe('stored');
     expect(again.effects.changes).toEqual([]);
-    expect(replica.accounts.storedSizeBytes).toBe(block.length);
+    expect(replica.holdings.accounts.storedSizeBytes).toBe(block.length);
   });
 
   it('are refused under a name that is not their hash', () => {
@@ -345,7 +345,7 @@ describe('damage', () => {
     expect(
       refusal(ask('readVersion', { object, inlineSizeBytesMax: limits.inlineSizeBytesMax })),
     ).toBe('repairing');
-    expect(replica.inspect({ kind: 'object', id: object })).toBe('damaged');
+    expect(replica.holdings.inspect({ kind: 'object', id: object })).toBe('damaged');
   });
 
   it('of an object is mended by a version from the others', () => {
@@ -353,7 +353,7 @@ describe('damage', () => {
     spoil(recordKey('object', object));
     ask('readVersion', { object, inlineSizeBytesMax: 0 });
     const newer = version(2, new Uint8Array([2]));
-    store.apply(replica.restoreObject(object, newer.header, newer.data));
+    store.apply(replica.holdings.restoreObject(object, newer.header, newer.data));
     expect(ask('readVersion', { object, inlineSizeBytesMax: 10 }).answer).toMatchObject({
       value: { data: [newer.data] },
     });
@@ -366,13 +366,13 @@ describe('damage', () => {
     expect(refusal(ask('get', { block: id }))).toBe('repairing');
     expect(ask('store', { block: id, data: block }).effects.changes).toHaveLength(2);
     expect(ask('get', { block: id }).answer?.name).toBe('block');
-    expect(replica.accounts.storedSizeBytes).toBe(block.length);
+    expect(replica.holdings.accounts.storedSizeBytes).toBe(block.length);
   });
 
   it('never lets a repair put an older version over a newer one', () => {
     ask('write', version(5, block));
-    expect(replica.restoreObject(object, version(4, block).header, block)).toEqual([]);
-    expect(replica.headerOf(object)?.version.counter).toBe(5);
+    expect(replica.holdings.restoreObject(object, version(4, block).header, block)).toEqual([]);
+    expect(replica.holdings.headerOf(object)?.version.counter).toBe(5);
   });
 
   it('found at the start is counted out and reported', () => {
@@ -387,10 +387,10 @@ describe('damage', () => {
       quotaBytesDefault: 0,
       freeBytes: () => freeBytes,
     });
-    expect(fresh.countStored('object', new Uint8Array(32)).damaged).toEqual([
+    expect(fresh.holdings.countStored('object', new Uint8Array(32)).damaged).toEqual([
       { kind: 'object', id: object },
     ]);
-    expect(fresh.countStored('block', new Uint8Array(32)).damaged).toEqual([]);
-    expect(fresh.accounts.items).toEqual({ object: 0, block: 1 });
+    expect(fresh.holdings.countStored('block', new Uint8Array(32)).damaged).toEqual([]);
+    expect(fresh.holdings.accounts.items).toEqual({ object: 0, block: 1 });
   });
 });

@@ -3,7 +3,7 @@
 
 import { assert } from '../base/assert.ts';
 import type { PeerId } from '../base/brand.ts';
-import { type Bytes, equalBytes, fromHex, toHex } from '../base/bytes.ts';
+import { type Bytes, equalBytes, fromHex } from '../base/bytes.ts';
 import type { Configuration } from '../configuration/configuration.ts';
 import type { Change } from '../env/disk.ts';
 import { compareTimestamps } from '../registers/timestamp.ts';
@@ -18,18 +18,15 @@ import {
   refusalCodes,
 } from '../wire/registry.ts';
 import type { ObjectHeader } from '../wire/types.ts';
-import { Accounts, itemOverheadBytes } from './accounts.ts';
+import { itemOverheadBytes } from './accounts.ts';
 import type { HeaderVerifier } from './headers.ts';
+import { Holdings, type Item, type ReplicaStore, unowned } from './holdings.ts';
 import { blockId, holdingProof } from './ids.ts';
 import {
-  dataKey,
   type ItemKind,
   idOfKey,
-  type ObjectRecord,
   recordKey,
   recordRange,
-  sealBlock,
-  sealObject,
   unsealBlock,
   unsealObject,
 } from './records.ts';
@@ -39,11 +36,6 @@ export type Requester =
   | { readonly kind: 'client'; readonly key: Bytes; readonly quotaBytes: number }
   | { readonly kind: 'member' }
   | { readonly kind: 'stranger' };
-
-export interface Item {
-  readonly kind: ItemKind;
-  readonly id: Bytes;
-}
 
 export interface Effects {
   /** To be made durable as one, before the reply leaves. */
@@ -59,12 +51,6 @@ export interface Effects {
 
 const none: Effects = { changes: [], reveals: [], reply: undefined, damaged: [], fault: undefined };
 
-/** What the replica needs of its store; reads see commits at once. */
-export interface ReplicaStore {
-  get(key: Bytes): Bytes | undefined;
-  range(from: Bytes, to: Bytes, limit: number): { key: Bytes; value: Bytes }[];
-}
-
 export interface ReplicaOptions {
   readonly self: PeerId;
   readonly instance: Bytes;
@@ -79,21 +65,18 @@ export interface ReplicaOptions {
 /** Kept free, so that journal, table and repairs can go on when clients may not. */
 export const diskReserveBytes = 16 * 1024 * 1024;
 
-const unowned = new Uint8Array(32);
-
 type Request = Extract<Message, { value: { instance: Bytes; epoch: number; nonce: Bytes } }>;
-type ObjectState = ObjectRecord | 'absent' | 'damaged';
 
 export class StorageReplica {
-  readonly accounts = new Accounts();
+  readonly holdings: Holdings;
   readonly #options: ReplicaOptions;
-  readonly #damaged = new Map<string, Item>();
   #configuration: Configuration;
   #serving = false;
 
   constructor(configuration: Configuration, options: ReplicaOptions) {
     this.#configuration = configuration;
     this.#options = options;
+    this.holdings = new Holdings(options.store, options.verifier);
   }
 
   get configuration(): Configuration {
@@ -107,48 +90,6 @@ export class StorageReplica {
   /** From now on this replica's store is one that clients may rely on. Until then it refuses every data request. */
   serve(): void {
     this.#serving = true;
-  }
-
-  /** Damaged items not yet repaired. They are not answered for. */
-  get damagedCount(): number {
-    return this.#damaged.size;
-  }
-
-  /** Counts one page of what is stored, at start; gives where to go on. Marks damaged records. */
-  countStored(kind: ItemKind, from: Bytes): { next: Bytes | undefined; damaged: Item[] } {
-    const { entries, next } = this.#page(kind, from, limits.listEntriesMax);
-    const damaged: Item[] = [];
-    for (const { key, value } of entries) {
-      const id = idOfKey(key);
-      const found = this.#unsealed(kind, id, value);
-      if (found === undefined) damaged.push(this.#markDamaged({ kind, id: Uint8Array.from(id) }));
-      else this.accounts.record(kind, found.owner, found.length, 1);
-    }
-    return { next, damaged };
-  }
-
-  /** One page of the ids on record, intact or not, and where to go on; undefined at the end. */
-  idsFrom(kind: ItemKind, from: Bytes, count: number): { ids: Bytes[]; next: Bytes | undefined } {
-    const { entries, next } = this.#page(kind, from, count);
-    return { ids: entries.map(({ key }) => Uint8Array.from(idOfKey(key))), next };
-  }
-
-  #page(kind: ItemKind, from: Bytes, count: number) {
-    const { from: first, to } = recordRange(kind, from);
-    const entries = this.#options.store.range(first, to, count);
-    const last = entries.at(-1);
-    const ended = entries.length < count || last === undefined;
-    return { entries, next: ended ? undefined : successorOf(idOfKey(last.key)) };
-  }
-
-  #unsealed(
-    kind: ItemKind,
-    id: Bytes,
-    sealed: Bytes,
-  ): { owner: Bytes; length: number } | undefined {
-    if (kind === 'block') return unsealBlock(id, sealed);
-    const record = unsealObject(id, sealed);
-    return record === undefined ? undefined : { owner: record.owner, length: record.header.length };
   }
 
   // ---- Requests ----
@@ -197,14 +138,14 @@ export class StorageReplica {
   #onReadVersion(message: Extract<Request, { name: 'readVersion' }>): Effects {
     const { object, inlineSizeBytesMax } = message.value;
     if (!this.#responsible(object)) return this.#refuse(message, 'not-responsible');
-    const state = this.#objectState(object);
+    const state = this.holdings.objectState(object);
     if (state === 'damaged') return this.#refuseDamaged(message, { kind: 'object', id: object });
     const reveals = [recordKey('object', object)];
     if (state === 'absent')
       return this.#answer(message, 'version', { object, header: [], data: [] }, reveals);
     const { header } = state;
     const inline = header.length <= Math.min(inlineSizeBytesMax, limits.inlineSizeBytesMax);
-    const data = inline ? this.#objectData(object, header) : undefined;
+    const data = inline ? this.holdings.objectData(object, header) : undefined;
     if (inline && data === undefined)
       return this.#refuseDamaged(message, { kind: 'object', id: object });
     const fields = { object, header: [header], data: data === undefined ? [] : [data] };
@@ -220,7 +161,7 @@ export class StorageReplica {
     ) {
       return { ...this.#refuse(message, 'invalid'), fault: 'invalid-write' };
     }
-    const state = this.#objectState(object);
+    const state = this.holdings.objectState(object);
     if (state === 'damaged') return this.#refuseDamaged(message, { kind: 'object', id: object });
     const reveals = [recordKey('object', object)];
     const written = { object, version: header.version };
@@ -232,19 +173,19 @@ export class StorageReplica {
     const grown = data.length - (state === 'absent' ? -itemOverheadBytes : state.header.length);
     const refusal = this.#refusalOf(requester, owner, grown);
     if (refusal !== undefined) return this.#refuse(message, refusal);
-    const changes = this.#objectChanges(object, { header, owner }, data);
+    const changes = this.holdings.objectChanges(object, { header, owner }, data);
     return { ...this.#answer(message, 'written', written), changes };
   }
 
   #onFetch(message: Extract<Request, { name: 'fetch' }>): Effects {
     const { object, version } = message.value;
-    const state = this.#objectState(object);
+    const state = this.holdings.objectState(object);
     if (state === 'damaged') return this.#refuseDamaged(message, { kind: 'object', id: object });
     if (state === 'absent' || compareTimestamps(state.header.version, version) < 0) {
       return this.#refuse(message, 'not-held');
     }
     const { header } = state;
-    const data = this.#objectData(object, header);
+    const data = this.holdings.objectData(object, header);
     if (data === undefined) return this.#refuseDamaged(message, { kind: 'object', id: object });
     return this.#answer(message, 'data', { object, header, data }, [recordKey('object', object)]);
   }
@@ -258,7 +199,7 @@ export class StorageReplica {
     const key = recordKey('block', block);
     const sealed = this.#options.store.get(key);
     const known = sealed === undefined ? undefined : unsealBlock(block, sealed);
-    if (known !== undefined && !this.#damaged.has(damageKey({ kind: 'block', id: block }))) {
+    if (known !== undefined && !this.holdings.isDamaged({ kind: 'block', id: block })) {
       return this.#answer(message, 'stored', { block }, [key]);
     }
     const owner = known?.owner ?? ownerOf(requester);
@@ -269,13 +210,13 @@ export class StorageReplica {
     );
     if (refusal !== undefined) return this.#refuse(message, refusal);
     // The bytes prove themselves, so storing a damaged block again mends it.
-    const changes = this.#blockChanges(block, owner, data);
+    const changes = this.holdings.blockChanges(block, owner, data);
     return { ...this.#answer(message, 'stored', { block }), changes };
   }
 
   #onGet(message: Extract<Request, { name: 'get' }>): Effects {
     const { block } = message.value;
-    const data = this.#blockData(block);
+    const data = this.holdings.blockData(block);
     if (data === 'damaged') return this.#refuseDamaged(message, { kind: 'block', id: block });
     const reveals = [recordKey('block', block)];
     if (data === 'absent') {
@@ -287,7 +228,7 @@ export class StorageReplica {
 
   #onHold(message: Extract<Request, { name: 'hold' }>): Effects {
     const { block, challenge } = message.value;
-    const data = this.#blockData(block);
+    const data = this.holdings.blockData(block);
     if (data === 'damaged') return this.#refuseDamaged(message, { kind: 'block', id: block });
     const reveals = [recordKey('block', block)];
     if (data === 'absent') return this.#answer(message, 'absent', { block }, reveals);
@@ -308,88 +249,13 @@ export class StorageReplica {
       const record = kind === 'object' ? unsealObject(id, value) : undefined;
       if (kind === 'block') blocks.push(id);
       else if (record !== undefined) objects.push(record.header);
-      else damaged.push(this.#markDamaged({ kind, id }));
+      else damaged.push(this.holdings.markDamaged({ kind, id }));
     }
     // A damaged entry may be the only trace of a finished write: such a list must not speak for what it leaves out.
     if (damaged.length > 0) return { ...this.#refuse(message, 'repairing'), damaged };
     const complete = entries.length < limits.listEntriesMax ? 1 : 0;
     const fields = { kind: kindNumber, from, objects, blocks, complete };
     return this.#answer(message, 'listed', fields, 'everything');
-  }
-
-  // ---- Repair ----
-
-  /** What this replica holds of an item now; reads and checks the data. */
-  inspect({ kind, id }: Item): 'intact' | 'absent' | 'damaged' {
-    if (kind === 'block') {
-      const data = this.#blockData(id);
-      return data === 'damaged' || data === 'absent' ? data : 'intact';
-    }
-    const state = this.#objectState(id);
-    if (state === 'absent' || state === 'damaged') return state;
-    return this.#objectData(id, state.header) === undefined ? 'damaged' : 'intact';
-  }
-
-  /** True if there is a record of the item; its data is not looked at, which is the scrub's work. */
-  isRecorded({ kind, id }: Item): boolean {
-    return this.#options.store.get(recordKey(kind, id)) !== undefined;
-  }
-
-  /** Bytes that reading an item's data takes; 0 where its record is damaged. */
-  storedLength({ kind, id }: Item): number {
-    const sealed = this.#options.store.get(recordKey(kind, id));
-    return (sealed === undefined ? undefined : this.#unsealed(kind, id, sealed)?.length) ?? 0;
-  }
-
-  /** The header held for an object, if it is intact. */
-  headerOf(object: Bytes): ObjectHeader | undefined {
-    const state = this.#objectState(object);
-    return state === 'absent' || state === 'damaged' ? undefined : state.header;
-  }
-
-  /** The header on record, even where the data it names is damaged. */
-  recordedHeader(object: Bytes): ObjectHeader | undefined {
-    const sealed = this.#options.store.get(recordKey('object', object));
-    return sealed === undefined ? undefined : unsealObject(object, sealed)?.header;
-  }
-
-  markDamaged(item: Item): void {
-    this.#markDamaged(item);
-  }
-
-  /** Takes a verified version obtained from the other members, unless something as new is here intact. */
-  restoreObject(object: Bytes, header: ObjectHeader, data: Bytes): Change[] {
-    const item: Item = { kind: 'object', id: object };
-    const state = this.#objectState(object);
-    const intact = this.inspect(item) === 'intact';
-    if (
-      intact &&
-      state !== 'absent' &&
-      state !== 'damaged' &&
-      compareTimestamps(state.header.version, header.version) >= 0
-    ) {
-      return [];
-    }
-    const owner = state === 'absent' || state === 'damaged' ? unowned : state.owner;
-    this.#damaged.delete(damageKey(item));
-    return this.#objectChanges(object, { header, owner }, data);
-  }
-
-  restoreBlock(block: Bytes, data: Bytes): Change[] {
-    if (this.inspect({ kind: 'block', id: block }) === 'intact') return [];
-    const sealed = this.#options.store.get(recordKey('block', block));
-    const known = sealed === undefined ? undefined : unsealBlock(block, sealed);
-    return this.#blockChanges(block, known?.owner ?? unowned, data);
-  }
-
-  /** A quorum of the others never had the item: what is left of it here goes. */
-  dropDamaged(item: Item): Change[] {
-    if (!this.#damaged.delete(damageKey(item))) return [];
-    this.#uncount(item);
-    return [
-      { key: recordKey(item.kind, item.id), value: undefined },
-      { key: dataKey(item.kind, item.id), value: undefined },
-    ];
   }
 
   responsibleFor(id: Bytes): boolean {
@@ -402,64 +268,15 @@ export class StorageReplica {
     return this.#configuration.holds(this.#options.self, id);
   }
 
-  #objectState(object: Bytes): ObjectState {
-    if (this.#damaged.has(damageKey({ kind: 'object', id: object }))) return 'damaged';
-    const sealed = this.#options.store.get(recordKey('object', object));
-    if (sealed === undefined) return 'absent';
-    return unsealObject(object, sealed) ?? 'damaged';
-  }
-
-  #objectData(object: Bytes, header: ObjectHeader): Bytes | undefined {
-    const data = this.#options.store.get(dataKey('object', object));
-    return data !== undefined && this.#options.verifier.matches(header, data) ? data : undefined;
-  }
-
-  #blockData(block: Bytes): Bytes | 'absent' | 'damaged' {
-    if (this.#damaged.has(damageKey({ kind: 'block', id: block }))) return 'damaged';
-    if (this.#options.store.get(recordKey('block', block)) === undefined) return 'absent';
-    const data = this.#options.store.get(dataKey('block', block));
-    return data !== undefined && equalBytes(blockId(data), block) ? data : 'damaged';
-  }
-
-  #objectChanges(object: Bytes, record: ObjectRecord, data: Bytes): Change[] {
-    this.#uncount({ kind: 'object', id: object });
-    this.accounts.record('object', record.owner, data.length, 1);
-    return [
-      { key: recordKey('object', object), value: sealObject(object, record) },
-      { key: dataKey('object', object), value: data },
-    ];
-  }
-
-  #blockChanges(block: Bytes, owner: Bytes, data: Bytes): Change[] {
-    const item: Item = { kind: 'block', id: block };
-    this.#damaged.delete(damageKey(item));
-    this.#uncount(item);
-    this.accounts.record('block', owner, data.length, 1);
-    return [
-      { key: recordKey('block', block), value: sealBlock(block, { length: data.length, owner }) },
-      { key: dataKey('block', block), value: data },
-    ];
-  }
-
-  /** Takes what is stored under an item out of the accounts, before it is replaced. A damaged record was never in. */
-  #uncount({ kind, id }: Item): void {
-    const sealed = this.#options.store.get(recordKey(kind, id));
-    const found = sealed === undefined ? undefined : this.#unsealed(kind, id, sealed);
-    if (found !== undefined) this.accounts.record(kind, found.owner, found.length, -1);
-  }
-
-  #markDamaged(item: Item): Item {
-    this.#damaged.set(damageKey(item), item);
-    return item;
-  }
-
   #refusalOf(requester: Requester, owner: Bytes, grownBytes: number): RefusalCode | undefined {
     if (this.#options.freeBytes() < diskReserveBytes + grownBytes) return 'disk-full';
     if (requester.kind !== 'client') return undefined;
     const quotaBytes =
       requester.quotaBytes === 0 ? this.#options.quotaBytesDefault : requester.quotaBytes;
     const over =
-      quotaBytes > 0 && grownBytes > 0 && this.accounts.usedBytes(owner) + grownBytes > quotaBytes;
+      quotaBytes > 0 &&
+      grownBytes > 0 &&
+      this.holdings.accounts.usedBytes(owner) + grownBytes > quotaBytes;
     return over ? 'over-quota' : undefined;
   }
 
@@ -491,7 +308,7 @@ export class StorageReplica {
   }
 
   #refuseDamaged(request: Request, item: Item): Effects {
-    return { ...this.#refuse(request, 'repairing'), damaged: [this.#markDamaged(item)] };
+    return { ...this.#refuse(request, 'repairing'), damaged: [this.holdings.markDamaged(item)] };
   }
 }
 
@@ -499,23 +316,9 @@ function isRequest(message: Message): message is Request {
   return 'instance' in message.value;
 }
 
-function damageKey({ kind, id }: Item): string {
-  return `${kind} ${toHex(id)}`;
-}
-
 function ownerOf(requester: Requester): Bytes {
   assert(requester.kind !== 'stranger', 'strangers store nothing');
   return requester.kind === 'client' ? requester.key : unowned;
-}
-
-/** The smallest id above `id`; the caller has seen that there is more to come, so the last one does not wrap. */
-export function successorOf(id: Bytes): Bytes | undefined {
-  const next = Uint8Array.from(id);
-  for (let i = next.length - 1; i >= 0; i--) {
-    next[i] = ((next[i] as number) + 1) & 0xff;
-    if (next[i] !== 0) return next;
-  }
-  return undefined;
 }
 
 /** The bytes of a peer's key. */

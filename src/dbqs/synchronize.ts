@@ -8,11 +8,12 @@ import type { Exchange } from '../quorum/exchange.ts';
 import { compareTimestamps } from '../registers/timestamp.ts';
 import { limits } from '../wire/limits.ts';
 import type { HeaderVerifier } from './headers.ts';
+import type { Item } from './holdings.ts';
 import type { Lifetime } from './lifetime.ts';
 import { type Listed, ListWalk } from './list-walk.ts';
 import type { ItemKind } from './records.ts';
 import type { Repair } from './repair.ts';
-import type { Item, StorageReplica } from './replica.ts';
+import type { StorageReplica } from './replica.ts';
 
 export interface SynchronizeOptions {
   readonly env: Env;
@@ -102,9 +103,9 @@ export class Synchronizer {
   /** True if less is here than was listed, whether or not what was listed is genuine. */
   #isMissing(kind: ItemKind, { id, header }: Listed): boolean {
     const { replica } = this.#options;
-    if (kind === 'block') return !replica.isRecorded({ kind, id });
+    if (kind === 'block') return !replica.holdings.isRecorded({ kind, id });
     if (header === undefined) return false;
-    const own = replica.headerOf(id);
+    const own = replica.holdings.headerOf(id);
     return own === undefined || compareTimestamps(own.version, header.version) < 0;
   }
 

@@ -129,9 +129,9 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
     software: utf8(options.software),
     state: replica.serving ? serverStates.serving : serverStates.recovering,
     uptimeMs: Math.floor(env.clock.nowMs() - startedMs),
-    objects: replica.accounts.items.object,
-    blocks: replica.accounts.items.block,
-    storedSizeBytes: replica.accounts.storedSizeBytes,
+    objects: replica.holdings.accounts.items.object,
+    blocks: replica.holdings.accounts.items.block,
+    storedSizeBytes: replica.holdings.accounts.storedSizeBytes,
     diskFreeBytes: Math.max(0, Math.floor(disk.freeBytes())),
     journalSizeBytes: disk.journal.sizeBytes(),
     damagedFound: repair.found,
@@ -205,7 +205,7 @@ function countStored(replica: StorageReplica, repair: Repair): void {
   for (const kind of ['object', 'block'] as const) {
     let cursor: Bytes | undefined = firstId;
     while (cursor !== undefined) {
-      const { next, damaged } = replica.countStored(kind, cursor);
+      const { next, damaged } = replica.holdings.countStored(kind, cursor);
       for (const item of damaged) repair.add(item);
       cursor = next;
     }
