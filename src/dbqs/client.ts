@@ -116,11 +116,23 @@ export class StorageClient {
   async writeObjectAlone(signer: Signer, data: Bytes, signal: AbortSignal): Promise<Timestamp> {
     const object = objectId(signer.publicKey);
     const register = this.#register(object, signer);
-    const counter = await this.#counters?.next(object);
-    if (counter !== undefined) return resultOf(await register.writeAt(counter, data, signal));
-    const timestamp = resultOf(await register.write(data, signal));
-    await this.#counters?.learn(object, timestamp.counter);
-    return timestamp;
+    const known = await this.#counters?.next(object);
+    const counter = known ?? (await this.#firstCounter(object, register, signal));
+    return resultOf(await register.writeAt(counter, data, signal));
+  }
+
+  /**
+   * Noted before it is used: the write may be seen, and a later one must be above it, though it has not ended or never
+   * ends.
+   */
+  async #firstCounter(
+    object: Bytes,
+    register: QuorumRegister<SignedTuple, Shown>,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const counter = resultOf(await register.nextCounter(signal));
+    await this.#counters?.learn(object, counter);
+    return counter;
   }
 
   // ---- What each server says ----

@@ -44,7 +44,7 @@ export class SingleWriterCounters {
   }
 
   /**
-   * Notes the counter of a write that learnt it from a quorum. Several first writes may be under way at once and end in
+   * Notes a counter that a quorum gave, before it is used. Several first writes may be under way at once and come here in
    * any order: none of them takes back what another has learnt.
    */
   async learn(object: Bytes, counter: number): Promise<void> {

@@ -44,12 +44,16 @@ export class QuorumRegister<Tuple extends Versioned, Body> implements Register {
 
   /** @throws CounterExhausted */
   async write(data: Bytes, signal: AbortSignal): Promise<Outcome<Timestamp>> {
+    const counter = await this.nextCounter(signal);
+    return 'value' in counter ? this.writeAt(counter.value, data, signal) : counter;
+  }
+
+  /** The first half of a write alone: a counter higher than that of any finished write. */
+  async nextCounter(signal: AbortSignal): Promise<Outcome<number>> {
     const { object } = this.#rule;
     const request = this.#rule.timestampRequest();
     const quorum = await this.#calls.call('timestamp', object, request, undefined, signal);
-    if (isHalted(quorum)) return quorum;
-    const counter = this.#rule.counterMax(quorum) + 1;
-    return this.writeAt(counter, data, signal);
+    return isHalted(quorum) ? quorum : { value: this.#rule.counterMax(quorum) + 1 };
   }
 
   /**
