@@ -24,6 +24,7 @@ const single = {
   confusing: falsifying.confusing,
   slow: pestering.slow,
   flooding: pestering.flooding,
+  impersonating: pestering.impersonating,
   'list-lying': pestering.listLying,
 } as const satisfies Record<string, LieMaker>;
 

@@ -21,10 +21,13 @@ export class Notebook {
   readonly replies: Message[] = [];
   /** The newest nonce of each peer. */
   readonly nonces = new Map<string, Bytes>();
+  /** The newest request to read of each peer. */
+  readonly questions = new Map<string, Message>();
 
   /** Reads a request of any peer. */
   learn(peer: string, message: Message): void {
     if ('nonce' in message.value) this.nonces.set(peer, message.value.nonce);
+    if (message.name === 'readVersion' || message.name === 'get') this.questions.set(peer, message);
     if (message.name === 'write') {
       const { object, header, data } = message.value;
       const key = toHex(object);

@@ -67,7 +67,7 @@ export class ClientMachine {
     });
     this.#boot = (machine) => {
       machine.network.configure({ greeting, sizeBytesMax: payloadSizeBytesMax });
-      if (options.parts.forgetsCounters) this.counters.forget();
+      if (options.parts.forgetsCounters) this.counters.rewind();
       const name = `${options.name}.${machine.incarnation}`;
       this.session = new Session(name, machine.env, this.#key, this.counters, this.#options);
       options.onStart(this.session);

@@ -7,6 +7,7 @@ import type { Env } from '../../src/env/env.ts';
 
 export class CounterDisk {
   readonly #saved = new Map<string, number>();
+  readonly #first = new Map<string, number>();
   readonly #prng: Prng;
 
   constructor(prng: Prng) {
@@ -14,11 +15,14 @@ export class CounterDisk {
   }
 
   set(object: Bytes, counter: number): void {
-    this.#saved.set(toHex(object), counter);
+    const key = toHex(object);
+    this.#saved.set(key, counter);
+    if (!this.#first.has(key)) this.#first.set(key, counter);
   }
 
-  forget(): void {
-    this.#saved.clear();
+  /** Back to the first counter that was ever saved for each object. */
+  rewind(): void {
+    for (const [key, counter] of this.#first) this.#saved.set(key, counter);
   }
 
   /** One incarnation's hold on it: what is not saved when it dies is lost. */

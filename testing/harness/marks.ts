@@ -28,6 +28,7 @@ export const markNames = [
   'absent block read',
   'value above the inline limit',
   'block above the journal limit',
+  'blackout',
   'liar spoke',
 ] as const;
 

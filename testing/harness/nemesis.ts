@@ -5,6 +5,7 @@ import { messageNumber } from '../../src/wire/registry.ts';
 import type { DiskSnapshot } from '../simulator/disk.ts';
 import type { Spells } from '../simulator/fault-mix.ts';
 import { cutOneWay, only } from '../simulator/faults.ts';
+import { FaultBudget } from './budget.ts';
 import type { ClientMachine } from './client-machine.ts';
 import type { RunOptions } from './options.ts';
 import { rotFinishedValue } from './rot.ts';
@@ -33,6 +34,8 @@ export class Nemesis {
     this.#repeat(decay, () => this.#decay());
     this.#repeat(failures, () => this.#failDisk());
     this.#repeat(fillings, () => this.#fillDisk());
+    this.#repeat(options.absences, () => this.#absent());
+    this.#repeat(options.blackouts, () => this.#blackOut());
     this.#repeat(options.clientCrashes, () => this.#crashClient());
     this.#repeat(options.unfinishedWrites, () => this.#leaveWriteUnfinished(doomed));
   }
@@ -40,6 +43,7 @@ export class Nemesis {
   /** Nothing new happens from now on; what the nodes need to be well again is done by others. */
   end(): void {
     this.#ended = true;
+    for (const server of this.#system.servers) server.start();
     for (const client of this.#system.clients) {
       if (client === this.#doomed) client.crash();
       else client.start();
@@ -135,6 +139,32 @@ export class Nemesis {
     conditions.sizeBytesMax = usedBytes + room;
     return () => {
       conditions.sizeBytesMax = before;
+    };
+  }
+
+  /** What a group bears in silence: with f liars beside it, a call ends only if they answer. */
+  #absent(): () => void {
+    const { servers, clients, genesis, world } = this.#system;
+    const away = new FaultBudget(genesis.configuration);
+    const names = this.#prng
+      .shuffled(servers)
+      .filter(({ peer }) => away.take(peer))
+      .map(({ node }) => node.name);
+    return world.fabric.add(
+      cutOneWay(
+        clients.map(({ node }) => node.name),
+        names,
+      ),
+    );
+  }
+
+  #blackOut(): () => void {
+    const { servers, marks } = this.#system;
+    marks.hit('blackout');
+    const silently = this.#prng.chance(1, 2);
+    for (const server of servers) server.crash(silently);
+    return () => {
+      for (const server of servers) server.start();
     };
   }
 

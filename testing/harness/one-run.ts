@@ -36,7 +36,7 @@ function once(name: RunName, onTraceLine?: (line: string) => void): Promise<RunR
   const directed = scenario ?? broken?.scenario;
   const common = {
     seed,
-    ...(broken === undefined ? {} : { parts: broken.parts() }),
+    ...(broken === undefined ? {} : { parts: broken.parts }),
     ...(onTraceLine === undefined ? {} : { onTraceLine }),
   };
   const play = directed === undefined ? undefined : scenarios.get(directed);

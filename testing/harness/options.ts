@@ -32,8 +32,8 @@ export interface DiskFaults {
 export interface RunOptions {
   readonly faults: number;
   readonly servers: number;
-  /** At most so many liars; fewer where groups would get too many. One strategy for each. */
-  readonly liars: readonly LieName[];
+  /** At most so many liars; fewer where groups would get too many. Each has some lies that take turns. */
+  readonly liars: readonly (readonly LieName[])[];
   readonly collude: boolean;
   readonly clients: number;
   /** Operations that one client has under way at a time. */
@@ -53,6 +53,10 @@ export interface RunOptions {
   readonly unfinishedWrites?: Spells | undefined;
   /** Somebody used up the counters of an object. */
   readonly exhaustedCounter: boolean;
+  /** Servers, as many as may be faulty, hear nothing from clients for a while: quorums become tight. */
+  readonly absences?: Spells | undefined;
+  /** All servers lose power at once. */
+  readonly blackouts?: Spells | undefined;
   readonly scrubIntervalMs: number;
   readonly unavailableMax: number;
   readonly faultMix: FaultMix;
@@ -76,7 +80,7 @@ export function drawOptions(prng: Prng): RunOptions {
   return {
     faults,
     servers,
-    liars: Array.from({ length: liarsMax }, () => prng.pick(lieNames) ?? 'mixed'),
+    liars: Array.from({ length: liarsMax }, () => drawLies(prng)),
     collude: prng.chance(1, 2),
     clients: prng.between(1, 4),
     concurrency: prng.pick([1, 1, 2, 4]) ?? 1,
@@ -97,6 +101,11 @@ export function drawOptions(prng: Prng): RunOptions {
     clientCrashes: maybe(3, () => spells(5_000, 1_000)),
     unfinishedWrites: maybe(2, () => spells(3_000, 500)),
     exhaustedCounter: prng.chance(1, 10),
+    absences: maybe(2, () => ({
+      gapMs: [0, prng.between(1, 50)],
+      lastMs: [1, prng.between(1, 200)],
+    })),
+    blackouts: maybe(4, () => spells(4_000, 1_000)),
     scrubIntervalMs: prng.pick([300, 3_000, 60_000]) ?? 3_000,
     unavailableMax: prng.between(1, servers),
     faultMix,
@@ -111,6 +120,12 @@ export function drawOptions(prng: Prng): RunOptions {
     realSignatures: prng.chance(1, 50),
     safetyMs: prng.pick([5_000, 15_000, 40_000]) ?? 15_000,
   };
+}
+
+/** Mostly one lie for one liar, now and then several that take turns. */
+function drawLies(prng: Prng): LieName[] {
+  const count = prng.pick([1, 1, 1, 2, 3]) ?? 1;
+  return Array.from({ length: count }, () => prng.pick(lieNames) ?? 'mixed');
 }
 
 /** No crashes, pauses, partitions or lost messages: only liars and disks are left to explain what happens. */

@@ -69,7 +69,7 @@ export class ServerMachine {
   }
 
   start(): void {
-    if (!this.node.up) this.node.start((machine) => this.#boot(machine));
+    if (!this.node.up) this.node.start((machine) => this.#bootOrRetry(machine));
   }
 
   crash(silently = false): void {
@@ -93,6 +93,18 @@ export class ServerMachine {
   startLater(): void {
     const delayMs = this.#prng.between(...restartDelayMs);
     this.#options.world.simulation.after(delayMs, () => this.start(), 'operator');
+  }
+
+  async #bootOrRetry(machine: Machine): Promise<void> {
+    try {
+      await this.#boot(machine);
+    } catch (error) {
+      if (!(error instanceof DiskError)) {
+        this.#options.world.simulation.fail(`${this.node.name} does not start`, error);
+      }
+      this.startLater();
+      throw error;
+    }
   }
 
   async #boot({ env, disk, network, ...machine }: Machine): Promise<void> {

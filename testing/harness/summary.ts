@@ -63,7 +63,7 @@ export class Summary {
     for (const option of histogramOptions) {
       const value = options[option];
       if (value === undefined) continue;
-      for (const one of Array.isArray(value) ? new Set(value) : [value])
+      for (const one of Array.isArray(value) ? new Set(value.flat()) : [value])
         this.#tally(option, `${one}`);
     }
     const { faultMix, diskFaults } = options;

@@ -141,10 +141,10 @@ export class System {
     const names = this.#setup.options.liars;
     const lies = new Map<number, readonly LieMaker[]>();
     const order = this.prng.shuffled(this.genesis.configuration.members);
-    names.forEach((name: LieName, place) => {
+    names.forEach((drawn: readonly LieName[], place) => {
       const member = order[place];
       if (member !== undefined && this.budget.take(member.peer))
-        lies.set(member.index, lieMakers(name));
+        lies.set(member.index, drawn.flatMap(lieMakers));
     });
     return lies;
   }

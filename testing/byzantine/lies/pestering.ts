@@ -33,6 +33,20 @@ export const flooding: LieMaker = (context) => {
   return { onStart: pester };
 };
 
+/** Answers, with a denial, questions that were put to others and that a colluding liar has told of. */
+export const impersonating: LieMaker = (context) => {
+  const { timers, callers, say, notebook, prng } = context;
+  const answer = (): void => {
+    for (const channel of callers) {
+      const question = notebook.questions.get(channel.peer);
+      const said = question === undefined ? undefined : denial(question, context);
+      if (said !== undefined) say(channel, said);
+    }
+    timers.after(prng.between(1, 10), answer);
+  };
+  return { onStart: answer };
+};
+
 function noise(context: LieContext, victim: Channel): Utterance {
   const { prng, notebook } = context;
   const nonce = notebook.nonces.get(victim.peer) ?? prng.bytes(16);
