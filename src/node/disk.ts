@@ -43,7 +43,7 @@ export function openDisk(
   }
   const opening = openJournal({ folder: journalFolder, ...journalOptions });
   if (opening.kind === 'damaged') return opening;
-  const table = openTable({ folder: tableFolder });
+  const table = openTable({ folder: tableFolder, isChecked: true });
   const freeBytes = freeBytesOf(tableFolder, clock);
   return { kind: 'open', disk: { journal: opening.journal, table, freeBytes } };
 }

@@ -1,10 +1,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { isTreeSound, PageSet, type TreeClaim, type TreeFile } from './table-check.ts';
 
 // The first two pages of an LMDB file are its meta pages, written in turn; the one with the higher transaction is in
 // force. Offsets within a page, integers little-endian:
 const pageSizesBytes = { min: 512, max: 65_536 };
-const at = { magic: 24, version: 28, pageSize: 48, roots: [88, 136], transaction: 152 } as const;
+// Of each tree: depth u16, then u64 each: branch pages, leaf pages, pages of large values, entries, root.
+const at = { magic: 24, version: 28, pageSize: 48, trees: [54, 102], transaction: 152 } as const;
 const metaSizeBytes = 160;
 const magic = 0xbeefc0de;
 const version = 2;
@@ -16,8 +18,8 @@ export type TableDamage = 'table-missing' | 'table-unreadable';
 
 /**
  * Whether the table in `folder` can be opened. The native library ends the process when it is given a file that is not
- * its own, and takes an empty file for a new one, so a look from outside comes first. It sees a lost, foreign or cut
- * file; damage inside a page it cannot see, and what is kept in tables is checked where it is read.
+ * its own, and takes an empty file for a new one, so a look from outside comes first: at the two meta pages, and at every
+ * page that they lead to. Values are not looked at; what is kept in tables is checked where it is read.
  */
 export function tableDamage(folder: string): TableDamage | undefined {
   const file = path.join(folder, tableFileName);
@@ -28,12 +30,12 @@ export function tableDamage(folder: string): TableDamage | undefined {
     const first = readMeta(descriptor, 0);
     const second = first && readMeta(descriptor, first.pageSizeBytes);
     if (first === undefined || second === undefined) return 'table-unreadable';
-    const current = first.transaction > second.transaction ? first : second;
-    for (const root of current.roots) {
-      const end = (root + 1n) * BigInt(current.pageSizeBytes);
-      if (root !== noPage && end > BigInt(sizeBytes)) return 'table-unreadable';
-    }
-    return undefined;
+    const { pageSizeBytes, trees } = first.transaction > second.transaction ? first : second;
+    const pages = Math.floor(sizeBytes / pageSizeBytes);
+    const pagesOf: TreeFile = { descriptor, pageSizeBytes, pages };
+    const seen = new PageSet(pages);
+    const isSound = trees.every((tree) => isTreeSound(pagesOf, tree, seen));
+    return isSound ? undefined : 'table-unreadable';
   } finally {
     fs.closeSync(descriptor);
   }
@@ -42,7 +44,7 @@ export function tableDamage(folder: string): TableDamage | undefined {
 interface Meta {
   readonly pageSizeBytes: number;
   readonly transaction: bigint;
-  readonly roots: readonly bigint[];
+  readonly trees: readonly TreeClaim[];
 }
 
 function readMeta(descriptor: number, offset: number): Meta | undefined {
@@ -55,6 +57,22 @@ function readMeta(descriptor: number, offset: number): Meta | undefined {
   return {
     pageSizeBytes,
     transaction: page.readBigUInt64LE(at.transaction),
-    roots: at.roots.map((root) => page.readBigUInt64LE(root)),
+    trees: at.trees.map((offset, index) => readClaim(page, offset, index === 0)),
+  };
+}
+
+function readClaim(page: Buffer, offset: number, isNumbered: boolean): TreeClaim {
+  const [branchPages, leafPages, overflowPages, entries] = [2, 10, 18, 26].map((field) =>
+    Number(page.readBigUInt64LE(offset + field)),
+  );
+  const root = page.readBigUInt64LE(offset + 34);
+  return {
+    root: root === noPage ? undefined : Number(root),
+    depth: page.readUInt16LE(offset),
+    branchPages: branchPages ?? 0,
+    leafPages: leafPages ?? 0,
+    overflowPages: overflowPages ?? 0,
+    entries: entries ?? 0,
+    isNumbered,
   };
 }

@@ -12,6 +12,8 @@ export interface TableOptions {
   readonly folder: string;
   /** Makes an empty table. Without it a missing one is an error: a lost table must not pass for an empty one. */
   readonly create?: boolean;
+  /** The caller has just asked `tableDamage`, which reads every page that leads to an entry. */
+  readonly isChecked?: boolean;
 }
 
 /** Bounds of LMDB: a key's length, none of 0. */
@@ -22,8 +24,8 @@ const transactionSizeBytesMax = 32 * 1024 * 1024;
 const freeSizeBytesMin = 1024 * 1024;
 
 /** Opens the table in `folder`, which exists. @throws DiskError, also when `tableDamage` finds any. */
-export function openTable({ folder, create = false }: TableOptions): Table {
-  const damage = tableDamage(folder);
+export function openTable({ folder, create = false, isChecked = false }: TableOptions): Table {
+  const damage = isChecked ? undefined : tableDamage(folder);
   if (damage !== undefined && !(create && damage === 'table-missing')) {
     throw new DiskError('disk-failed', `the table in ${folder} cannot be opened: ${damage}`);
   }
