@@ -52,6 +52,21 @@ describe('opening refuses, with a cure,', () => {
     expect((await refusal(openDataFolder(folder, owner))).message).toMatch(/has no file FORMAT/);
   });
 
+  test('only a folder of its own is said to be lost, so that recovering touches no other', async () => {
+    const lost = async (): Promise<unknown> =>
+      (await refusal(openDataFolder(folder, owner))).details.lost;
+    expect(await lost(), 'missing').toBe(true);
+    fs.mkdirSync(path.join(folder, 'journal'), { recursive: true });
+    expect(await lost(), 'half-made').toBe(true);
+    fs.writeFileSync(path.join(folder, 'letter.txt'), 'dear');
+    const wrong = await refusal(openDataFolder(folder, owner));
+    expect(wrong.message).toMatch(/holds other things \(letter\.txt\)/);
+    expect(wrong.details.lost, 'a wrong path').toBeUndefined();
+    fs.rmSync(folder, { recursive: true });
+    await createDataFolder(folder, { ...owner, serverId: 'server-2' });
+    expect(await lost(), "another server's").toBeUndefined();
+  });
+
   test("another server's and another system's folder", async () => {
     await createDataFolder(folder, owner);
     const server = await refusal(openDataFolder(folder, { ...owner, serverId: 'server-2' }));

@@ -16,6 +16,7 @@ import { openTable } from './table.ts';
 /** Raised when a folder written by this version could not be read by an earlier one. */
 const formatVersion = 1;
 const formatName = 'FORMAT';
+const ownNames = new Set([formatName, `${formatName}.new`, 'journal', 'table']);
 const damagedName = /^damaged-(\d+)$/;
 
 const formatSchema = z.object({
@@ -75,7 +76,7 @@ export async function createDataFolder(folder: string, owner: DataFolderOwner): 
 /**
  * Takes the data folder of a server that ran before.
  * @throws HoldfastError 'data-folder', with a cure, when it is missing, wiped, damaged, another server's, of a newer
- * format, or in use.
+ * format, or in use; `details.lost` is true where recovering from the others is the cure.
  */
 export async function openDataFolder(
   folder: string,
@@ -121,7 +122,11 @@ export async function moveAside(folder: string): Promise<string | undefined> {
 function checkFormat(folder: string, expected: DataFolderOwner): void {
   const present = contentsOf(folder);
   if (present.length === 0) throw wiped(folder, 'is empty');
-  if (!present.includes(formatName)) throw wiped(folder, `has no file ${formatName}`);
+  if (!present.includes(formatName)) {
+    const foreign = present.filter((name) => !ownNames.has(name));
+    if (foreign.length > 0) throw notOurs(folder, foreign);
+    throw wiped(folder, `has no file ${formatName}`);
+  }
   const format = readFormat(folder);
   if (format.version > formatVersion) {
     throw new HoldfastError(
@@ -153,9 +158,20 @@ function readFormat(folder: string): z.infer<typeof formatSchema> {
   } catch (error) {
     throw new HoldfastError('data-folder', `The file ${file} is damaged.`, {
       cure: recoverCure,
+      details: { lost: true },
       cause: error,
     });
   }
+}
+
+/** A wrong path: nothing here may be moved or replaced. */
+function notOurs(folder: string, names: readonly string[]): HoldfastError {
+  const shown = names.slice(0, 5).join(', ');
+  return new HoldfastError(
+    'data-folder',
+    `The folder ${folder} holds other things (${shown}) and no data of a server.`,
+    { cure: 'Correct the path of the data folder: every server needs one of its own.' },
+  );
 }
 
 /** A server that forgot what it promised must not answer as if it had promised nothing. */
@@ -163,7 +179,7 @@ function wiped(folder: string, what: string): HoldfastError {
   return new HoldfastError(
     'data-folder',
     `The data folder ${folder} ${what}. A server whose disk was wiped must not rejoin silently: it has forgotten its votes.`,
-    { cure: recoverCure },
+    { cure: recoverCure, details: { lost: true } },
   );
 }
 

@@ -11,6 +11,7 @@ import {
   openDataFolder,
 } from '../node/data-folder.ts';
 import { openDisk as openNodeDisk } from '../node/disk.ts';
+import { DiskError } from '../node/disk-error.ts';
 import { systemEntropy } from '../node/entropy.ts';
 import { dataFolderOwner } from './admission.ts';
 import type { ServerFile } from './server-file.ts';
@@ -33,13 +34,13 @@ export async function openDisk(file: ServerFile): Promise<OpenDisk> {
 
 /**
  * The disk of a server that has lost its data, or part of it: what can still be opened is kept, anything else is moved
- * aside and an empty folder takes its place.
+ * aside and an empty folder takes its place. Folders of others, and of newer versions, are left alone.
  */
 export async function openDiskToRecover(file: ServerFile, log: Log): Promise<OpenDisk> {
   try {
     return await openDisk(file);
   } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== 'data-folder') throw error;
+    if (!(error instanceof HoldfastError) || error.details.lost !== true) throw error;
     const aside = await moveAside(file.dataFolder);
     log.warn('data-folder-replaced', { reason: error.message, aside });
     await createDataFolder(file.dataFolder, dataFolderOwner(file));
@@ -54,6 +55,7 @@ export function damagedError(dataFolder: string, what: string): HoldfastError {
     `The data folder ${dataFolder} is damaged: ${what}. This server can no longer know all that it has promised.`,
     {
       cure: 'Start it once with `holdfast server --config FILE --recover`: it fetches its data from the other servers before it answers anyone.',
+      details: { lost: true },
     },
   );
 }
@@ -79,6 +81,7 @@ function asDataFolderError(path: string, error: unknown): unknown {
   const message = error instanceof Error ? error.message : String(error);
   return new HoldfastError('data-folder', `The data folder ${path} cannot be opened: ${message}.`, {
     cure: 'If the files are damaged, start the server once with --recover; if the disk is at fault, replace it first.',
+    details: { lost: error instanceof DiskError },
     cause: error,
   });
 }
