@@ -1,0 +1,3 @@
+// Being written: see the git log.
+import { it } from "vitest";
+it("is being written", () => {});
