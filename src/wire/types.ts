@@ -22,6 +22,14 @@ class CounterType extends UintNumberType {
   }
 }
 
+/** Bytes that may be many: the decoded value is a view into the message, which nobody changes once it has arrived. */
+class DataType extends ByteListType {
+  override value_deserializeFromBytes(bytes: ByteViews, start: number, end: number): Uint8Array {
+    this.assertValidSize(end - start);
+    return bytes.uint8Array.subarray(start, end);
+  }
+}
+
 export const Bytes16 = new ByteVectorType(16);
 export const Bytes32 = new ByteVectorType(32);
 const Signature = new ByteVectorType(64);
@@ -32,8 +40,8 @@ const Uint64 = new CounterType(8);
 const Host = new ByteListType(limits.hostNameBytesMax);
 const ClientName = new ByteListType(limits.clientNameBytesMax);
 const Text = new ByteListType(limits.textBytesMax);
-const BlockData = new ByteListType(limits.blockSizeBytesMax);
-const ObjectData = new ByteListType(limits.objectSizeBytesMax);
+const BlockData = new DataType(limits.blockSizeBytesMax);
+const ObjectData = new DataType(limits.objectSizeBytesMax);
 
 // ---- Certificates and configuration ----
 
@@ -117,7 +125,7 @@ export const ObjectHeader = new ContainerType({
 
 /** Zero or one header: the initial version of every object has none. */
 const MaybeHeader = new ListCompositeType(ObjectHeader, 1);
-const MaybeInlineData = new ListCompositeType(new ByteListType(limits.inlineSizeBytesMax), 1);
+const MaybeInlineData = new ListCompositeType(new DataType(limits.inlineSizeBytesMax), 1);
 
 // ---- Messages. `instance` names system and service, `epoch` is the sender's, `nonce` the operation's phase. ----
 
