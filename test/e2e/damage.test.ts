@@ -148,9 +148,9 @@ describe('changed bytes on disk', () => {
   });
 
   test.each([
-    { where: 'anywhere in the table', seeds: [1, 2, 3] },
-    { where: 'in heads of its pages', seeds: [4, 5, 6, 7] },
-  ])('$where: whatever that server then does, the others are right', async ({ where, seeds }) => {
+    ['anywhere in the table', [1, 2, 3]],
+    ['in heads of its pages', [4, 5, 6, 7]],
+  ] as const)('%s: whatever that server then does, the others are right', async (where, seeds) => {
     const system = await System.forTest();
     const stored = await Stored.on(system);
     for (const seed of seeds) {

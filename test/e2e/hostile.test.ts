@@ -1,3 +1,4 @@
 // Being written: see the git log.
-import { it } from "vitest";
-it("is being written", () => {});
+import { it } from 'vitest';
+
+it('is being written', () => {});

@@ -2,15 +2,19 @@
 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { inject } from 'vitest';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Of this run alone: another one may build at the same time. */
+    buildFolder: string;
+  }
+}
 
 export const projectFolder = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
-/** Inside the project, so that the built files find its packages. */
-export const buildFolder = join(projectFolder, 'node_modules', '.cache', 'holdfast-e2e');
-
-export const dist = (path: string): string => join(buildFolder, 'dist', path);
+export const dist = (path: string): string => join(inject('buildFolder'), 'dist', path);
 
 export const program = dist('cli/main.js');
 
-/** One process id a line. */
-export const pidsFile = join(buildFolder, 'pids');
+export const pidsFile = join(inject('buildFolder'), 'pids');
