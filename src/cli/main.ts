@@ -11,6 +11,9 @@ import { run } from './run.ts';
 const sameKeyPressMs = 300;
 const lingerMs = 1000;
 
+/** The longest that stopping in good order may take. */
+const stopTimeoutMs = 15_000;
+
 function interruptSignal(): AbortSignal {
   const controller = new AbortController();
   let firstMs = 0;
@@ -18,6 +21,8 @@ function interruptSignal(): AbortSignal {
     if (!controller.signal.aborted) {
       firstMs = performance.now();
       controller.abort();
+      // Whatever does not end on its own by then hangs.
+      setTimeout(() => process.exit(exitCodes.interrupted), stopTimeoutMs).unref();
     } else if (performance.now() - firstMs > sameKeyPressMs) {
       process.exit(exitCodes.interrupted);
     }

@@ -1,10 +1,11 @@
 // Counters of single-writer objects in a folder, one small file per object, replaced as a whole and synced.
 
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Bytes, toHex } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { CounterStore } from '../dbqs/single-writer.ts';
+import { makeFolder } from '../node/folders.ts';
 import { replaceFile } from '../server/files.ts';
 
 /** @throws HoldfastError `data-folder` when a counter cannot be read or kept: without it a write might be lost. */
@@ -25,7 +26,7 @@ export function counterFolder(folder: string): CounterStore {
     async save(object, counter) {
       const file = fileOf(object);
       try {
-        await mkdir(folder, { recursive: true, mode: 0o700 });
+        makeFolder(folder);
         await replaceFile(file, `${counter}\n`);
       } catch (error) {
         throw unusable(file, error);

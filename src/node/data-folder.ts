@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { HoldfastError } from '../base/errors.ts';
 import { systemEntropy } from './entropy.ts';
 import { isLockName, lockFolder } from './folder-lock.ts';
+import { makeFolder } from './folders.ts';
 import { createJournal } from './journal.ts';
 import { openTable } from './table.ts';
 
@@ -49,7 +50,7 @@ const recoverCure =
  * @throws HoldfastError 'data-folder' when the folder already holds something.
  */
 export async function createDataFolder(folder: string, owner: DataFolderOwner): Promise<void> {
-  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const lock = await lockFolder(folder);
   try {
     const present = contentsOf(folder);

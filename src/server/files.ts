@@ -3,14 +3,14 @@
 
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HoldfastError } from '../base/errors.ts';
+import { makeFolder } from '../node/folders.ts';
 import { reasonOf, systemCode } from './local-errors.ts';
 
 const privateFileMode = 0o600;
 const publicFileMode = 0o644;
-const privateFolderMode = 0o700;
 
 export interface FileOptions {
   /** Readable by the owner only. */
@@ -97,7 +97,7 @@ export async function replaceFile(
 /** Makes a folder, with its parents, that only its owner may enter. One that exists is left as it is. */
 export async function makePrivateFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: privateFolderMode });
+    makeFolder(path);
   } catch (error) {
     throw new HoldfastError('usage', `cannot make the folder ${path}: ${reasonOf(error)}`, {
       cure: 'Name another folder with --dir.',
