@@ -2,10 +2,11 @@
 // The holdfast command.
 
 import { fileURLToPath } from 'node:url';
-import { exitCodes } from '../base/errors.ts';
+import { exitCodes, HoldfastError } from '../base/errors.ts';
+import { reasonOf } from '../server/local-errors.ts';
 import { softwareVersion } from '../server/version.ts';
 import type { Context } from './context.ts';
-import { run } from './run.ts';
+import { failureText, run } from './run.ts';
 
 /** npm passes on an interrupt that the terminal has delivered already: two so close together are one key press. */
 const sameKeyPressMs = 300;
@@ -31,13 +32,23 @@ function interruptSignal(): AbortSignal {
   return controller.signal;
 }
 
-function closedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
+/** A reader that has seen enough is no failure; a full disk is. */
+function outputFailed(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(0);
+  const failure = new HoldfastError(
+    'usage',
+    `cannot write to standard output: ${reasonOf(error)}`,
+    { cure: 'Make room there, or write to another file.', cause: error },
+  );
+  process.stderr.write(failureText(process.argv.slice(2), context, failure));
+  process.exit(failure.exitCode);
 }
 
-process.stdout.on('error', closedPipe);
-process.stderr.on('error', closedPipe);
+process.stdout.on('error', outputFailed);
+// There is nowhere left to say why.
+process.stderr.on('error', (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === 'EPIPE' ? 0 : exitCodes.internal),
+);
 
 const context: Context = {
   stdin: process.stdin,
@@ -55,5 +66,6 @@ const context: Context = {
 process.exitCode = await run(process.argv.slice(2), context, softwareVersion());
 // What was interrupted may still hold connections open.
 if (process.exitCode === exitCodes.interrupted) process.exit();
-// Whoever asked the process to end must not wait for a handle that was forgotten.
-if (context.signal.aborted) setTimeout(() => process.exit(), lingerMs).unref();
+// Nobody must wait for a handle that was forgotten: neither who asked the process to end nor who sees it fail.
+if (context.signal.aborted || process.exitCode !== 0)
+  setTimeout(() => process.exit(), lingerMs).unref();

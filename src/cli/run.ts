@@ -36,11 +36,18 @@ function failed(context: Context, args: readonly string[], thrown: unknown): num
   const error = isInterrupted
     ? new HoldfastError('interrupted', 'interrupted', { cause: thrown })
     : asHoldfastError(thrown);
-  // Read from the arguments themselves, as they may be what could not be parsed.
-  const style = { json: args.includes('--json'), debug: args.includes('--debug') };
-  const colors = colorsFor(context.stderr, context.env);
-  context.stderr.write(formatFailure(error, { ...style, colors }));
+  context.stderr.write(failureText(args, context, error));
   return exitCodes[error.code];
+}
+
+/** What goes to the error stream. Options are read from the arguments themselves, which may be what cannot be parsed. */
+export function failureText(
+  args: readonly string[],
+  context: Context,
+  error: HoldfastError,
+): string {
+  const style = { json: args.includes('--json'), debug: args.includes('--debug') };
+  return formatFailure(error, { ...style, colors: colorsFor(context.stderr, context.env) });
 }
 
 /** @param args without the interpreter and the script. */

@@ -42,8 +42,8 @@ export async function runServer(
   const open = recover ? await openDiskToRecover(file, log) : await openDisk(file);
   const metrics = new NodeMetrics({ process: true });
   let network: TlsNetwork | undefined;
+  let server: StorageServer | undefined;
   try {
-    let server: StorageServer | undefined;
     network = await listen(file, identity, {
       log,
       metrics,
@@ -75,6 +75,7 @@ export async function runServer(
     return await running(file, identity.peer, { open, network, metrics, log, server });
   } catch (error) {
     await network?.close();
+    await server?.stop();
     await open.close();
     throw error;
   }
