@@ -3,6 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { HoldfastError } from '../src/base/errors.ts';
+import { interpreterFlags } from '../src/server/interpreter-flags.ts';
 import { type AnswerOf, answerSchemas, type Job, type JobOf, replySchema } from './jobs.ts';
 import { profileArguments } from './system.ts';
 
@@ -15,7 +16,8 @@ export class ClientProcess {
   readonly #child: ChildProcess;
 
   constructor(profileFolder: string | undefined) {
-    const execArgv = [...process.execArgv, ...profileArguments(profileFolder, 'client')];
+    const profile = profileArguments(profileFolder, 'client');
+    const execArgv = [...process.execArgv, ...interpreterFlags, ...profile];
     this.#child = fork(program, { execArgv });
   }
 

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { HoldfastError } from '../src/base/errors.ts';
 import { issueClient } from '../src/client/issue.ts';
 import { openDevSystem, superviseDevSystem } from '../src/server/dev/dev.ts';
+import { interpreterFlags } from '../src/server/interpreter-flags.ts';
 import { commandFile } from './library.ts';
 
 export interface BenchSystem {
@@ -66,7 +67,7 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
   const profile = profileArguments(options.profileFolder, 'server');
   const supervisor = await superviseDevSystem({
     system,
-    self: [process.execPath, ...profile, fileURLToPath(commandFile)],
+    self: [process.execPath, ...interpreterFlags, ...profile, fileURLToPath(commandFile)],
     env: process.env,
     onEvent: (event) => {
       if (event.kind === 'died')

@@ -1,8 +1,9 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --initial-old-space-size=128
 // The holdfast command.
 
 import { fileURLToPath } from 'node:url';
 import { exitCodes, HoldfastError } from '../base/errors.ts';
+import { interpreterFlags } from '../server/interpreter-flags.ts';
 import { reasonOf } from '../server/local-errors.ts';
 import { softwareVersion } from '../server/version.ts';
 import type { Context } from './context.ts';
@@ -60,7 +61,12 @@ const context: Context = {
   connect: async (options) => (await import('../client/connect.ts')).connect(options),
   runServer: async (file, options) =>
     (await import('../server/daemon.ts')).runServer(file, options),
-  self: [process.execPath, ...process.execArgv, fileURLToPath(import.meta.url)],
+  self: [
+    process.execPath,
+    ...interpreterFlags,
+    ...process.execArgv,
+    fileURLToPath(import.meta.url),
+  ],
 };
 
 process.exitCode = await run(process.argv.slice(2), context, softwareVersion());
