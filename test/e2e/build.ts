@@ -2,7 +2,15 @@
 // see an older build. Afterwards neither it nor any process that they started is left.
 
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
@@ -14,6 +22,8 @@ export function setup(project: TestProject): () => void {
   const caches = join(projectFolder, 'node_modules', '.cache');
   mkdirSync(caches, { recursive: true });
   const folder = mkdtempSync(join(caches, 'holdfast-e2e-'));
+  // Some tests run the program as another user.
+  chmodSync(folder, 0o755);
   const compiler = join(projectFolder, 'node_modules', 'typescript', 'bin', 'tsc');
   const places = ['--outDir', join(folder, 'dist'), '--incremental', 'false'];
   execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', ...places], {
