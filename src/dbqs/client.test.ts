@@ -5,7 +5,7 @@ import { SimulatedNode } from '../../testing/simulator/node.ts';
 import { simulatedSignatures } from '../../testing/simulator/signatures.ts';
 import { Simulation } from '../../testing/simulator/simulation.ts';
 import type { PeerId } from '../base/brand.ts';
-import { toHex, utf8 } from '../base/bytes.ts';
+import { type Bytes, toHex, utf8 } from '../base/bytes.ts';
 import { Prng } from '../base/prng.ts';
 import { storageInstance } from '../configuration/certificates.ts';
 import type { QuorumCalls } from '../quorum/calls/contract.ts';

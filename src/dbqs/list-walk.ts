@@ -54,7 +54,8 @@ export class ListWalk {
   readonly #options: ListWalkOptions;
   readonly #sources = new Map<PeerId, Source>();
   readonly #listed = new Map<string, Listed>();
-  readonly #ended = new AbortController();
+  /** Ends what is asked of the members; one for each, since a signal is made for few listeners. */
+  readonly #asking = new Set<AbortController>();
   #wake: () => void = () => {};
 
   constructor(options: ListWalkOptions) {
@@ -77,7 +78,7 @@ export class ListWalk {
         from = bound;
       }
     } finally {
-      this.#ended.abort();
+      for (const controller of this.#asking) controller.abort();
     }
   }
 
@@ -146,8 +147,14 @@ export class ListWalk {
     const thresholds = { n: 1, quorum: 1, byzantine: 0, vouch: 1 };
     const request = listRequest(kind, from, (header) => objectId(header.publicKey));
     const group = { members: [member], thresholds, epoch };
-    const { replies } = await runPhase(exchange, group, request, undefined, this.#ended.signal);
-    return (replies[0] as (typeof replies)[number]).body;
+    const controller = new AbortController();
+    this.#asking.add(controller);
+    try {
+      const { replies } = await runPhase(exchange, group, request, undefined, controller.signal);
+      return (replies[0] as (typeof replies)[number]).body;
+    } finally {
+      this.#asking.delete(controller);
+    }
   }
 
   #take(source: Source, page: ListPage): void {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { type CampaignArguments, parseCampaign, usage } from './arguments.ts';
 import { failureExitCodes, failureText, type RunName, worstKind } from './failure.ts';
 import { oneRun, unknownName } from './one-run.ts';
-import type { RunReport } from './run.ts';
+import type { RunReport } from './run-report.ts';
 import { Summary } from './summary.ts';
 
 const usageExitCode = 2;

@@ -1,6 +1,6 @@
 // What a failed run says: what went wrong, the command that makes it go wrong again, and what the run was made of.
 
-import type { FailureKind, RunReport } from './run.ts';
+import type { FailureKind, RunReport } from './run-report.ts';
 
 /** Exit codes of the campaign, by the worst kind of failure. */
 export const failureExitCodes: Readonly<Record<FailureKind, number>> = {

@@ -142,10 +142,11 @@ export class Nemesis {
     };
   }
 
-  /** What a group bears in silence: with f liars beside it, a call ends only if they answer. */
+  /** What a group bears in silence: with f liars beside it, a call ends only if they answer. Now and then more than that. */
   #absent(): () => void {
     const { servers, clients, genesis, world } = this.#system;
-    const away = new FaultBudget(genesis.configuration);
+    const extra = this.#prng.chance(1, 3) ? this.#prng.below(genesis.configuration.faults + 2) : 0;
+    const away = new FaultBudget(genesis.configuration, extra);
     const names = this.#prng
       .shuffled(servers)
       .filter(({ peer }) => away.take(peer))

@@ -2,8 +2,9 @@
 
 import { mutants } from '../byzantine/mutants/mutants.ts';
 import type { RunName } from './failure.ts';
-import { type RunReport, run } from './run.ts';
-import { scenarios } from './scenarios/scenarios.ts';
+import { run } from './run.ts';
+import type { RunReport } from './run-report.ts';
+import { playScenario, scenarioNames } from './scenarios/scenarios.ts';
 
 export interface OneRunOptions {
   readonly name: RunName;
@@ -13,8 +14,8 @@ export interface OneRunOptions {
 
 /** What is wrong with a name, if anything. */
 export function unknownName({ scenario, mutant }: RunName): string | undefined {
-  if (scenario !== undefined && !scenarios.has(scenario))
-    return `no such scenario: ${scenario}; there are ${[...scenarios.keys()].join(', ')}`;
+  if (scenario !== undefined && !scenarioNames().includes(scenario))
+    return `no such scenario: ${scenario}; there are ${scenarioNames().join(', ')}`;
   if (mutant !== undefined && !mutants.has(mutant))
     return `no such mutant: ${mutant}; there are ${[...mutants.keys()].join(', ')}`;
   return undefined;
@@ -39,6 +40,5 @@ function once(name: RunName, onTraceLine?: (line: string) => void): Promise<RunR
     ...(broken === undefined ? {} : { parts: broken.parts }),
     ...(onTraceLine === undefined ? {} : { onTraceLine }),
   };
-  const play = directed === undefined ? undefined : scenarios.get(directed);
-  return play === undefined ? run(common) : play.run(common);
+  return (directed === undefined ? undefined : playScenario(directed, common)) ?? run(common);
 }

@@ -75,7 +75,7 @@ export function drawOptions(prng: Prng): RunOptions {
   const faults = prng.chance(1, 4) ? 2 : 1;
   const servers = 3 * faults + 1 + (prng.chance(1, 3) ? prng.between(1, faults === 1 ? 4 : 1) : 0);
   // With fewer liars than a system bears there is room for disks that are lost.
-  const liarsMax = prng.pick([0, 0, 1, servers, servers]) ?? 0;
+  const liarsMax = prng.pick([0, 1, servers, servers, servers]) ?? 0;
   const faultMix = prng.chance(1, 8) ? calm(drawFaults(prng)) : drawFaults(prng);
   return {
     faults,

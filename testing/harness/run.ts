@@ -3,47 +3,26 @@
 
 import { counterMax } from '../../src/base/brand.ts';
 import { Prng } from '../../src/base/prng.ts';
+import type { LieMaker } from '../byzantine/liar.ts';
 import { checkDurability } from '../checkers/durability.ts';
-import { checkPresence } from '../checkers/presence.ts';
 import { explain } from '../checkers/verdict.ts';
-import { Simulation, SimulationFailed } from '../simulator/simulation.ts';
+import { Simulation } from '../simulator/simulation.ts';
 import { Trouble } from '../simulator/trouble.ts';
 import type { ClientMachine } from './client-machine.ts';
-import { collectMarks } from './collect-marks.ts';
 import { finalReads } from './final-reads.ts';
-import type { MarkName } from './marks.ts';
+import { judge } from './judge.ts';
 import { Nemesis } from './nemesis.ts';
-import { drawOptions, optionsLine, type RunOptions } from './options.ts';
-import { correctParts, type Parts } from './parts.ts';
+import { drawOptions, type RunOptions } from './options.ts';
+import { correctParts } from './parts.ts';
+import { type Failure, type RunReport, type RunSettings, reportOn } from './run-report.ts';
 import { System } from './system.ts';
 import { strictTimeoutMs, Workload } from './workload.ts';
 
-export type FailureKind = 'crash' | 'safety' | 'liveness' | 'unstable';
-
-export interface Failure {
-  readonly kind: FailureKind;
-  readonly message: string;
-}
-
-export interface RunReport {
-  readonly seed: number;
-  readonly options: string;
-  readonly failure: Failure | undefined;
-  readonly traceHash: string;
-  readonly events: number;
-  readonly operations: number;
-  readonly completed: number;
-  readonly virtualMs: number;
-  readonly marks: ReadonlyMap<MarkName, number>;
-}
-
-export interface RunSettings {
-  readonly seed: number;
-  readonly parts?: Parts;
+export interface SwarmSettings extends RunSettings {
   /** Instead of what the seed draws. */
   readonly options?: RunOptions;
-  readonly extraLiars?: number;
-  readonly onTraceLine?: (line: string) => void;
+  /** Lies by server instead of the drawn ones. */
+  readonly lies?: ReadonlyMap<number, readonly LieMaker[]>;
 }
 
 /** Bounds of the liveness phase, in virtual time. */
@@ -51,45 +30,17 @@ const recoveryMsMax = 300_000;
 const strictOperations = 20;
 const quietMsMax = 120_000;
 
-export async function run(settings: RunSettings): Promise<RunReport> {
-  const { seed, onTraceLine } = settings;
+export async function run(settings: SwarmSettings): Promise<RunReport> {
+  const { seed, parts = correctParts, lies, onTraceLine } = settings;
   const simulation = new Simulation({
     seed,
     ...(onTraceLine === undefined ? {} : { onTraceLine }),
   });
   const options = settings.options ?? drawOptions(new Prng(seed).fork());
-  const system = new System({
-    simulation,
-    options,
-    parts: settings.parts ?? correctParts,
-    ...(settings.extraLiars === undefined ? {} : { extraLiars: settings.extraLiars }),
-  });
+  const setup = { simulation, options, parts };
+  const system = new System(lies === undefined ? setup : { ...setup, lies });
   const course = new Course(simulation, system, options);
-  let failure: Failure | undefined;
-  try {
-    failure = await course.run();
-  } catch (error) {
-    if (!(error instanceof SimulationFailed)) throw error;
-    failure = { kind: 'crash', message: describeCrash(error) };
-  }
-  collectMarks(system);
-  const done = [...system.objects.operations, ...system.blocks.operations];
-  return {
-    seed,
-    options: optionsLine(options),
-    failure,
-    traceHash: simulation.trace.hash(),
-    events: simulation.eventsRun,
-    operations: done.length,
-    completed: done.filter(({ outcome }) => outcome === 'completed').length,
-    virtualMs: simulation.nowMs,
-    marks: system.marks.hits,
-  };
-}
-
-function describeCrash(error: SimulationFailed): string {
-  const { cause } = error;
-  return cause instanceof Error ? `${error.message}\n${cause.stack}` : error.message;
+  return reportOn(simulation, system, options, () => course.run());
 }
 
 class Course {
@@ -211,19 +162,15 @@ class Course {
   }
 
   async #judge(): Promise<Failure | undefined> {
-    const { objects, blocks, falselyAccused } = this.#system;
+    const { objects } = this.#system;
     const reader = this.#system.addClient('final', () => {});
     reader.start();
     const reads = await finalReads(this.#simulation, reader, this.#workload, objects);
     if ('message' in reads) return { kind: 'liveness', message: reads.message };
-    const registers = checkDurability(objects, reads.objects);
-    if (registers.result !== 'linearizable') return { kind: 'safety', message: explain(registers) };
-    const present = checkPresence(blocks);
-    if (present.result !== 'present') return { kind: 'safety', message: explain(present) };
-    if (falselyAccused.size > 0) {
-      const names = [...falselyAccused].join(', ');
-      return { kind: 'safety', message: `correct servers called liars: ${names}` };
-    }
+    const lasting = checkDurability(objects, reads.objects);
+    if (lasting.result !== 'linearizable') return { kind: 'safety', message: explain(lasting) };
+    const failure = judge(this.#system);
+    if (failure !== undefined) return failure;
     return this.#leaks();
   }
 

@@ -3,7 +3,7 @@
 import type { RunName } from './failure.ts';
 import { failureText } from './failure.ts';
 import { type MarkName, markNames } from './marks.ts';
-import type { FailureKind, RunReport } from './run.ts';
+import type { FailureKind, RunReport } from './run-report.ts';
 
 /** Options that are worth a histogram, by where they stand in the options of a run. */
 const histogramOptions = ['faults', 'servers', 'clients', 'concurrency', 'operations', 'liars'];

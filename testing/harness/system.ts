@@ -28,9 +28,7 @@ export interface SystemSetup {
   readonly simulation: Simulation;
   readonly options: RunOptions;
   readonly parts: Parts;
-  /** Liars beyond what the system claims to bear. Default 0. */
-  readonly extraLiars?: number;
-  /** Lies by server instead of the drawn ones, for directed scenarios. */
+  /** Lies by server instead of the drawn ones; they may be more than the system claims to bear. */
   readonly lies?: ReadonlyMap<number, readonly LieMaker[]>;
 }
 
@@ -64,9 +62,9 @@ export class System {
       faults: options.faults,
     });
     const { configuration } = this.genesis;
-    this.budget = new FaultBudget(configuration, setup.extraLiars ?? 0);
+    this.budget = new FaultBudget(configuration);
+    for (const index of setup.lies?.keys() ?? []) this.budget.take(this.#member(index).peer);
     const lies = setup.lies ?? this.#drawnLies();
-    for (const index of lies.keys()) this.budget.take(this.#member(index).peer);
     this.servers = configuration.members.map((member) =>
       this.#server(member, lies.get(member.index)),
     );

@@ -1,10 +1,10 @@
 // Lies by saying what is not so: wrong bytes, forged headers, answers from other times, places and epochs.
 
-import { emptyBytes } from '../../../src/base/bytes.ts';
+import { emptyBytes, equalBytes } from '../../../src/base/bytes.ts';
 import { type Message, type RefusalCode, refusalCodes } from '../../../src/wire/registry.ts';
-import type { ObjectHeader } from '../../../src/wire/types.ts';
 import { flipBits } from '../../simulator/faults.ts';
 import { encoded, type LieContext, type LieMaker, type Utterance } from '../liar.ts';
+import type { Seen } from '../notebook.ts';
 import { contextOf, forgedFrom, list, ownVersion, refusal } from './context.ts';
 
 /** Data that is not what its header or id names: of the right length or another. */
@@ -49,17 +49,18 @@ export const forging: LieMaker = (context) => ({
     const { prng, notebook } = context;
     const answer = contextOf(request, context);
     const { object } = request.value;
-    const own = ownVersion(context, prng.below(8), 1_000_000, new Uint8Array(20).fill(66)).seen;
     const genuine = notebook.newestOf(object);
+    const counter = (genuine?.header.version.counter ?? 0) + prng.between(1, 3);
+    const own = ownVersion(context, prng.below(8), counter, new Uint8Array(20).fill(66)).seen;
     const other = prng.pick(notebook.allVersions());
-    const forged: { header: ObjectHeader; data: Uint8Array } | undefined = prng.pick([
+    const forged: Seen | undefined = prng.pick([
       own,
-      // Another key's signature under this object's key.
-      genuine === undefined
-        ? own
-        : { ...own, header: { ...own.header, publicKey: genuine.header.publicKey } },
-      genuine === undefined ? own : { ...genuine, header: forgedFrom(genuine.header, context) },
       other ?? own,
+      // Another key's signature under this object's key, twice as often: it looks most like a genuine one.
+      ...(genuine === undefined ? [] : [underKeyOf(own, genuine), underKeyOf(own, genuine)]),
+      ...(genuine === undefined
+        ? []
+        : [{ ...genuine, header: forgedFrom(genuine.header, context) }]),
     ]);
     if (forged === undefined) return undefined;
     const { header, data } = forged;
@@ -72,6 +73,10 @@ export const forging: LieMaker = (context) => ({
     ];
   },
 });
+
+function underKeyOf(own: Seen, { header: { publicKey } }: Seen): Seen {
+  return { ...own, header: { ...own.header, publicKey } };
+}
 
 /** Answers of the past under this nonce, and this answer under nonces, epochs and instances that are not this one's. */
 export const replaying: LieMaker = (context) => ({
@@ -160,3 +165,16 @@ export function under(
 }
 
 export type { LieContext };
+
+/** Sends back what it is sent; once, lest two of them play ball. */
+export const reflecting: LieMaker = () => {
+  let last: Uint8Array | undefined;
+  return {
+    onRequest(request) {
+      const nonce = nonceOf(request);
+      if (last !== undefined && equalBytes(last, nonce)) return [];
+      last = nonce;
+      return [{ message: request }];
+    },
+  };
+};

@@ -36,16 +36,23 @@ export const flooding: LieMaker = (context) => {
 /** Answers, with a denial, questions that were put to others and that a colluding liar has told of. */
 export const impersonating: LieMaker = (context) => {
   const { timers, callers, say, notebook, prng } = context;
+  const answered = new WeakMap<Message, number>();
   const answer = (): void => {
     for (const channel of callers) {
       const question = notebook.questions.get(channel.peer);
-      const said = question === undefined ? undefined : denial(question, context);
+      const times = question === undefined ? timesMax : (answered.get(question) ?? 0);
+      if (question === undefined || times >= timesMax) continue;
+      answered.set(question, times + 1);
+      const said = denial(question, context);
       if (said !== undefined) say(channel, said);
     }
     timers.after(prng.between(1, 10), answer);
   };
   return { onStart: answer };
 };
+
+/** So often one question is answered. */
+const timesMax = 4;
 
 function noise(context: LieContext, victim: Channel): Utterance {
   const { prng, notebook } = context;

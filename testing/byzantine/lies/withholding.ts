@@ -26,6 +26,11 @@ export const denying: LieMaker = (context) => ({
     acknowledgement(request, context) === undefined ? list(denial(request, context)) : undefined,
 });
 
+/** Acknowledges what it does not store, and says that nothing is there. */
+export const forgettingAll: LieMaker = (context) => ({
+  onRequest: (request) => list(acknowledgement(request, context) ?? denial(request, context)),
+});
+
 /** Honest about objects, denies all blocks. */
 export const blockDenying: LieMaker = (context) => ({
   onRequest: (request) =>

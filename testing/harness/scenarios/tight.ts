@@ -1,0 +1,246 @@
+// Scenarios in which a read meets the worst quorum there is: all liars, all members that missed the write, and a single
+// one that has it. In ring order: L liars, f members that miss things, and the rest hold.
+
+import type { Bytes } from '../../../src/base/bytes.ts';
+import { blockId } from '../../../src/dbqs/ids.ts';
+import type { MessageName } from '../../../src/wire/registry.ts';
+import type { LieMaker } from '../../byzantine/liar.ts';
+import * as falsifying from '../../byzantine/lies/falsifying.ts';
+import * as pestering from '../../byzantine/lies/pestering.ts';
+import * as withholding from '../../byzantine/lies/withholding.ts';
+import { playOn, type Stage } from '../stage.ts';
+import { liarsFirst, type Scenario } from './scenario.ts';
+
+const block: Bytes = new Uint8Array(100).fill(9);
+
+/** A finished write that f correct members have missed, and readers that meet only one holder if they are `blind`. */
+async function finishedWrite(
+  stage: Stage,
+  faults: number,
+  liars: number,
+  blind: boolean,
+): Promise<void> {
+  const object = stage.object();
+  const writer = stage.client('writer');
+  const laggards = stage.names(liars, liars + faults);
+  const early = { kind: 'write', signer: object.signer, sizeBytes: 20 } as const;
+  await stage.must(writer.session, early);
+  const heal = stage.cut(writer.machine, laggards, 'write', 'store');
+  await stage.must(writer.session, { ...early, sizeBytes: 30 });
+  await stage.must(writer.session, { kind: 'put', data: block });
+  heal();
+  for (const name of ['first', 'second']) {
+    const reader = stage.client(name);
+    const hidden = blind ? stage.names(2 * faults + 1, 3 * faults + 1) : [];
+    const see = stage.cut(reader.machine, hidden);
+    // Blocks first: who lies about an object is asked last for the next block.
+    await stage.must(reader.session, { kind: 'get', block: blockId(block) });
+    await stage.must(reader.session, { kind: 'read', object: object.id });
+    see();
+  }
+}
+
+function lying(about: string, ...makers: LieMaker[]): Scenario {
+  return {
+    about,
+    tight: true,
+    play: (settings, { faults, liars }) =>
+      playOn(settings, { faults, lies: liarsFirst(liars, ...makers) }, (stage) =>
+        finishedWrite(stage, faults, liars, true),
+      ),
+  };
+}
+
+/** Liars whose answers are not counted: readers must hear all others, and are never told what is not so. */
+function uncounted(about: string, ...makers: LieMaker[]): Scenario {
+  return {
+    about,
+    tight: false,
+    play: (settings, { faults, liars }) =>
+      playOn(settings, { faults, lies: liarsFirst(liars, ...makers) }, (stage) =>
+        finishedWrite(stage, faults, liars, false),
+      ),
+  };
+}
+
+/** Honest to every other reader, in the order in which they first ask, and denying everything to the rest. */
+const fickle: LieMaker = (context) => {
+  const readers: string[] = [];
+  const denying = withholding.denying(context);
+  return {
+    onRequest(request, from) {
+      if (request.name !== 'readVersion' || request.value.inlineSizeBytesMax === 0)
+        return undefined;
+      if (!readers.includes(from.peer)) readers.push(from.peer);
+      return readers.indexOf(from.peer) % 2 === 0 ? undefined : denying.onRequest?.(request, from);
+    },
+  };
+};
+
+/**
+ * For a while a client reaches only the liars and those that missed the last write. It must wait for one more, whatever
+ * it does: that one makes the difference.
+ */
+const lateQuorum: Scenario = {
+  about: 'a client first reaches one server fewer than a quorum, and the worst ones',
+  tight: false,
+  play: (settings, { faults, liars }) =>
+    playOn(
+      settings,
+      { faults, lies: liarsFirst(liars, withholding.forgettingAll) },
+      async (stage) => {
+        const object = stage.object();
+        const writer = stage.client('writer');
+        const size = 3 * faults + 1;
+        const laggards = stage.names(liars, liars + faults);
+        const holders = stage.names(liars + faults, size);
+        const write = { kind: 'write', signer: object.signer, sizeBytes: 20 } as const;
+        const read = { kind: 'read', object: object.id } as const;
+        await stage.must(writer.session, write);
+        const heal = stage.cut(writer.machine, laggards, 'write', 'store');
+        for (let i = 0; i < 3; i++) await stage.must(writer.session, write);
+        await stage.must(writer.session, { kind: 'put', data: block });
+        heal();
+        const late = stage.client('late');
+        const meet = (servers: readonly string[], ...kinds: MessageName[]): void => {
+          const end = stage.cut(late.machine, servers, ...kinds);
+          stage.simulation.after(1_500, end);
+        };
+        meet(holders);
+        await stage.must(late.session, read);
+        meet(holders);
+        await stage.must(late.session, { kind: 'get', block: blockId(block) });
+        meet(holders);
+        await stage.must(late.session, write);
+        await stage.must(late.session, read);
+        // A write that reaches the liars and f others, and a reader that meets neither of those.
+        meet([...laggards, ...holders.slice(0, 1)], 'write');
+        await stage.must(late.session, write);
+        const reader = stage.client('reader');
+        stage.cut(reader.machine, holders.slice(1));
+        await stage.must(reader.session, read);
+      },
+    ),
+};
+
+/** An unfinished write at the liars alone, whose header they show and whose data they withhold. */
+const withheldData: Scenario = {
+  about: 'I.5 83: the header of an unfinished write is shown, its data withheld for ever',
+  tight: true,
+  play: (settings, { faults, liars }) =>
+    playOn(
+      settings,
+      { faults, lies: liarsFirst(liars, withholding.headersOnly) },
+      async (stage) => {
+        const object = stage.object();
+        const writer = stage.client('writer');
+        const write = { kind: 'write', signer: object.signer, sizeBytes: 20 } as const;
+        await stage.must(writer.session, write);
+        stage.cut(writer.machine, stage.names(liars, 3 * faults + 1), 'write');
+        await stage.ending(writer.session, write, 500);
+        const reader = stage.client('reader');
+        for (let i = 0; i < 3; i++)
+          await stage.must(reader.session, { kind: 'read', object: object.id });
+      },
+    ),
+};
+
+/** A writer dies having reached 1 … q-1 servers; readers come one after the other and meet different quorums. */
+const unfinishedWrites = (about: string, lie: LieMaker): Scenario => ({
+  about,
+  tight: true,
+  play: (settings, { faults, liars }) =>
+    playOn(settings, { faults, lies: liarsFirst(liars, lie) }, async (stage) => {
+      const size = 3 * faults + 1;
+      for (let reached = 1; reached <= 2 * faults; reached++) {
+        const object = stage.object();
+        const writer = stage.client(`writer-${reached}`);
+        const write = { kind: 'write', signer: object.signer, sizeBytes: 20 } as const;
+        await stage.must(writer.session, write);
+        stage.cut(writer.machine, stage.names(liars + reached, size), 'write');
+        await stage.ending(writer.session, write, 300);
+        writer.machine.crash();
+        for (let turn = 0; turn < 4; turn++) {
+          const reader = stage.client(`reader-${reached}-${turn}`);
+          // Odd readers do not meet the servers that the write has reached.
+          const away =
+            turn % 2 === 0 ? stage.names(size - faults, size) : stage.names(liars, liars + faults);
+          const heal = stage.cut(reader.machine, away);
+          await stage.must(reader.session, { kind: 'read', object: object.id });
+          heal();
+        }
+      }
+    }),
+});
+
+/** One holder's record rots beside f liars and f members that missed the write: it must say so rather than deny. */
+const damageBesideLiars: Scenario = {
+  about: 'a damaged record beside f liars: refused and mended, never denied',
+  tight: false,
+  play: (settings, { faults, liars }) =>
+    playOn(
+      settings,
+      { faults, lies: liarsFirst(liars, withholding.forgettingAll) },
+      async (stage) => {
+        const object = stage.object();
+        const writer = stage.client('writer');
+        const write = { kind: 'write', signer: object.signer, sizeBytes: 20 } as const;
+        stage.cut(writer.machine, stage.names(liars, liars + faults), 'write');
+        await stage.must(writer.session, write);
+        const size = 3 * faults + 1;
+        const victim = stage.server(size - 1 - faults);
+        await stage.simulation.runFor(1_000);
+        victim.crash();
+        const { disk } = victim.node;
+        const content = disk.snapshot();
+        const table = content.table.map(({ key, value }) =>
+          key[0] === 'h'.charCodeAt(0)
+            ? { key, value: value.map((byte, place) => (place === 40 ? byte ^ 1 : byte)) }
+            : { key, value },
+        );
+        disk.restore({ ...content, table });
+        victim.start();
+        const reader = stage.client('reader');
+        const heal = stage.cut(reader.machine, stage.names(size - faults, size));
+        await stage.ending(reader.session, { kind: 'read', object: object.id }, 5_000);
+        heal();
+        await stage.must(reader.session, { kind: 'read', object: object.id });
+      },
+    ),
+};
+
+export const tightScenarios: Readonly<Record<string, Scenario>> = {
+  '82-denial': lying(
+    'I.5 82: liars acknowledge without storing, and deny',
+    withholding.forgettingAll,
+  ),
+  '82-stale': lying('I.5 82: liars show what was before', withholding.stale),
+  '82-forged': uncounted(
+    'I.5 82: forged headers, and headers of other objects',
+    falsifying.forging,
+  ),
+  '83-withheld-data': withheldData,
+  '84-unfinished-write': unfinishedWrites(
+    'I.5 84: a writer dies after reaching fewer than a quorum; readers, beside denying liars',
+    withholding.forgettingAll,
+  ),
+  '84-fickle-liars': unfinishedWrites(
+    'I.5 84: the same, beside liars that are honest to every other reader',
+    fickle,
+  ),
+  'late-quorum': lateQuorum,
+  '97-absent-lies': lying(
+    'I.5 97: liars deny blocks',
+    withholding.forgettingAll,
+    withholding.blockDenying,
+  ),
+  '97-wrong-bytes': uncounted(
+    'I.5 97: liars give wrong bytes for blocks and objects',
+    falsifying.wrongBytes,
+  ),
+  'late-answers': uncounted(
+    'answers just before and just after everybody gave up on them',
+    pestering.slow,
+  ),
+  'damage-beside-liars': damageBesideLiars,
+};
