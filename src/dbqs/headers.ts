@@ -8,8 +8,8 @@ import { signedBytes } from '../crypto/domains.ts';
 import { taggedHash } from '../crypto/hash.ts';
 import type { SignatureScheme, Signer } from '../crypto/signature.ts';
 import type { HeaderScheme } from '../registers/rules/dissemination.ts';
-import { writerIdSizeBytes } from '../registers/timestamp.ts';
-import { ObjectHeader, ObjectVersion } from '../wire/types.ts';
+import { compareTimestamps, writerIdSizeBytes } from '../registers/timestamp.ts';
+import { type ObjectHeader, ObjectVersion } from '../wire/types.ts';
 import { blockId, objectId } from './ids.ts';
 
 /** Verified headers that are remembered, so that the equal headers of a quorum cost one verification. */
@@ -25,11 +25,16 @@ export function writerId(clientKey: Bytes, processNonce: Bytes): Bytes {
   return taggedHash('writer', clientKey, processNonce).subarray(0, writerIdSizeBytes);
 }
 
+interface VerifiedHeader {
+  readonly object: Bytes;
+  readonly header: ObjectHeader;
+}
+
 /** Checks headers of one system. */
 export class HeaderVerifier {
   readonly #system: Bytes;
   readonly #scheme: SignatureScheme;
-  readonly #verified = new Set<string>();
+  readonly #verified = new Map<string, VerifiedHeader>();
 
   constructor(system: Bytes, scheme: SignatureScheme) {
     this.#system = system;
@@ -39,8 +44,10 @@ export class HeaderVerifier {
   /** True if `header` is a version of `object`, signed by the key that the object's id is the hash of. */
   verify(object: Bytes, header: ObjectHeader): boolean {
     if (header.version.counter < 1) return false;
-    const memo = mapKey(ObjectHeader.serialize(header));
-    if (this.#verified.has(memo)) return equalBytes(objectId(header.publicKey), object);
+    const memo = mapKey(header.signature);
+    const known = this.#verified.get(memo);
+    if (known !== undefined && equalBytes(known.object, object) && isSame(known.header, header))
+      return true;
     if (!equalBytes(objectId(header.publicKey), object)) return false;
     if (
       !this.#scheme.verify(
@@ -51,7 +58,7 @@ export class HeaderVerifier {
     ) {
       return false;
     }
-    this.#remember(memo);
+    this.#remember(memo, { object, header });
     return true;
   }
 
@@ -59,12 +66,12 @@ export class HeaderVerifier {
     return data.length === header.length && equalBytes(dataDigest(data), header.version.digest);
   }
 
-  #remember(memo: string): void {
+  #remember(memo: string, verified: VerifiedHeader): void {
     if (this.#verified.size >= rememberedMax) {
-      const [oldest] = this.#verified;
+      const [oldest] = this.#verified.keys();
       if (oldest !== undefined) this.#verified.delete(oldest);
     }
-    this.#verified.add(memo);
+    this.#verified.set(memo, verified);
   }
 }
 
@@ -94,6 +101,15 @@ export function headerScheme(
       return { ...unsigned, signature: signer.sign(versionBytes(system, object, unsigned)) };
     },
   };
+}
+
+/** True for headers that agree in all but the signature. */
+function isSame(a: ObjectHeader, b: ObjectHeader): boolean {
+  return (
+    a.length === b.length &&
+    compareTimestamps(a.version, b.version) === 0 &&
+    equalBytes(a.publicKey, b.publicKey)
+  );
 }
 
 function versionBytes(

@@ -141,7 +141,7 @@ export class Holdings {
     }
     const owner = state === 'absent' || state === 'damaged' ? unowned : state.owner;
     this.#damaged.delete(damageKey(item));
-    return this.objectChanges(object, { header, owner }, data);
+    return this.objectChanges(object, { header, owner }, data, state);
   }
 
   restoreBlock(block: Bytes, data: Bytes): Change[] {
@@ -183,9 +183,11 @@ export class Holdings {
     return data !== undefined && equalBytes(blockId(data), block) ? data : 'damaged';
   }
 
-  /** Replaces whatever is recorded of the object. */
-  objectChanges(object: Bytes, record: ObjectRecord, data: Bytes): Change[] {
-    this.#uncount({ kind: 'object', id: object });
+  /** Replaces whatever is recorded of the object, of which the caller has seen the `state`. */
+  objectChanges(object: Bytes, record: ObjectRecord, data: Bytes, state: ObjectState): Change[] {
+    if (state === 'damaged') this.#uncount({ kind: 'object', id: object });
+    else if (state !== 'absent')
+      this.accounts.record('object', state.owner, state.header.length, -1);
     this.accounts.record('object', record.owner, data.length, 1);
     return [
       { key: recordKey('object', object), value: sealObject(object, record) },

@@ -25,17 +25,18 @@ export type BlockRecord = ValueOf<typeof BlockRecord>;
 
 export type ItemKind = 'object' | 'block';
 
+/** `after`: the first key behind all records of a kind. */
 const letters = {
-  object: { record: 'h', data: 'd' },
-  block: { record: 'c', data: 'b' },
+  object: { record: utf8('h'), after: utf8('i'), data: utf8('d') },
+  block: { record: utf8('c'), after: utf8('d'), data: utf8('b') },
 } as const;
 
 export function recordKey(kind: ItemKind, id: Bytes): Bytes {
-  return concatBytes(utf8(letters[kind].record), id);
+  return concatBytes(letters[kind].record, id);
 }
 
 export function dataKey(kind: ItemKind, id: Bytes): Bytes {
-  return concatBytes(utf8(letters[kind].data), id);
+  return concatBytes(letters[kind].data, id);
 }
 
 export function metaKey(name: string): Bytes {
@@ -44,11 +45,7 @@ export function metaKey(name: string): Bytes {
 
 /** The keys of all records of a kind whose id is at or after `from`. */
 export function recordRange(kind: ItemKind, from: Bytes): { from: Bytes; to: Bytes } {
-  const letter = letters[kind].record;
-  return {
-    from: concatBytes(utf8(letter), from),
-    to: utf8(String.fromCharCode(letter.charCodeAt(0) + 1)),
-  };
+  return { from: recordKey(kind, from), to: letters[kind].after };
 }
 
 export function idOfKey(key: Bytes): Bytes {

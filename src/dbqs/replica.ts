@@ -117,11 +117,15 @@ export class StorageReplica {
       case 'readVersion':
         return this.#onReadVersion(message);
       case 'write':
-        return this.#onWrite(requester, message);
+        return requester.kind === 'client'
+          ? this.#onWrite(requester, message)
+          : this.#refuse(message, 'not-certified');
       case 'fetch':
         return this.#onFetch(message);
       case 'store':
-        return this.#onStore(requester, message);
+        return requester.kind === 'client'
+          ? this.#onStore(requester, message)
+          : this.#refuse(message, 'not-certified');
       case 'get':
         return this.#onGet(message);
       case 'hold':
@@ -169,11 +173,16 @@ export class StorageReplica {
     if (state !== 'absent' && compareTimestamps(state.header.version, header.version) >= 0) {
       return this.#answer(message, 'written', written, reveals);
     }
-    const owner = state === 'absent' ? ownerOf(requester) : state.owner;
-    const grown = data.length - (state === 'absent' ? -itemOverheadBytes : state.header.length);
+    // Whoever writes the newest version is charged for it: nobody grows an object on another's account.
+    const owner = ownerOf(requester);
+    const charged =
+      state !== 'absent' && equalBytes(state.owner, owner)
+        ? state.header.length + itemOverheadBytes
+        : 0;
+    const grown = data.length + itemOverheadBytes - charged;
     const refusal = this.#refusalOf(requester, owner, grown);
     if (refusal !== undefined) return this.#refuse(message, refusal);
-    const changes = this.holdings.objectChanges(object, { header, owner }, data);
+    const changes = this.holdings.objectChanges(object, { header, owner }, data, state);
     return { ...this.#answer(message, 'written', written), changes };
   }
 
