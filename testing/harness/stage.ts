@@ -1,8 +1,6 @@
 // A stage for directed scenarios: a calm system on which a script does things one after the other.
 
-import type { Bytes } from '../../src/base/bytes.ts';
 import type { Prng } from '../../src/base/prng.ts';
-import type { Member } from '../../src/configuration/configuration.ts';
 import { objectId } from '../../src/dbqs/ids.ts';
 import { type MessageName, messageNumber } from '../../src/wire/registry.ts';
 import type { LieMaker } from '../byzantine/liar.ts';
@@ -23,6 +21,12 @@ export interface StageShape {
   readonly servers?: number;
   readonly lies?: ReadonlyMap<number, readonly LieMaker[]>;
   readonly options?: Partial<RunOptions>;
+}
+
+export interface Client {
+  readonly machine: ClientMachine;
+  /** Of its first life. */
+  readonly session: Session;
 }
 
 /** Nothing goes wrong by itself. */
@@ -81,17 +85,13 @@ export class Stage {
     return this.system.servers[index] as ServerMachine;
   }
 
-  members(): readonly Member[] {
-    return this.system.genesis.configuration.members;
-  }
-
   /** Names of the servers `from` to before `to`, in ring order. */
   names(from: number, to: number): string[] {
     return this.system.servers.slice(from, to).map(({ node }) => node.name);
   }
 
   /** A client that is up. */
-  client(name: string): { readonly machine: ClientMachine; readonly session: Session } {
+  client(name: string): Client {
     const sessions: Session[] = [];
     const machine = this.system.addClient(name, (session) => sessions.push(session));
     machine.start();
@@ -101,6 +101,15 @@ export class Stage {
   object(): SharedObject {
     const signer = this.system.genesis.scheme.signer(this.prng.bytes(32));
     return { signer, id: objectId(signer.publicKey), onlyWriter: undefined };
+  }
+
+  /** An object whose group begins at this server. */
+  objectAt(index: number): SharedObject {
+    const { configuration } = this.system.genesis;
+    for (;;) {
+      const object = this.object();
+      if (configuration.groupOf(object.id).members[0]?.index === index) return object;
+    }
   }
 
   /** Nothing of these kinds, or nothing at all, gets from a client to these servers. Call the result to heal it. */
@@ -136,17 +145,6 @@ export class Stage {
       withinMs,
     );
     this.expect(done, 'not all servers serve again');
-  }
-
-  /** What the last completed read of a session returned. */
-  lastRead(session: Session, object: Bytes): string | null | undefined {
-    const key = Buffer.from(object).toString('hex');
-    return this.system.objects.operations.findLast(
-      (operation) =>
-        operation.client === session.name &&
-        operation.object === key &&
-        operation.outcome === 'completed',
-    )?.value;
   }
 
   verdict(): Failure | undefined {

@@ -78,11 +78,15 @@ const mixedSizes: Scenario = {
     playOn(settings, { faults }, async (stage) => {
       const object = stage.object();
       const { session } = stage.client('writer');
-      for (let i = 0; i < 12; i++) {
-        const sizeBytes = stage.prng.chance(1, 2) ? largeBytes : 20;
-        await stage.must(session, { kind: 'write', signer: object.signer, sizeBytes });
-        await stage.simulation.runFor(stage.prng.between(0, 100));
-        if (!stage.prng.chance(1, 2)) continue;
+      for (let round = 0; round < 5; round++) {
+        for (let i = 0; i < 8; i++) {
+          const data: Bytes = new Uint8Array([round, i]);
+          await stage.must(session, { kind: 'put', data });
+        }
+        for (const sizeBytes of [20, largeBytes]) {
+          await stage.must(session, { kind: 'write', signer: object.signer, sizeBytes });
+          await stage.simulation.runFor(stage.prng.between(0, 100));
+        }
         powerFails(stage);
         await stage.must(session, { kind: 'read', object: object.id });
       }

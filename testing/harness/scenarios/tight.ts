@@ -8,7 +8,8 @@ import type { LieMaker } from '../../byzantine/liar.ts';
 import * as falsifying from '../../byzantine/lies/falsifying.ts';
 import * as pestering from '../../byzantine/lies/pestering.ts';
 import * as withholding from '../../byzantine/lies/withholding.ts';
-import { playOn, type Stage } from '../stage.ts';
+import type { Operation } from '../client-machine.ts';
+import { type Client, playOn, type Stage } from '../stage.ts';
 import { liarsFirst, type Scenario } from './scenario.ts';
 
 const block: Bytes = new Uint8Array(100).fill(9);
@@ -77,8 +78,20 @@ const fickle: LieMaker = (context) => {
   };
 };
 
+/** An object that f correct members have missed the last versions of. */
+async function laggingObject(stage: Stage, writer: Client, faults: number, liars: number) {
+  const object = stage.object();
+  const write = { kind: 'write', signer: object.signer, sizeBytes: 20 } as const;
+  await stage.must(writer.session, write);
+  const heal = stage.cut(writer.machine, stage.names(liars, liars + faults), 'write', 'store');
+  for (let i = 0; i < 3; i++) await stage.must(writer.session, write);
+  await stage.must(writer.session, { kind: 'put', data: block });
+  heal();
+  return { write, read: { kind: 'read', object: object.id } as const };
+}
+
 /**
- * For a while a client reaches only the liars and those that missed the last write. It must wait for one more, whatever
+ * For a while a client reaches only the liars and those that missed the last writes. It must wait for one more, whatever
  * it does: that one makes the difference.
  */
 const lateQuorum: Scenario = {
@@ -89,39 +102,69 @@ const lateQuorum: Scenario = {
       settings,
       { faults, lies: liarsFirst(liars, withholding.forgettingAll) },
       async (stage) => {
-        const object = stage.object();
         const writer = stage.client('writer');
-        const size = 3 * faults + 1;
+        const toRead = await laggingObject(stage, writer, faults, liars);
+        const toWrite = await laggingObject(stage, writer, faults, liars);
         const laggards = stage.names(liars, liars + faults);
-        const holders = stage.names(liars + faults, size);
-        const write = { kind: 'write', signer: object.signer, sizeBytes: 20 } as const;
-        const read = { kind: 'read', object: object.id } as const;
-        await stage.must(writer.session, write);
-        const heal = stage.cut(writer.machine, laggards, 'write', 'store');
-        for (let i = 0; i < 3; i++) await stage.must(writer.session, write);
-        await stage.must(writer.session, { kind: 'put', data: block });
-        heal();
+        const holders = stage.names(liars + faults, 3 * faults + 1);
         const late = stage.client('late');
-        const meet = (servers: readonly string[], ...kinds: MessageName[]): void => {
-          const end = stage.cut(late.machine, servers, ...kinds);
-          stage.simulation.after(1_500, end);
+        const missing = async (
+          servers: readonly string[],
+          operation: Operation,
+          ...kinds: MessageName[]
+        ) => {
+          const heal = stage.cut(late.machine, servers, ...kinds);
+          stage.simulation.after(1_500, heal);
+          await stage.must(late.session, operation);
         };
-        meet(holders);
-        await stage.must(late.session, read);
-        meet(holders);
-        await stage.must(late.session, { kind: 'get', block: blockId(block) });
-        meet(holders);
-        await stage.must(late.session, write);
-        await stage.must(late.session, read);
+        await missing(holders, toRead.read);
+        await missing(holders, { kind: 'get', block: blockId(block) });
+        await missing(holders, toWrite.write);
+        await stage.must(late.session, toWrite.read);
         // A write that reaches the liars and f others, and a reader that meets neither of those.
-        meet([...laggards, ...holders.slice(0, 1)], 'write');
-        await stage.must(late.session, write);
+        await missing([...laggards, ...holders.slice(0, 1)], toWrite.write, 'write');
         const reader = stage.client('reader');
         stage.cut(reader.machine, holders.slice(1));
-        await stage.must(reader.session, read);
+        await stage.must(reader.session, toWrite.read);
       },
     ),
 };
+
+/** Liars outside the group answer what liars inside it have been asked. */
+const impostors: Scenario = {
+  about: 'liars outside the group answer, while only liars and laggards inside it are heard',
+  tight: false,
+  play: (settings, { faults, liars }) => {
+    const size = 3 * faults + 1;
+    const lies = liarsFirst(liars, impostor);
+    for (let i = 0; i < liars; i++) lies.set(size + i, [impostor]);
+    return playOn(settings, { faults, servers: 2 * size, lies }, async (stage) => {
+      const writer = stage.client('writer');
+      const reader = stage.client('reader');
+      // Everybody outside has been spoken to, so that it can answer unasked.
+      const outside = stage.objectAt(size);
+      await stage.must(reader.session, { kind: 'read', object: outside.id });
+      const object = stage.objectAt(0);
+      const write = { kind: 'write', signer: object.signer, sizeBytes: 20 } as const;
+      const read = { kind: 'read', object: object.id } as const;
+      const laggards = stage.names(liars, liars + faults);
+      const heal = stage.cut(writer.machine, laggards, 'write');
+      await stage.must(writer.session, write);
+      heal();
+      for (let i = 0; i < 4; i++) {
+        const see = stage.cut(reader.machine, stage.names(liars + faults, size), 'readVersion');
+        stage.simulation.after(1_500, see);
+        await stage.must(reader.session, read);
+      }
+    });
+  },
+};
+
+/** Denies everything, where it is asked and where it is not. */
+const impostor: LieMaker = (context) => ({
+  ...withholding.forgettingAll(context),
+  ...pestering.impersonating(context),
+});
 
 /** An unfinished write at the liars alone, whose header they show and whose data they withhold. */
 const withheldData: Scenario = {
@@ -229,6 +272,7 @@ export const tightScenarios: Readonly<Record<string, Scenario>> = {
     fickle,
   ),
   'late-quorum': lateQuorum,
+  impostors,
   '97-absent-lies': lying(
     'I.5 97: liars deny blocks',
     withholding.forgettingAll,

@@ -46,12 +46,6 @@ const elsewhere: LieMaker = (context) => {
   };
 };
 
-/** Denies everything, where it is asked and where it is not. */
-const denyingImpostor: LieMaker = (context) => ({
-  ...withholding.forgettingAll(context),
-  ...pestering.impersonating(context),
-});
-
 /** More than f servers answer under another epoch: the client must not count them, and waits. */
 const otherEpoch: Scenario = {
   about: 'I.5 91: 2f+1 servers answer under an epoch without a certificate',
@@ -136,23 +130,4 @@ export const transportScenarios: Readonly<Record<string, Scenario>> = {
     options: { objects: 10, blocks: 10 },
     servers: (faults) => 3 * faults + 2,
   }),
-  impostors: {
-    about: 'a liar outside the group answers what a liar inside has heard',
-    tight: false,
-    play: (settings, { faults }) => {
-      const size = 3 * faults + 1;
-      const options = {
-        ...calmOptions(faults, 2 * size),
-        operations: 100,
-        scrubIntervalMs: 3_000,
-        absences: { gapMs: [0, 10], lastMs: [1, 50] } as const,
-      };
-      const lies = new Map<number, LieMaker[]>();
-      for (let i = 0; i < faults; i++) {
-        lies.set(i, [denyingImpostor]);
-        lies.set(size + i, [denyingImpostor]);
-      }
-      return run({ ...settings, options, lies });
-    },
-  },
 };
