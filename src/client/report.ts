@@ -43,7 +43,8 @@ function serverReport(
     return { ...common, state: 'unreachable', reason: whySilent(answer, trouble(member.peer)) };
   }
   const { said, tookMs } = answer;
-  const software = textOf(said.software);
+  // A server may say what it likes; it must not steer anybody's terminal.
+  const software = textOf(said.software)?.replace(/[\p{Cc}\p{Cf}]/gu, '');
   return {
     ...common,
     state: said.state === serverStates.serving ? 'serving' : 'recovering',

@@ -140,34 +140,48 @@ export class StorageClient {
   /** Asks every replica of a block to prove that it has the bytes. */
   async inspectBlock(block: Bytes, signal: AbortSignal): Promise<Findings> {
     const data = await this.getBlock(block, signal);
+    if (data === undefined) {
+      // Without the bytes a claim to hold them proves nothing: they have to be shown.
+      const shown = await this.#ask(this.#members(block), getRequest(block), signal);
+      return findings(this.#members(block), shown, (said) =>
+        said === 'absent' ? 'missing' : 'holds',
+      );
+    }
     const challenge = this.exchange.env.entropy.bytes(32);
-    const proof = data === undefined ? undefined : holdingProof(challenge, data);
-    const answers = await this.#ask(block, holdRequest(block, challenge, proof), signal);
+    const request = holdRequest(block, challenge, holdingProof(challenge, data));
+    const answers = await this.#ask(this.#members(block), request, signal);
     return findings(this.#members(block), answers, (said) =>
       said === 'held' ? 'holds' : 'missing',
     );
   }
 
-  /** Asks every replica of an object for its newest version with the data. */
+  /**
+   * Asks every replica of an object for its newest version, and those that show it for the data.
+   * @param briefly runs each of the two questions within a time of its own: a server that is silent at the first must
+   * not use up the others' time for the second.
+   */
   async inspectObject(
     object: Bytes,
-    signal: AbortSignal,
+    briefly: <T>(ask: (signal: AbortSignal) => Promise<T>) => Promise<T>,
   ): Promise<Findings & { newest: ObjectHeader | undefined }> {
     const rule = this.#rule(object, undefined);
-    const shown = await this.#ask(object, rule.timestampRequest(), signal);
+    const members = this.#members(object);
+    const shown = await briefly((signal) => this.#ask(members, rule.timestampRequest(), signal));
     const newest = newestOf(shown);
     if (newest === undefined) {
-      return { newest, ...findings(this.#members(object), shown, () => 'missing') };
+      return { newest, ...findings(members, shown, () => 'missing') };
     }
-    const fetched = await this.#ask(object, rule.fetchRequest(newest), signal);
-    const merged = new Map(
-      [...shown].map(([peer, answer]) => [peer, worse(answer, fetched.get(peer), newest)]),
+    const showing = members.filter(({ peer }) => shows(shown.get(peer), newest));
+    const fetched = await briefly((signal) =>
+      this.#ask(showing, rule.fetchRequest(newest), signal),
     );
+    // A member that shows the newest header must also deliver its data.
+    const merged = new Map([...shown, ...fetched]);
     const judge = (said: Shown): Finding => {
       if (said.header === undefined) return 'missing';
       return compareTimestamps(said.header.version, newest.version) < 0 ? 'stale' : 'holds';
     };
-    return { newest, ...findings(this.#members(object), merged, judge) };
+    return { newest, ...findings(members, merged, judge) };
   }
 
   /** Asks every member of the configuration for its status. */
@@ -176,8 +190,8 @@ export class StorageClient {
     return poll(this.exchange, members, epoch, statusRequest(), signal);
   }
 
-  #ask<Body>(id: Bytes, request: Request<Body>, signal: AbortSignal) {
-    return poll(this.exchange, this.#members(id), this.configuration.epoch, request, signal);
+  #ask<Body>(members: readonly Member[], request: Request<Body>, signal: AbortSignal) {
+    return poll(this.exchange, members, this.configuration.epoch, request, signal);
   }
 
   #members(id: Bytes): readonly Member[] {
@@ -229,15 +243,9 @@ function newestOf(answers: ReadonlyMap<PeerId, PollAnswer<Shown>>): ObjectHeader
   return newest;
 }
 
-/** A member that shows the newest header must also deliver its data. */
-function worse(
-  shown: PollAnswer<Shown>,
-  fetched: PollAnswer<Shown> | undefined,
-  newest: ObjectHeader,
-): PollAnswer<Shown> {
-  if (!('said' in shown) || shown.said.header === undefined || fetched === undefined) return shown;
-  const current = compareTimestamps(shown.said.header.version, newest.version) >= 0;
-  return current ? fetched : shown;
+function shows(answer: PollAnswer<Shown> | undefined, newest: ObjectHeader): boolean {
+  if (answer === undefined || !('said' in answer) || answer.said.header === undefined) return false;
+  return compareTimestamps(answer.said.header.version, newest.version) >= 0;
 }
 
 function findings<Body>(

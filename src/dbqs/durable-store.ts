@@ -44,6 +44,8 @@ export class DurableStore {
   #flushing: Promise<void> | undefined;
   #flushTimer: Timer | undefined;
   #failure: Error | undefined;
+  #acceptedBytes = 0;
+  #undurableBytes = 0;
 
   private constructor(disk: Disk, timers: Timers, sequence: number) {
     this.#disk = disk;
@@ -116,11 +118,23 @@ export class DurableStore {
       (sum, { key, value }) => sum + key.length + (value?.length ?? 0),
       0,
     );
+    this.#acceptedBytes += sizeBytes;
+    this.#undurableBytes += sizeBytes;
     const durable =
       sizeBytes <= journaledSizeBytesMax
         ? this.#commitToJournal(sequence, changes, sizeBytes)
         : this.#commitToTable(sequence, changes, sizeBytes);
-    return durable.catch((error: unknown) => this.#fail(error));
+    return durable.then(
+      () => {
+        this.#undurableBytes -= sizeBytes;
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  /** Bytes committed since the start, and those of them not durable yet. */
+  accepted(): { totalBytes: number; undurableBytes: number } {
+    return { totalBytes: this.#acceptedBytes, undurableBytes: this.#undurableBytes };
   }
 
   get failed(): boolean {

@@ -34,7 +34,7 @@ export interface ListWalkOptions {
   /** Members of each group, the asker not counted, that must have spoken for an id. */
   readonly needed: number;
   /** False for ids that are none of the asker's business. */
-  readonly wanted: (id: Bytes) => boolean;
+  readonly wanted: (id: Bytes, header: ObjectHeader | undefined) => boolean;
   readonly lifetime: Lifetime;
 }
 
@@ -161,8 +161,8 @@ export class ListWalk {
     const last = page.ids.at(-1);
     source.next = page.complete || last === undefined ? undefined : successorOf(last);
     page.ids.forEach((id, index) => {
-      if (!this.#options.wanted(id)) return;
       const header = this.#options.kind === 'object' ? page.objects[index] : undefined;
+      if (!this.#options.wanted(id, header)) return;
       const known = this.#listed.get(toHex(id));
       if (known !== undefined) addTo(known, header, source.member);
       else this.#listed.set(toHex(id), { id, header, holders: [source.member] });

@@ -102,7 +102,7 @@ export class Maintenance {
         this.#env.log.info('caught-up', { fetched: synchronizer.fetched });
         this.#env.metrics.count('items_caught_up_total', mode, synchronizer.fetched);
       }
-      return !this.#stopped;
+      return !this.#stopped && synchronizer.skipped === 0;
     } catch (error) {
       if (error instanceof AssertionFailed) throw error;
       const message = error instanceof Error ? error.message : String(error);

@@ -16,7 +16,9 @@ import {
   messageNumber,
   refusalCodes,
 } from '../wire/registry.ts';
+import type { ConfigurationRecord } from '../wire/types.ts';
 import type { DurableStore } from './durable-store.ts';
+import { FairShare } from './fair-share.ts';
 import type { Item } from './holdings.ts';
 import { type Effects, keyOfPeer, type Requester, type StorageReplica } from './replica.ts';
 import type { StatusReport } from './requests.ts';
@@ -47,6 +49,9 @@ export class ReplicaHost {
   readonly #undurable = new Map<string, Promise<void>>();
   /** Clients that have shown a certificate since the start; forgetting one only makes it greet again. */
   readonly #certified = new Set<PeerId>();
+  /** By key, so that many connections under one key are still one peer. */
+  readonly #shares = new Map<PeerId, FairShare>();
+  #record: ConfigurationRecord | undefined;
   #pendingBytes = 0;
   #failed = false;
 
@@ -60,14 +65,25 @@ export class ReplicaHost {
     metrics.count('requests_received_total', message.name);
     const peer = this.#peerOf(channel);
     if (message.name === 'hello') return this.#onHello(channel, peer, message.value);
-    if (message.name === 'getConfiguration')
-      return this.#onGetConfiguration(channel, peer, message.value);
+    if (message.name === 'getConfiguration') {
+      const { value } = message;
+      return this.#shareOf(channel.peer).run(() => this.#onGetConfiguration(channel, peer, value));
+    }
     if (message.name === 'status') return this.#onStatus(channel, peer, message.value);
     const full =
       peer.pending >= limits.pendingRequestsPerChannelMax ||
       this.#pendingBytes + sizeBytes > limits.pendingBytesMax;
     if (full) return this.#refuseOverload(channel, message);
-    this.#apply(channel, peer, this.#options.replica.handle(peer.requester, message), sizeBytes);
+    peer.pending += 1;
+    this.#pendingBytes += sizeBytes;
+    const settle = (): void => {
+      peer.pending -= 1;
+      this.#pendingBytes -= sizeBytes;
+    };
+    this.#shareOf(channel.peer).run(() => {
+      const effects = this.#options.replica.handle(peer.requester, message);
+      this.#apply(channel, peer, effects, settle);
+    });
   }
 
   /** The payload was not a message: no honest node sends such. */
@@ -93,6 +109,17 @@ export class ReplicaHost {
     return this.#failed;
   }
 
+  #shareOf(peer: PeerId): FairShare {
+    let share = this.#shares.get(peer);
+    if (share === undefined) {
+      const { clock, timers } = this.#options.env;
+      share = new FairShare(clock, timers);
+      if (this.#shares.size >= limits.certifiedClientsMax) this.#shares.clear();
+      this.#shares.set(peer, share);
+    }
+    return share;
+  }
+
   #peerOf(channel: Channel): Peer {
     const known = this.#peers.get(channel);
     if (known !== undefined) return known;
@@ -108,7 +135,7 @@ export class ReplicaHost {
     const [certificate] = hello.certificate;
     if (!equalBytes(hello.system, trust.system))
       return this.#onFault(channel, peer, 'wrong-system');
-    if (peer.requester.kind === 'member' || certificate === undefined) return;
+    if (peer.requester.kind !== 'stranger' || certificate === undefined) return;
     const key = keyOfPeer(channel.peer);
     const { publicKey, quotaBytes } = certificate.statement;
     // A certificate speaks for the key that it names; the channel has proved who is at its other end.
@@ -128,7 +155,8 @@ export class ReplicaHost {
     const { trust, replica } = this.#options;
     if (!equalBytes(request.system, trust.system))
       return this.#onFault(channel, peer, 'wrong-system');
-    const value = { nonce: request.nonce, configuration: replica.configuration.record };
+    this.#record ??= replica.configuration.record;
+    const value = { nonce: request.nonce, configuration: this.#record };
     this.#send(channel, {
       type: messageNumber('configuration'),
       payload: encodeMessage('configuration', value),
@@ -149,30 +177,19 @@ export class ReplicaHost {
     });
   }
 
-  #apply(channel: Channel, peer: Peer, effects: Effects, sizeBytes: number): void {
+  #apply(channel: Channel, peer: Peer, effects: Effects, settle: () => void): void {
     for (const item of effects.damaged) this.#options.onDamage(item);
     if (effects.fault !== undefined) this.#onFault(channel, peer, effects.fault);
     const { reply } = effects;
     const durable =
       effects.changes.length > 0 ? this.#commit(effects.changes) : this.#revealed(effects.reveals);
-    if (durable === undefined) {
+    const answer = (): void => {
+      settle();
       if (reply !== undefined) this.#send(channel, reply);
-      return;
-    }
-    peer.pending += 1;
-    this.#pendingBytes += sizeBytes;
-    const settle = (): void => {
-      peer.pending -= 1;
-      this.#pendingBytes -= sizeBytes;
     };
-    durable.then(
-      () => {
-        settle();
-        if (reply !== undefined) this.#send(channel, reply);
-      },
-      // The failure itself has been reported by the commit; what waited for it is never answered.
-      settle,
-    );
+    if (durable === undefined) answer();
+    // The failure itself has been reported by the commit; what waited for it is never answered.
+    else durable.then(answer, settle);
   }
 
   #commit(changes: readonly Change[]): Promise<void> {

@@ -53,11 +53,11 @@ export const getJudge: Judge<Held> = ({ replies, quorum }) => {
   return found || replies.length >= quorum ? 'enough' : 'more';
 };
 
-/** @param proof what a holder answers; undefined when the block's bytes are not at hand to know it. */
+/** @param proof what a holder answers. */
 export function holdRequest(
   block: Bytes,
   challenge: Bytes,
-  proof: Bytes | undefined,
+  proof: Bytes,
 ): Request<'held' | 'absent'> {
   return {
     encode: (context) => outgoing('hold', { ...context, block, challenge }),
@@ -65,7 +65,7 @@ export function holdRequest(
       if (message.name === 'absent' && equalBytes(message.value.block, block))
         return { vote: 'absent' };
       if (message.name !== 'held') return { invalid: 'unexpected-reply' };
-      const right = proof === undefined || equalBytes(message.value.proof, proof);
+      const right = equalBytes(message.value.proof, proof);
       return right ? { vote: 'held' } : { invalid: 'wrong-proof' };
     },
   };

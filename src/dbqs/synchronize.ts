@@ -3,10 +3,12 @@
 // write may be visible at a single correct one of them.
 
 import type { PeerId } from '../base/brand.ts';
+import type { Bytes } from '../base/bytes.ts';
 import type { Env } from '../env/env.ts';
 import type { Exchange } from '../quorum/exchange.ts';
 import { compareTimestamps } from '../registers/timestamp.ts';
 import { limits } from '../wire/limits.ts';
+import type { ObjectHeader } from '../wire/types.ts';
 import type { HeaderVerifier } from './headers.ts';
 import type { Item } from './holdings.ts';
 import type { Lifetime } from './lifetime.ts';
@@ -33,6 +35,8 @@ export class Synchronizer {
   readonly #mode: SynchronizeMode;
   /** Items brought in by this run. */
   fetched = 0;
+  /** Items that somebody lists and that could be neither fetched nor disproved: to be tried again. */
+  skipped = 0;
   /** Items that others list and that are not here yet, as far as this run has got. */
   missing = 0;
 
@@ -61,9 +65,19 @@ export class Synchronizer {
       self,
       groups: configuration.groupsOf(self),
       needed: 2 * configuration.faults + (this.#mode === 'lost' ? 1 : 0),
-      wanted: (id) => replica.responsibleFor(id),
+      wanted: (id, header) => this.#isWanted(id, header),
       lifetime,
     });
+  }
+
+  /** A forged header is dropped here, before it could hide an honest one behind its higher version. */
+  #isWanted(id: Bytes, header: ObjectHeader | undefined): boolean {
+    const { replica, verifier } = this.#options;
+    if (!replica.responsibleFor(id)) return false;
+    if (header === undefined) return true;
+    const own = replica.holdings.headerOf(id);
+    const isNewer = own === undefined || compareTimestamps(own.version, header.version) < 0;
+    return isNewer && verifier.verify(id, header);
   }
 
   async #bringAll(
@@ -83,13 +97,12 @@ export class Synchronizer {
   }
 
   async #bring(kind: ItemKind, listed: Listed): Promise<void> {
-    const { replica, repair, verifier } = this.#options;
-    const { id, header, holders } = listed;
+    const { replica, repair } = this.#options;
+    const { id, holders } = listed;
     if (!this.#isMissing(kind, listed)) return;
     // So few may all be liars that made the item up, and waiting for each of them would cost more than asking everybody.
     const mayBeInvented = holders.length <= replica.configuration.faults;
-    const isGenuine = header === undefined || verifier.verify(id, header);
-    if (isGenuine && !mayBeInvented && (await this.#fetch(kind, listed))) return;
+    if (!mayBeInvented && (await this.#fetch(kind, listed))) return;
     // A member listed what it does not deliver, and may hide something older behind it: a full read decides.
     const item: Item = { kind, id };
     if (await repair.mend(item)) {
@@ -97,10 +110,10 @@ export class Synchronizer {
       return;
     }
     if (this.#mode === 'lost') throw new SynchronizeIncomplete(kind);
-    if (isGenuine && mayBeInvented) await this.#fetch(kind, listed);
+    if (!(mayBeInvented && (await this.#fetch(kind, listed)))) this.skipped += 1;
   }
 
-  /** True if less is here than was listed, whether or not what was listed is genuine. */
+  /** True if less is here than was listed. */
   #isMissing(kind: ItemKind, { id, header }: Listed): boolean {
     const { replica } = this.#options;
     if (kind === 'block') return !replica.holdings.isRecorded({ kind, id });

@@ -7,6 +7,10 @@ export const systemClock: Clock = { nowMs: () => performance.now() };
 const delayMsMax = 2 ** 31 - 1;
 
 function after(delayMs: number, action: () => void): Timer {
+  if (delayMs <= 0) {
+    const immediate = setImmediate(action);
+    return { cancel: () => clearImmediate(immediate) };
+  }
   const wholeMs = Math.min(Math.max(Math.ceil(delayMs), 0), delayMsMax);
   const startMs = performance.now();
   let handle: NodeJS.Timeout;

@@ -224,8 +224,13 @@ class Phase<Body> {
 
   #giveUpOn(member: Member): void {
     this.#collector.refuse(member.peer);
-    if (this.#collector.tally === 'impossible') return this.#fail('refused');
-    if (this.#request.staggerMs !== undefined) this.#askNext();
+    if (this.#request.staggerMs === undefined) {
+      if (this.#collector.tally === 'impossible') this.#fail('refused');
+      return;
+    }
+    // One good answer may be enough here, so all are asked before this is hopeless.
+    if (this.#group.members.some(({ peer }) => this.#collector.isOpen(peer))) this.#askNext();
+    else if (this.#collector.tally === 'impossible') this.#fail('refused');
   }
 
   #evaluate(): void {
@@ -246,8 +251,8 @@ class Phase<Body> {
   // ---- Fetching ----
 
   #startFetch(fetch: Fetch<Body>): void {
-    if (this.#fetch?.fetch.key === fetch.key) return;
-    this.#stopFetch();
+    // One at a time: newer and newer headers without data must not end a fetch that would succeed.
+    if (this.#fetch !== undefined) return;
     this.#exchange.env.metrics.count('fetches_started_total');
     const conversation = this.#exchange.begin((from, message) => this.#onFetched(from, message));
     this.#fetch = { fetch, conversation, next: 0, timer: undefined };

@@ -7,6 +7,7 @@ import { storageInstance, type Trust } from '../configuration/certificates.ts';
 import type { Configuration } from '../configuration/configuration.ts';
 import type { SignatureScheme } from '../crypto/signature.ts';
 import { DurableStore, type StoreDamage } from '../dbqs/durable-store.ts';
+import { FreeSpace } from '../dbqs/free-space.ts';
 import { HeaderVerifier } from '../dbqs/headers.ts';
 import { Lifetime } from '../dbqs/lifetime.ts';
 import { Maintenance } from '../dbqs/maintenance.ts';
@@ -87,6 +88,10 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
   const recovered = await readState(store, options.recover);
   if (recovered === undefined) return 'applied-mark-damaged';
 
+  const freeSpace = new FreeSpace(
+    () => disk.freeBytes(),
+    () => store.accepted(),
+  );
   const instance = storageInstance(trust.system);
   const exchange = new Exchange(env, instance);
   const verifier = new HeaderVerifier(trust.system, scheme);
@@ -96,7 +101,7 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
     store,
     verifier,
     quotaBytesDefault: options.quotaBytesDefault,
-    freeBytes: () => disk.freeBytes(),
+    freeBytes: () => freeSpace.bytes(),
   });
   let fail: (error: Error) => void = () => {};
   const failed = new Promise<Error>((resolve) => {
