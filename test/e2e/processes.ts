@@ -125,6 +125,16 @@ export class Process {
     return await until(`process ${this.pid} ends`, () => this.result, timeoutMs);
   }
 
+  /** Resident memory in bytes without mapped files, which the system may take back at any time; 0 when it has ended. */
+  ownMemoryBytes(): number {
+    try {
+      const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
+      return 1024 * Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
+    } catch {
+      return 0;
+    }
+  }
+
   /** Resident memory in bytes, now and at its highest. */
   memory(): { readonly nowBytes: number; readonly peakBytes: number } {
     const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
