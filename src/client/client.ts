@@ -150,7 +150,7 @@ export class HoldfastClient implements Client {
     const object = this.#objectOf(name);
     const { storage } = this.#options;
     const inspected = await this.#within(options, `verifying "${name}"`, (signal) =>
-      this.#briefly(signal, (brief) => storage.inspectObject(object, brief)),
+      storage.inspectObject(object, (ask) => this.#briefly(signal, ask)),
     );
     if (inspected.newest === undefined && !tally.anyTrouble(inspected)) throw neverWritten(name);
     tally.add(`object ${toHex(object).slice(0, 8)}`, inspected);

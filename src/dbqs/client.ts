@@ -142,14 +142,14 @@ export class StorageClient {
     const data = await this.getBlock(block, signal);
     if (data === undefined) {
       // Without the bytes a claim to hold them proves nothing: they have to be shown.
-      const shown = await this.#ask(this.#members(block), getRequest(block), signal);
+      const shown = await this.#ask(block, getRequest(block), signal);
       return findings(this.#members(block), shown, (said) =>
         said === 'absent' ? 'missing' : 'holds',
       );
     }
     const challenge = this.exchange.env.entropy.bytes(32);
     const request = holdRequest(block, challenge, holdingProof(challenge, data));
-    const answers = await this.#ask(this.#members(block), request, signal);
+    const answers = await this.#ask(block, request, signal);
     return findings(this.#members(block), answers, (said) =>
       said === 'held' ? 'holds' : 'missing',
     );
@@ -166,14 +166,15 @@ export class StorageClient {
   ): Promise<Findings & { newest: ObjectHeader | undefined }> {
     const rule = this.#rule(object, undefined);
     const members = this.#members(object);
-    const shown = await briefly((signal) => this.#ask(members, rule.timestampRequest(), signal));
+    const { epoch } = this.configuration;
+    const shown = await briefly((signal) => this.#ask(object, rule.timestampRequest(), signal));
     const newest = newestOf(shown);
     if (newest === undefined) {
       return { newest, ...findings(members, shown, () => 'missing') };
     }
     const showing = members.filter(({ peer }) => shows(shown.get(peer), newest));
     const fetched = await briefly((signal) =>
-      this.#ask(showing, rule.fetchRequest(newest), signal),
+      poll(this.exchange, showing, epoch, rule.fetchRequest(newest), signal),
     );
     // A member that shows the newest header must also deliver its data.
     const merged = new Map([...shown, ...fetched]);
@@ -190,8 +191,8 @@ export class StorageClient {
     return poll(this.exchange, members, epoch, statusRequest(), signal);
   }
 
-  #ask<Body>(members: readonly Member[], request: Request<Body>, signal: AbortSignal) {
-    return poll(this.exchange, members, this.configuration.epoch, request, signal);
+  #ask<Body>(id: Bytes, request: Request<Body>, signal: AbortSignal) {
+    return poll(this.exchange, this.#members(id), this.configuration.epoch, request, signal);
   }
 
   #members(id: Bytes): readonly Member[] {
