@@ -18,11 +18,35 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** What waits on this connection and others counted together; undefined where nothing but its own bound holds. */
+  readonly output?: OutputBudget;
+  /** Whether not to read while much output waits. Only one end may: two that wait for each other would wait for ever. */
+  readonly pausesReading: boolean;
+  /** Bound of what may wait for this peer, asked before each message. */
+  readonly outputSizeBytesMax?: () => number;
   /** A frame that has begun must be complete after so long. */
   readonly frameTimeoutMs: number;
   readonly onFrame: (frame: Frame) => void;
   /** Called once, when nothing will arrive any more. `reason` is a counter's label. */
   readonly onClosed: (reason: string) => void;
+}
+
+/** Bytes that wait on several connections together. */
+export class OutputBudget {
+  readonly #sizeBytesMax: number;
+  #waitingSizeBytes = 0;
+
+  constructor(sizeBytesMax: number) {
+    this.#sizeBytesMax = sizeBytesMax;
+  }
+
+  get isExceeded(): boolean {
+    return this.#waitingSizeBytes > this.#sizeBytesMax;
+  }
+
+  add(sizeBytes: number): void {
+    this.#waitingSizeBytes += sizeBytes;
+  }
 }
 
 /**
@@ -37,6 +61,8 @@ export class Connection {
   /** Frames of this turn that wait for the flush. */
   #batch: Uint8Array[] = [];
   #batchSizeBytes = 0;
+  /** Bytes of this connection that the shared budget still counts. */
+  #budgeted = 0;
   #flushScheduled = false;
   /** Bytes of a frame of which the rest has not arrived, and when it began. */
   #partialSizeBytes = 0;
@@ -73,10 +99,19 @@ export class Connection {
   send(type: number, payload: Bytes): boolean {
     if (this.#closedFor !== undefined) return false;
     const sizeBytes = frameHeaderSizeBytes + payload.length;
-    if (this.waitingSizeBytes + sizeBytes > limits.sendQueueBytesMax) {
+    const { output, outputSizeBytesMax } = this.#options;
+    const waiting = this.waitingSizeBytes;
+    const most = outputSizeBytesMax?.() ?? limits.sendQueueBytesMax;
+    if (waiting > 0 && waiting + sizeBytes > most) {
       this.#options.metrics.count('network_messages_dropped_total', 'send-queue-full');
       return false;
     }
+    if (output?.isExceeded === true && waiting > limits.sendQueueBytesMin) {
+      this.destroy('output-not-read');
+      return false;
+    }
+    this.#budgeted += sizeBytes;
+    output?.add(sizeBytes);
     const header = new Uint8Array(frameHeaderSizeBytes);
     const view = new DataView(header.buffer);
     view.setUint32(0, payload.length + 2, true);
@@ -100,6 +135,7 @@ export class Connection {
     this.#closedFor = reason;
     this.#batch = [];
     this.#batchSizeBytes = 0;
+    this.#release(this.#budgeted);
     this.#socket.destroy();
     this.#options.onClosed(reason);
   }
@@ -127,12 +163,23 @@ export class Connection {
         small.push(part);
         continue;
       }
-      this.#socket.write(Buffer.concat(small));
+      this.#write(Buffer.concat(small));
       small = [];
-      this.#socket.write(part);
+      this.#write(part);
     }
-    if (small.length > 0) this.#socket.write(Buffer.concat(small));
+    if (small.length > 0) this.#write(Buffer.concat(small));
     this.#options.metrics.count('network_sent_bytes_total', undefined, sizeBytes);
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#socket.write(bytes, () => this.#release(bytes.length));
+  }
+
+  /** Bytes that no longer wait; what a destroyed connection had waiting is released once. */
+  #release(sizeBytes: number): void {
+    const released = Math.min(sizeBytes, this.#budgeted);
+    this.#budgeted -= released;
+    this.#options.output?.add(-released);
   }
 
   #onData(chunk: Uint8Array): void {
@@ -174,7 +221,7 @@ export class Connection {
 
   /** A peer that does not take its answers gets no more questions in. */
   #pauseReading(): void {
-    if (!this.#reading) return;
+    if (!this.#reading || !this.#options.pausesReading) return;
     this.#reading = false;
     this.#options.metrics.count('network_reading_paused_total');
     this.#socket.pause();

@@ -4,7 +4,8 @@ import type { PeerId } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
 import type { Timer } from '../env/clock.ts';
 import type { Address, Channel } from '../env/network.ts';
-import { Connection } from './connection.ts';
+import { limits } from '../wire/limits.ts';
+import { Connection, OutputBudget } from './connection.ts';
 import { listen } from './listen.ts';
 import type { NetworkContext } from './network.ts';
 import { provenPeer, tlsOptions } from './tls.ts';
@@ -52,6 +53,7 @@ export class Listener {
   readonly #handshakes = new Map<string, { readonly socket: Socket; readonly timer: Timer }>();
   /** Connections in use, oldest first per peer. */
   readonly #channels = new Map<PeerId, Set<IncomingChannel>>();
+  readonly #output = new OutputBudget(limits.sendQueuesBytesMax);
   #channelCount = 0;
   #port = 0;
 
@@ -154,6 +156,12 @@ export class Listener {
       ...context,
       socket,
       peer,
+      pausesReading: true,
+      output: this.#output,
+      outputSizeBytesMax: () =>
+        context.isKnown?.(peer) === false
+          ? limits.strangerSendQueueBytesMax
+          : limits.sendQueueBytesMax,
       onFrame: (frame) => {
         channel.greeted();
         context.deliver(channel, frame);

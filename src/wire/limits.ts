@@ -31,6 +31,12 @@ export const limits = {
 
   /** Bytes waiting to leave on one connection before messages are dropped. */
   sendQueueBytesMax: 16 * miB,
+  /** Bytes waiting to leave on all incoming connections together; above it those that do not read are dropped. */
+  sendQueuesBytesMax: 192 * miB,
+  /** A connection with less waiting output than this is not dropped for what others do not read. */
+  sendQueueBytesMin: 2 * miB,
+  /** Waiting output above which a stranger gets no further answer. */
+  strangerSendQueueBytesMax: 64 * kiB,
   /** Above this much waiting output a connection is not read from until the output drains. */
   sendQueueBytesPause: 4 * miB,
   /** Bytes of one connection that have arrived but were not yet handled. */
