@@ -87,7 +87,7 @@ export async function connectWithStorage(
   const exchange = exchangeOn(env, storageInstance(file.system.id));
   const trouble = troubleOf(network);
   try {
-    const found = await firstConfiguration(exchange, file, trust, timeoutMs, trouble);
+    const found = await firstConfiguration(exchange, file, trust, timeoutMs, network);
     const storage = storageClient(exchange, found, file, options.stateFolder);
     const client = new HoldfastClient({
       env,
@@ -116,8 +116,9 @@ async function firstConfiguration(
   file: ClientFile,
   trust: Trust,
   timeoutMs: number,
-  trouble: LinkTrouble,
+  network: TlsNetwork,
 ): Promise<Configuration> {
+  const trouble = troubleOf(network);
   const servers = file.servers.map(({ host, port, key }, index): Member => {
     return { index, id: key, peer: toHex(key) as PeerId, host, port };
   });
@@ -131,7 +132,7 @@ async function firstConfiguration(
     const waitedMs = systemClock.nowMs() - startedMs;
     const hopeless = servers.every(({ peer }) => trouble(peer) !== undefined);
     if (waitedMs >= timeoutMs || (hopeless && waitedMs >= hopelessAfterMs)) {
-      throw noConfiguration(found, trouble, waitedMs);
+      throw noConfiguration(found, (peer) => silenceOf(network, peer), waitedMs);
     }
   }
 }
@@ -175,17 +176,20 @@ function troubleOf(network: TlsNetwork): LinkTrouble {
   };
 }
 
+/** Servers say nothing to clients of other systems. */
+function silenceOf(network: TlsNetwork, peer: PeerId): string {
+  if (network.state(peer)?.phase !== 'connected') return troubleOf(network)(peer) ?? 'no answer';
+  return 'connected, but no answer: it may belong to another system';
+}
+
 function noConfiguration(
   faults: ReadonlyMap<Member, string>,
-  trouble: LinkTrouble,
+  silence: (peer: PeerId) => string,
   waitedMs: number,
 ): HoldfastError {
   const servers = [...faults].map(([member, fault]) => ({
     server: endpointOf(member),
-    why:
-      fault === 'silent'
-        ? (trouble(member.peer) ?? 'no answer')
-        : `gave no valid configuration: ${fault}`,
+    why: fault === 'silent' ? silence(member.peer) : `gave no valid configuration: ${fault}`,
   }));
   const list = servers.map(({ server, why }) => `${server} (${why})`).join(', ');
   return new HoldfastError(

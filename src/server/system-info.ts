@@ -18,9 +18,10 @@ export interface SystemInfo {
 
 /** Names of systems, servers, clients and keys: they become file names and parts of messages. */
 export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+/** Characters, as in `namePattern`. */
+export const nameLengthMax = 64;
 
-export const nameExpects =
-  'a name of at most 64 letters, digits, dots, underscores and hyphens, beginning with a letter or digit';
+export const nameExpects = `a name of at most ${nameLengthMax} letters, digits, dots, underscores and hyphens, beginning with a letter or digit`;
 
 export const nameField = (example: string) =>
   field(z.string().regex(namePattern), { expects: nameExpects, example: `"${example}"` });

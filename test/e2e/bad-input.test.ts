@@ -1,401 +1,556 @@
-// What people get wrong: each mistake ends with its exit code, names what is wrong and a cure, and shows no stack.
+// Whatever is wrong on the user's side: the message names it, says what to do, and the exit code is the documented one.
 
-import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type Server as TcpServer } from 'node:net';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { formatAddress } from '../../src/client/content/address.ts';
-import { freePortBase } from './ports.ts';
-import { type CliResult, endAll, runCli, startProgram } from './processes.ts';
-import { System, temporaryFolder } from './system.ts';
+import { expectFailure, expectTold, type Failure } from './failing.ts';
+import { program } from './places.ts';
+import { freePortBase, freePorts } from './ports.ts';
+import { endAll, Process, runCli, startProgram } from './processes.ts';
+import { type Server, System, temporaryFolder } from './system.ts';
 import { until } from './until.ts';
 
+/** Runs all the time. */
 let system: System;
-let address: string;
+/** Another system, whose servers are only started to refuse. */
+let other: System;
 
 beforeAll(async () => {
-  system = await System.make();
+  [system, other] = await Promise.all([System.make(), System.make()]);
   await system.start();
-  const client = await system.connect();
-  ({ address } = await client.put(Buffer.alloc(3_000_000, 'content')));
-  await client.write('name', Buffer.from('value'));
 });
 
 afterAll(async () => {
-  await system.end();
+  await Promise.all([system.end(), other.end()]);
   await endAll();
 });
 
-const exit = {
-  usage: 2,
-  'not-found': 3,
-  unavailable: 4,
-  'bad-configuration': 7,
-  'data-folder': 8,
-  'port-in-use': 9,
-} as const;
+const failing = (args: readonly string[], failure: Failure, cwd?: string): Promise<void> =>
+  expectFailure((flags) => system.cli([...args, ...flags], cwd ? { cwd } : {}), failure);
 
-/** The command failed as documented and said these things. */
-function expectFailure(ran: CliResult, kind: keyof typeof exit, ...says: readonly string[]): void {
-  const { stderr } = ran;
-  expect(ran.code, stderr).toBe(exit[kind]);
-  expect(stderr).toMatch(/^holdfast: /m);
-  expect(stderr, 'a cure').toMatch(/^ {2}→ \S/m);
-  expect(stderr, 'no stack').not.toMatch(/^\s+at .*:\d+:\d+/m);
-  for (const text of says) expect(stderr).toContain(text);
-}
+describe('what is asked for', () => {
+  /** A file for what is never there. */
+  const into = ['-o', 'never'];
 
-/** A copy of the client file, changed. */
-function clientFile(folder: string, change: (text: string) => string): string {
-  const file = join(folder, 'client.toml');
-  writeFileSync(file, change(readFileSync(system.clientFile, 'utf8')), { mode: 0o600 });
-  return file;
-}
+  afterEach(() => expect(existsSync(join(system.folder, 'never'))).toBe(false));
 
-describe('names and addresses', () => {
-  test('an address under which nothing is stored', async () => {
-    const unknown = formatAddress('content', createHash('sha256').update('nothing').digest());
-    expectFailure(await system.cli(['get', unknown]), 'not-found', unknown);
+  test('an address of nothing', async () => {
+    const unknown = formatAddress('content', randomBytes(32));
+    await failing(['get', unknown, ...into], { code: 'not-found', names: [unknown] });
+    await failing(['verify', unknown], { code: 'not-found', names: [unknown] });
+    const object = formatAddress('object', randomBytes(32));
+    await failing(['read', object, ...into], { code: 'not-found', names: [object] });
   });
 
-  test('a name that was never written', async () => {
-    expectFailure(await system.cli(['read', 'nobody']), 'not-found', 'nobody', 'never written');
-    expectFailure(await system.cli(['verify', 'nobody']), 'not-found', 'nobody');
-  });
-
-  test('a mistyped address, also cut short, is told from an unknown one', async () => {
-    const at = 20;
-    const typed = address[at] === 'b' ? 'c' : 'b';
-    const typo = address.slice(0, at) + typed + address.slice(at + 1);
-    for (const text of [typo, address.slice(0, -3)]) {
-      expectFailure(await system.cli(['get', text]), 'usage', text, 'typing error');
-      expectFailure(await system.cli(['read', text]), 'usage', text, 'typing error');
+  test('an address with a typing error', async () => {
+    const address = formatAddress('content', randomBytes(32));
+    const last = address.endsWith('a') ? 'b' : 'a';
+    for (const typo of [`${address.slice(0, -1)}${last}`, address.slice(0, -3)]) {
+      await failing(['get', typo, ...into], { code: 'usage', names: [typo] });
     }
   });
 
   test('an address of the other kind', async () => {
-    const object = (await system.cli(['write', 'other', '-'], { input: 'x' })).stdout.trim();
-    expectFailure(await system.cli(['get', object]), 'usage', 'holdfast read');
-    expectFailure(await system.cli(['read', address]), 'usage', 'holdfast get');
-    expectFailure(await system.cli(['write', address, '-'], { input: '' }), 'usage', address);
+    const content = formatAddress('content', randomBytes(32));
+    const object = formatAddress('object', randomBytes(32));
+    await failing(['get', object, ...into], { code: 'usage', names: [object, 'holdfast read'] });
+    await failing(['read', content, ...into], { code: 'usage', names: [content, 'holdfast get'] });
   });
 
-  test('a key that is not there, and text that is no key', async () => {
-    const ran = await system.cli(['read', 'name', '--key', 'work']);
-    expectFailure(ran, 'usage', 'no key named work', 'personal');
-    const garbage = await system.cli(['key', 'import', 'mine'], { input: 'hello' });
-    expectFailure(garbage, 'usage', 'holdfast key export');
-    const server = readFileSync(join(system.at(0).folder, 'identity.key'), 'utf8');
-    const foreign = await system.cli(['key', 'import', 'mine'], { input: server });
-    expectFailure(foreign, 'usage');
-    expect(foreign.stderr, 'no secret is shown').not.toContain(server.trim().slice(-20));
+  test('a name that was never written', async () => {
+    await failing(['read', 'no such name', ...into], {
+      code: 'not-found',
+      names: ['"no such name"'],
+    });
+    await failing(['verify', 'no such name'], { code: 'not-found', names: ['"no such name"'] });
   });
 
-  test('commands and options that do not exist', async () => {
-    expectFailure(await system.cli(['pt', 'x']), 'usage', "'pt'", 'put');
-    expectFailure(await system.cli(['get']), 'usage', 'address');
-    expectFailure(await system.cli(['status', '--timeout', 'soon']), 'usage', 'soon', '30s');
-    expectFailure(await system.cli(['put', 'no-such-file']), 'usage', 'no-such-file');
-    expectFailure(await system.cli(['put', system.folder]), 'usage', 'it is a folder');
+  test('an object whose key is not held', async () => {
+    await failing(['read', 'x', '--key', 'theirs', ...into], {
+      code: 'usage',
+      names: ['theirs', 'personal'],
+    });
+    const address = formatAddress('object', randomBytes(32));
+    await expectFailure(
+      (flags) => system.cli(['write', address, '-', ...flags], { input: 'mine now' }),
+      { code: 'usage', names: [address, 'key'] },
+    );
   });
 
-  test('the stack is shown with --debug, and errors as JSON with --json', async () => {
-    const closed = await runCli(['status', '--debug', '--client', '/nonexistent/client.toml']);
-    expect(closed.stderr).toMatch(/^\s+at .*:\d+:\d+/m);
-    const json = await system.cli(['verify', 'nobody', '--json']);
-    expect(JSON.parse(json.stderr)).toMatchObject({ error: { code: 'not-found' } });
-    expect(json.stderr.trim().split('\n')).toHaveLength(1);
+  test('a command line that is wrong', async () => {
+    await failing(['pt', 'x'], { code: 'usage', names: ["'pt'", 'put'] });
+    await failing(['status', '--timeout', '30'], {
+      code: 'usage',
+      names: ['--timeout', '"30"', '30s'],
+    });
+    await failing(['get', 'x', '--ouput', 'y'], { code: 'usage', names: ['--ouput'] });
+    await failing(['put', '-', '-'], { code: 'usage', names: ['standard input'] });
+  });
+
+  test('files that cannot be read, before any is stored', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'a'), 'a');
+    await failing(['put', 'a', 'nowhere'], { code: 'usage', names: ['nowhere'] }, folder);
+    await failing(['put', 'a', '.'], { code: 'usage', names: ['cannot read .'] }, folder);
+    const both = await system.cli(['put', 'a', 'nowhere'], { cwd: folder });
+    expect(both.stdout).toBe('');
   });
 });
 
 describe('client files', () => {
-  test('none is found', async () => {
+  const listing = (file: string, failure: Failure): Promise<void> =>
+    expectFailure((flags) => runCli(['status', '--client', file, ...flags]), failure);
+
+  /** A client file changed in this way. */
+  async function changed(change: (text: string) => string, mode = 0o600): Promise<string> {
+    const file = join(await temporaryFolder(), 'client.toml');
+    const text = await readFile(system.clientFile, 'utf8');
+    const bad = change(text);
+    expect(bad).not.toBe(mode === 0o600 ? text : '');
+    await writeFile(file, bad, { mode });
+    await chmod(file, mode);
+    return file;
+  }
+
+  test('missing', async () => {
     const folder = await temporaryFolder();
-    const ran = await runCli(['status'], { cwd: folder });
-    expectFailure(ran, 'bad-configuration', join(folder, '.holdfast', 'client.toml'), '--client');
+    const file = join(folder, 'nowhere.toml');
+    await listing(file, { code: 'bad-configuration', names: [file, 'holdfast client init'] });
+    await expectFailure((flags) => runCli(['status', ...flags], { cwd: folder }), {
+      code: 'bad-configuration',
+      names: [join(folder, '.holdfast/client.toml'), 'HOLDFAST_CLIENT', 'holdfast dev', '--client'],
+    });
   });
 
-  test('cut short, another file, damaged key', async () => {
-    const folder = await temporaryFolder();
-    const whole = readFileSync(system.clientFile, 'utf8');
-    for (const length of [0, 40, Math.floor(whole.length / 2), whole.length - 30]) {
-      const file = clientFile(folder, (text) => text.slice(0, length));
-      const ran = await runCli(['status', '--client', file]);
-      expectFailure(ran, 'bad-configuration', file);
+  test('cut off', async () => {
+    const cuts: [name: string, change: (text: string) => string][] = [
+      ['identity', () => ''],
+      ['line', (text) => text.slice(0, text.indexOf('holdfast-client-key:') + 40)],
+      ['keys', (text) => text.slice(0, text.indexOf('[[keys]]'))],
+      ['line', (text) => text.slice(0, text.indexOf('holdfast-object-key:') + 60)],
+    ];
+    const secret = /holdfast-client-key:([0-9a-f]{12})/.exec(
+      await readFile(system.clientFile, 'utf8'),
+    )?.[1];
+    expect(secret).toBeDefined();
+    for (const [name, change] of cuts) {
+      const file = await changed(change);
+      await listing(file, { code: 'bad-configuration', names: [file, name] });
+      const told = await runCli(['status', '--debug', '--client', file]);
+      expect(told.stderr).not.toContain(secret);
     }
-    const server = clientFile(folder, () => readFileSync(system.at(0).settings, 'utf8'));
-    expectFailure(await runCli(['status', '--client', server]), 'bad-configuration', server);
-    const damaged = clientFile(folder, (text) =>
-      text.replace(/(holdfast-client-key:.{10})./, '$1!'),
+  });
+
+  test('with an unknown key, a wrong type, a damaged secret', async () => {
+    const cases: [names: string[], change: (text: string) => string][] = [
+      [['"adress"'], (text) => `adress = "x"\n${text}`],
+      [['"hots"', 'in servers[1]', '"host"'], (text) => text.replace(/^host = /m, 'hots = ')],
+      [['servers[1].port', '"x"', 'port = '], (text) => text.replace(/^port = \d+/m, 'port = "x"')],
+      [['identity.key'], (text) => text.replace(/(client-key:.)./, '$1x')],
+    ];
+    for (const [names, change] of cases) {
+      const file = await changed(change);
+      await listing(file, { code: 'bad-configuration', names: [file, ...names] });
+    }
+  });
+
+  test('readable by others', async () => {
+    const file = await changed((text) => text, 0o644);
+    await listing(file, { code: 'bad-configuration', names: [file, 'mode 644', 'chmod 600'] });
+  });
+
+  const serversOf = (text: string): string =>
+    /\[\[servers\]\][\s\S]*?(?=\[\[keys\]\])/.exec(text)?.[0] ?? '';
+  const certificateOf = (text: string): string => /^certificate = .*$/m.exec(text)?.[0] ?? '';
+
+  test('with the certificate of another system', async () => {
+    const theirs = await readFile(other.clientFile, 'utf8');
+    const file = await changed((text) => text.replace(certificateOf(text), certificateOf(theirs)));
+    await listing(file, { code: 'bad-configuration', names: [file, 'authority'] });
+  });
+
+  test('of another system, with the addresses of this one', async () => {
+    const theirs = await readFile(other.clientFile, 'utf8');
+    const file = await changed((text) => theirs.replace(serversOf(theirs), serversOf(text)));
+    await expectFailure(
+      (flags) => runCli(['status', '--timeout', '3s', '--client', file, ...flags]),
+      {
+        code: 'unavailable',
+        names: [system.at(0).endpoint, 'another system', 'client file'],
+      },
     );
-    const ran = await runCli(['status', '--client', damaged]);
-    expectFailure(ran, 'bad-configuration', damaged, 'identity.key');
-    expect(ran.stderr).not.toMatch(/holdfast-client-key:[a-z0-9]{12}/i);
   });
 
-  test('that others may read', async () => {
-    const folder = await temporaryFolder();
-    const file = clientFile(folder, (text) => text);
-    chmodSync(file, 0o644);
-    const ran = await runCli(['status', '--client', file]);
-    expectFailure(ran, 'bad-configuration', file, 'chmod 600');
+  test('whose servers have other keys', async () => {
+    const theirs = await readFile(other.clientFile, 'utf8');
+    const ports = system.servers.map(({ port }) => port);
+    let at = 0;
+    const file = await changed(() =>
+      theirs.replace(/^port = \d+/gm, () => `port = ${ports[at++]}`),
+    );
+    await listing(file, { code: 'unavailable', names: [system.at(0).endpoint, 'key'] });
+  });
+});
+
+describe('where the output goes', () => {
+  let address: string;
+
+  beforeAll(async () => {
+    const put = await system.cli(['put', '-'], { input: randomBytes(1024 * 1024) });
+    address = put.stdout.trim();
   });
 
-  test('of another system at our addresses; keys that are not ours', async () => {
-    const other = await System.make();
-    onTestFinished(() => other.end());
+  const isRoot = process.getuid?.() === 0;
+  /** Root writes everywhere, unless this is taken from it. */
+  const under = isRoot ? ['setpriv', '--bounding-set', '-dac_override,-dac_read_search'] : [];
+
+  test('a folder that is not writable, missing, or in the place of the file', async () => {
     const folder = await temporaryFolder();
-    // The other system's client, sent to the servers of this one.
-    const strayed = clientFile(folder, () => {
-      let text = readFileSync(other.clientFile, 'utf8');
-      other.servers.forEach(({ port }, at) => {
-        text = text.replace(`port = ${port}`, `port = ${system.at(at).port}`);
+    const locked = join(folder, 'locked');
+    await mkdir(locked);
+    await chmod(locked, 0o500);
+    for (const output of [join(locked, 'copy'), join(folder, 'missing', 'copy'), locked]) {
+      await expectFailure(
+        (flags) => system.cli(['get', address, '-o', output, ...flags], { under }),
+        { code: 'usage', names: [`cannot write ${output}`] },
+      );
+    }
+    expect(await readdir(locked)).toEqual([]);
+    expect(await readdir(folder)).toEqual(['locked']);
+  });
+
+  test('a device that is full', async () => {
+    await failing(['get', address, '-o', '/dev/full'], {
+      code: 'usage',
+      names: ['cannot write /dev/full', 'full'],
+    });
+    const { code, stderr } = await runShell(`get ${address} > /dev/full`);
+    expect(stderr).toMatch(/^holdfast: .*full.*\n {2}→ .+\n$/);
+    expect(code).toBe(2);
+  });
+
+  test('a disk that is full', async (context) => {
+    const folder = await temporaryFolder();
+    const mount = new Process(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'none', folder], {});
+    if ((await mount.ended).code !== 0) context.skip(`cannot mount a small disk: ${mount.stderr}`);
+    onTestFinished(async () => {
+      await new Process(['umount', folder], {}).ended;
+    });
+    await writeFile(join(folder, 'old'), 'as it was');
+    for (const name of ['new', 'old']) {
+      const output = join(folder, name);
+      await expectFailure((flags) => system.cli(['get', address, '-o', output, ...flags]), {
+        code: 'usage',
+        names: [`cannot write ${output}`, 'full'],
       });
-      return text;
-    });
-    const ran = await runCli(['status', '--client', strayed, '--timeout', '3s']);
-    expectFailure(ran, 'unavailable', system.at(0).endpoint, 'key');
-    // Its certificate with another identity's key.
-    const mixed = clientFile(folder, (text) => {
-      const key = /holdfast-client-key:[^"]+/;
-      const foreign = key.exec(readFileSync(other.clientFile, 'utf8'))?.[0] ?? '';
-      return text.replace(key, foreign);
-    });
-    const admitted = await runCli(['status', '--client', mixed]);
-    expectFailure(admitted, 'bad-configuration', 'certificate is for another key');
+    }
+    expect(await readdir(folder)).toEqual(['old']);
+    expect(await readFile(join(folder, 'old'), 'utf8')).toBe('as it was');
   });
 
-  test('a client of another system that knows our keys is refused', async () => {
-    const other = await System.make();
-    onTestFinished(() => other.end());
-    const folder = await temporaryFolder();
-    const servers = /\[\[servers\]\][\s\S]*?(?=\n\[\[keys\]\])/;
-    const ours = servers.exec(readFileSync(system.clientFile, 'utf8'))?.[0] ?? '';
-    const file = clientFile(folder, () =>
-      readFileSync(other.clientFile, 'utf8').replace(servers, ours),
+  test('a reader that has seen enough is no failure', async () => {
+    const { code, stdout, stderr } = await runShell(
+      `get ${address} | head -c 1 | wc -c; exit "\${PIPESTATUS[0]}"`,
     );
-    const ran = await runCli(['read', 'name', '--client', file, '--timeout', '3s']);
-    expectFailure(ran, 'unavailable', system.at(0).endpoint);
+    expect(stdout.trim()).toBe('1');
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
   });
+
+  async function runShell(command: string) {
+    const script = `"${process.execPath}" "${program}" --client "${system.clientFile}" ${command}`;
+    const started = new Process(['bash', '-c', script], {});
+    started.give(undefined);
+    const { code } = await started.endedWithin(30_000);
+    return { code, stdout: `${started.stdout}`, stderr: started.stderr };
+  }
 });
 
-/** A server's folder on its own, to be changed. */
-async function serverCopy(): Promise<{ folder: string; settings: string; data: string }> {
-  const stopped = await System.make();
-  onTestFinished(() => stopped.end());
-  const { folder, settings, data } = stopped.at(0);
-  return { folder, settings, data };
-}
+describe('servers', () => {
+  const refusing = (server: Server, failure: Failure, flags: readonly string[] = []) =>
+    expectFailure((more) => server.startRefused({ flags: [...flags, ...more] }), failure, {
+      together: false,
+    });
 
-const startServer = (settings: string, ...more: string[]): Promise<CliResult> =>
-  runCli(['server', '--config', settings, ...more], { timeoutMs: 20_000 });
+  test("another server's data folder", async () => {
+    const theirs = other.at(1).data;
+    await refusing(other.at(0), { code: 'data-folder', names: [theirs, 'belongs to server'] }, [
+      '--data',
+      theirs,
+    ]);
+    const foreign = system.at(0).data;
+    await refusing(other.at(0), { code: 'data-folder', names: [foreign] }, ['--data', foreign]);
+  });
 
-describe('server folders', () => {
-  test('data of another server, also with --recover: nothing is moved', async () => {
-    const stopped = await System.make();
-    onTestFinished(() => stopped.end());
-    const [one, two] = [stopped.at(0), stopped.at(1)];
-    const before = readdirSync(two.data).sort();
-    for (const more of [[], ['--recover']]) {
-      const ran = await startServer(one.settings, '--data', two.data, ...more);
-      expectFailure(ran, 'data-folder', two.data, 'belongs to server');
+  test('a data folder that is wiped', async () => {
+    const [empty, missing] = [join(other.folder, 'empty'), join(other.folder, 'missing')];
+    await mkdir(empty);
+    for (const data of [empty, missing]) {
+      await refusing(other.at(0), { code: 'data-folder', names: [data, '--recover'] }, [
+        '--data',
+        data,
+      ]);
     }
-    expect(readdirSync(two.data).sort()).toEqual(before);
+    expect(await readdir(empty)).toEqual([]);
   });
 
-  test('data of a newer version, and of no server at all', async () => {
-    const { settings, data } = await serverCopy();
-    const format = join(data, 'FORMAT');
-    const newer = { ...JSON.parse(readFileSync(format, 'utf8')), version: 99 };
-    writeFileSync(format, JSON.stringify(newer));
-    for (const more of [[], ['--recover']]) {
-      const ran = await startServer(settings, ...more);
-      expectFailure(ran, 'data-folder', data, 'format 99', 'newer');
+  test('a data folder of a newer version, of which nothing is touched', async () => {
+    const { data } = other.at(2);
+    const file = join(data, 'FORMAT');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replace('"version": 1', '"version": 2'));
+    const before = (await readdir(data)).toSorted();
+    const failure: Failure = { code: 'data-folder', names: [data, 'format 2', 'newer'] };
+    await refusing(other.at(2), failure);
+    await refusing(other.at(2), failure, ['--recover']);
+    expect((await readdir(data)).toSorted()).toEqual(before);
+    await writeFile(file, text);
+  });
+
+  test('a data folder that is in use', async () => {
+    const running = system.at(0);
+    const [port, adminPort] = await freePorts(2);
+    const flags = ['--listen-port', `${port}`, '--admin-port', `${adminPort}`];
+    await expectFailure(
+      (more) => runCli(['server', '--config', running.settings, ...flags, ...more]),
+      { code: 'data-folder', names: [running.data, `process ${running.process.pid}`] },
+    );
+    expect(await running.page('/readyz')).toBeDefined();
+  });
+
+  test('ports that are taken', async () => {
+    const { port, adminPort } = system.at(0);
+    const server = other.at(0);
+    for (const [flag, taken] of [
+      ['--listen-port', port],
+      ['--admin-port', adminPort],
+    ] as const) {
+      await refusing(server, { code: 'port-in-use', names: [`127.0.0.1:${taken}`] }, [
+        flag,
+        `${taken}`,
+      ]);
     }
-    const folder = await temporaryFolder();
-    writeFileSync(join(folder, 'letter.txt'), 'dear');
-    const wrong = await startServer(settings, '--data', folder, '--recover');
-    expectFailure(wrong, 'data-folder', folder, 'letter.txt');
-    expect(readdirSync(folder)).toContain('letter.txt');
   });
 
-  test('a folder in use', async () => {
-    const { settings, data } = system.at(0);
-    const other = await freePortBase([[0, 2]]);
-    const ports = ['--listen-port', `${other}`, '--admin-port', `${other + 1}`];
-    expectFailure(await startServer(settings, ...ports), 'data-folder', data, 'process');
-  });
-
-  test('a missing, a wrong and an open key file', async () => {
-    const { folder, settings } = await serverCopy();
-    const key = join(folder, 'identity.key');
-    chmodSync(key, 0o644);
-    expectFailure(await startServer(settings), 'bad-configuration', key, 'chmod 600');
-    chmodSync(key, 0o600);
-    const client = /holdfast-client-key:[^"]+/.exec(readFileSync(system.clientFile, 'utf8'))?.[0];
-    writeFileSync(key, `${client}\n`);
-    expectFailure(await startServer(settings), 'bad-configuration', key);
-    cpSync(join(system.at(0).folder, 'identity.key'), key);
-    expectFailure(await startServer(settings), 'bad-configuration', 'another key');
-    const gone = await startServer(settings, '--identity-key', join(folder, 'gone.key'));
-    expectFailure(gone, 'bad-configuration', join(folder, 'gone.key'));
-  });
-
-  test('the admission of another server and of another system', async () => {
-    const { folder, settings } = await serverCopy();
-    const own = join(folder, 'admission.toml');
-    const foreign = join(system.at(0).folder, 'admission.toml');
-    const ran = await startServer(settings, '--admission', foreign);
-    expectFailure(ran, 'bad-configuration', foreign, 'another server');
-    // One system's certificate with the other's configuration.
-    const field = /^configuration = .*$/m;
-    const configuration = field.exec(readFileSync(foreign, 'utf8'))?.[0] ?? '';
-    writeFileSync(own, readFileSync(own, 'utf8').replace(field, configuration));
-    const mixed = await startServer(settings);
-    expectFailure(mixed, 'bad-configuration', own, 'belongs to another system');
-  });
-
-  test('settings that cannot be', async () => {
-    const { folder, settings } = await serverCopy();
-    const text = readFileSync(settings, 'utf8');
-    writeFileSync(settings, `${text}\nlisten_port = 1\n`);
-    expectFailure(await startServer(settings), 'bad-configuration', settings, 'listen_port');
-    writeFileSync(settings, text.replace(/^name = .*$/m, 'name = '));
-    expectFailure(await startServer(settings), 'bad-configuration', settings);
-    writeFileSync(settings, text);
-    const port = await startServer(settings, '--listen-port', '99999');
-    expectFailure(port, 'bad-configuration', '--listen-port', '99999');
-    const none = await startServer(join(folder, 'none.toml'));
-    expectFailure(none, 'bad-configuration', join(folder, 'none.toml'), 'holdfast server init');
-  });
-});
-
-function listenAt(port: number): Promise<TcpServer> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen({ host: '127.0.0.1', port }, () => resolve(server));
-    onTestFinished(() => {
-      server.close();
+  test('settings that are wrong', async () => {
+    const { settings } = other.at(3);
+    const text = await readFile(settings, 'utf8');
+    const config = join(other.at(3).folder, 'changed.toml');
+    const cases: [names: string[], content: string][] = [
+      [[config, '"adress"'], `adress = "x"\n${text}`],
+      [[config, 'listen.port', '"x"'], text.replace(/^port = \d+/m, 'port = "x"')],
+      [[config, 'line'], text.slice(0, text.indexOf('[listen]') + 5)],
+    ];
+    for (const [names, content] of cases) {
+      await writeFile(config, content);
+      await expectFailure((flags) => runCli(['server', '--config', config, ...flags]), {
+        code: 'bad-configuration',
+        names,
+      });
+    }
+    await expectFailure(
+      (flags) =>
+        runCli(['server', '--config', settings, ...flags], { env: { HOLDFAST_LISTEN_PORT: '0x' } }),
+      { code: 'bad-configuration', names: ['HOLDFAST_LISTEN_PORT', '"0x"'] },
+    );
+    const nowhere = join(other.folder, 'nowhere.toml');
+    await expectFailure((flags) => runCli(['server', '--config', nowhere, ...flags]), {
+      code: 'bad-configuration',
+      names: [nowhere],
     });
   });
-}
 
-describe('ports', () => {
-  test('of a server, taken by another program', async () => {
-    const stopped = await System.make();
-    onTestFinished(() => stopped.end());
-    const server = stopped.at(0);
-    await listenAt(server.port);
-    expectFailure(await startServer(server.settings), 'port-in-use', `${server.port}`);
-    const next = stopped.at(1);
-    await listenAt(next.adminPort);
-    expectFailure(await startServer(next.settings), 'port-in-use', `${next.adminPort}`);
+  test('a key that others can read, and none', async () => {
+    const server = other.at(3);
+    const key = join(server.folder, 'identity.key');
+    await chmod(key, 0o640);
+    await refusing(server, { code: 'bad-configuration', names: [key, 'mode 640', 'chmod 600'] });
+    await chmod(key, 0o600);
+    const copy = join(server.folder, 'copy.key');
+    await refusing(server, { code: 'bad-configuration', names: [copy] }, ['--identity-key', copy]);
+    await copyFile(join(other.at(2).folder, 'identity.key'), copy);
+    await chmod(copy, 0o600);
+    await refusing(server, { code: 'bad-configuration', names: ['admission.toml'] }, [
+      '--identity-key',
+      copy,
+    ]);
   });
 
-  test('of a development system: new, and when it is started again', async () => {
+  test('no admission yet', async () => {
+    const folder = join(await temporaryFolder(), 's9');
+    const made = await runCli([
+      'server',
+      'init',
+      '--dir',
+      folder,
+      '--host',
+      '::1',
+      '--port',
+      '7009',
+    ]);
+    expect(made.code).toBe(0);
+    const settings = join(folder, 'server.toml');
+    await expectFailure((flags) => runCli(['server', '--config', settings, ...flags]), {
+      code: 'bad-configuration',
+      names: ['holdfast server accept'],
+    });
+  });
+});
+
+describe('dev', () => {
+  test('ports that are taken, after which the folder is as good as new', async () => {
+    const folder = await temporaryFolder();
+    const taken = system.at(1).port;
+    await expectFailure(
+      (flags) => runCli(['dev', '--port', `${taken}`, ...flags], { cwd: folder }),
+      { code: 'port-in-use', names: [`port ${taken}`, '--port'] },
+      { together: false },
+    );
+    await expectFailure(
+      (flags) =>
+        runCli(['dev', '--port', `${system.at(2).adminPort - 100}`, ...flags], { cwd: folder }),
+      { code: 'port-in-use', names: [`port ${system.at(2).adminPort}`, '--port'] },
+      { together: false },
+    );
+    expect(await readdir(join(folder, '.holdfast'))).toEqual([]);
+  });
+
+  test('sizes that cannot be', async () => {
+    const folder = await temporaryFolder();
+    const cases: [args: string[], names: string[]][] = [
+      [
+        ['--servers', '3'],
+        ['4', '3'],
+      ],
+      [
+        ['--servers', '6', '--faults', '2'],
+        ['--servers 7', '--faults 1'],
+      ],
+      [
+        ['--servers', 'four'],
+        ['--servers', '"four"'],
+      ],
+      [
+        ['--temporary', '--dir', 'x'],
+        ['--temporary', '--dir'],
+      ],
+    ];
+    for (const [args, names] of cases) {
+      await expectFailure(
+        (flags) => runCli(['dev', ...args, ...flags], { cwd: folder }),
+        { code: 'usage', names },
+        { together: false },
+      );
+    }
+  });
+
+  test('a second one in the same folder, and one with other sizes', async () => {
     const folder = await temporaryFolder();
     const base = await freePortBase([
       [0, 4],
       [100, 4],
     ]);
-    const dev = (...more: string[]) =>
-      runCli(['dev', '--dir', join(folder, 'system'), ...more], { cwd: folder });
-    const blocker = await listenAt(base + 102);
-    expectFailure(await dev('--port', `${base}`), 'port-in-use', `${base + 102}`, '--port');
-    blocker.close();
-
-    const first = startProgram(['dev', '--dir', join(folder, 'system'), '--port', `${base}`]);
-    await until('the system is ready', () => first.stdout.includes('Holdfast is ready'));
-    expectFailure(await dev(), 'data-folder', join(folder, 'system'), 'another "holdfast dev"');
-    first.kill('SIGINT');
-    await first.endedWithin(15_000);
-
-    await listenAt(base + 1);
-    expectFailure(await dev(), 'port-in-use', `${base + 1}`, 's2');
-    expectFailure(await dev('--servers', '5'), 'usage', '--servers 4');
-    expectFailure(await dev('--temporary'), 'usage', '--temporary and --dir');
-  });
-
-  test('a folder with other things in it is no place for a system', async () => {
-    const folder = await temporaryFolder();
-    writeFileSync(join(folder, 'letter.txt'), 'dear');
-    const ran = await runCli(['dev', '--dir', folder]);
-    expectFailure(ran, 'data-folder', folder, 'letter.txt');
-    const few = await runCli(['dev', '--dir', join(folder, 'new'), '--servers', '3']);
-    expectFailure(few, 'usage', '4', 'not 3');
+    const dev = startProgram(['dev', '--port', `${base}`], { cwd: folder });
+    onTestFinished(async () => {
+      dev.kill('SIGTERM');
+      await dev.endedWithin(20_000);
+    });
+    await until(
+      'the system is ready',
+      () => dev.result !== undefined || `${dev.stdout}`.includes('Ctrl-C'),
+    );
+    const run = (args: string[]) => (flags: readonly string[]) =>
+      runCli(['dev', ...args, ...flags], { cwd: folder });
+    const home = join(folder, '.holdfast');
+    await expectFailure(run([]), { code: 'data-folder', names: [home, '--dir'] });
+    expect(dev.result).toBeUndefined();
+    dev.kill('SIGINT');
+    await dev.endedWithin(20_000);
+    await expectFailure(
+      run(['--servers', '7']),
+      { code: 'usage', names: [home, '--servers 4', '--dir'] },
+      { together: false },
+    );
   });
 });
 
-/** Root may read and write anything; this user may not. */
-const nobody =
-  process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
+describe('servers that do not answer', () => {
+  const timeoutMs = 3_000;
+  /** For starting a process on a busy machine. */
+  const graceMs = 6_000;
+  const stored = randomBytes(100_000);
+  let address: string;
 
-describe('files that cannot be read or written', () => {
-  test('an unreadable client file and an unreadable source', async () => {
-    const folder = await temporaryFolder();
-    chmodSync(folder, 0o755);
-    const file = clientFile(folder, (text) => text);
-    chmodSync(file, 0o000);
-    const ran = await runCli(['status', '--client', file], { under: nobody });
-    expectFailure(ran, 'bad-configuration', file);
-    const source = join(folder, 'secret.txt');
-    writeFileSync(source, 'secret', { mode: 0o000 });
-    const put = await runCli(['put', source], { under: nobody });
-    expectFailure(put, 'usage', source);
+  beforeAll(async () => {
+    const put = await system.cli(['put', '-'], { input: stored });
+    address = put.stdout.trim();
+    const written = await system.cli(['write', 'kept', '-'], { input: 'kept' });
+    expect([put.code, written.code]).toEqual([0, 0]);
   });
 
-  test('an output folder that is read-only or missing', async () => {
-    const folder = await temporaryFolder();
-    const missing = join(folder, 'missing', 'out');
-    expectFailure(await system.cli(['get', address, '-o', missing]), 'usage', missing);
-    const file = clientFile(folder, (text) => text);
-    const closed = join(folder, 'closed');
-    mkdirSync(closed, { mode: 0o555 });
-    if (nobody.length > 0) execFileSync('chown', ['-R', '65534', folder]);
-    const output = join(closed, 'out');
-    const args = ['get', address, '-o', output, '--client', file];
-    expectFailure(await runCli(args, { under: nobody }), 'usage', output, '-o');
-    const onFolder = await system.cli(['get', address, '-o', folder]);
-    expectFailure(onFolder, 'usage', folder, 'it is a folder');
+  afterEach(async () => {
+    for (const server of system.servers) server.resume();
+    await Promise.all(system.servers.map((server) => server.serving()));
   });
 
-  test('an output disk that fills up: nothing is left under any name', async (context) => {
-    const folder = await temporaryFolder();
-    const small = join(folder, 'small');
-    mkdirSync(small);
-    try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small], { stdio: 'pipe' });
-    } catch (error) {
-      context.skip(`this test mounts a file system: ${error}`);
+  const input = randomBytes(50_000);
+
+  test('as many as are tolerated: everything works', async () => {
+    await system.at(3).pause();
+    const put = await system.cli(['put', '-'], { input });
+    expect(put).toMatchObject({ code: 0, stderr: '' });
+    expect((await system.cli(['get', put.stdout.trim()])).bytes.equals(input)).toBe(true);
+    expect((await system.cli(['get', address])).bytes.equals(stored)).toBe(true);
+    const written = await system.cli(['write', 'new', '-'], { input: 'new' });
+    expect(written).toMatchObject({ code: 0, stderr: '' });
+    for (const [name, value] of [
+      ['new', 'new'],
+      ['kept', 'kept'],
+    ] as const) {
+      const read = await system.cli(['read', name]);
+      expect(read).toMatchObject({ code: 0, stderr: '', stdout: value });
     }
-    onTestFinished(() => {
-      execFileSync('umount', [small]);
-    });
-    const output = join(small, 'out');
-    expectFailure(
-      await system.cli(['get', address, '-o', output]),
-      'usage',
-      output,
-      'the disk is full',
+    expect((await system.status()).moreFailures).toBe(0);
+  });
+
+  async function expectUnavailable(
+    commands: readonly (readonly string[])[],
+    silent: readonly Server[],
+  ): Promise<void> {
+    const names = silent.map(({ endpoint }) => endpoint);
+    for (const args of commands) {
+      const result = await system.cli([...args, '--timeout', '3s'], { input });
+      await expectTold(result, { code: 'unavailable', names });
+      expect(result.tookMs).toBeGreaterThan(timeoutMs);
+      expect(result.tookMs).toBeLessThan(timeoutMs + graceMs);
+    }
+  }
+
+  test('one more: commands end in time and name the silent', async () => {
+    const silent = [system.at(0), system.at(2)];
+    await Promise.all(silent.map((server) => server.pause()));
+    await expectUnavailable(
+      [
+        ['put', '-'],
+        ['write', 'new', '-'],
+        ['read', 'kept'],
+      ],
+      silent,
     );
-    expect(readdirSync(small)).toEqual([]);
-    const device = await system.cli(['get', address, '-o', '/dev/full']);
-    expectFailure(device, 'usage', '/dev/full');
+    // Content proves itself, so that any server that has it is enough.
+    const got = await system.cli(['get', address, '--timeout', '3s']);
+    expect(got.code).toBe(0);
+    expect(got.bytes.equals(stored)).toBe(true);
+    const status = await system.cli(['status']);
+    await expectTold(status, { code: 'unavailable', names: ['out of reach'] });
+    for (const { port } of silent) expect(status.stdout).toContain(`127.0.0.1:${port}`);
   });
 
-  test('a full device as standard output', async () => {
-    const ran = await system.cli(['get', address], {
-      under: ['sh', '-c', '"$@" > /dev/full', 'sh'],
-    });
-    expectFailure(ran, 'usage', 'standard output');
-  });
-
-  test('a reader that has seen enough is no failure', async () => {
-    const pipe = '"$@" | head -c 10; echo " ${PIPESTATUS[0]}"';
-    const ran = await system.cli(['get', address], { under: ['bash', '-c', pipe, 'bash'] });
-    expect(ran).toMatchObject({ code: 0, stdout: 'contentcon 0\n', stderr: '' });
+  test('all of them: nothing is found, and nothing hangs', async () => {
+    await Promise.all(system.servers.map((server) => server.pause()));
+    await expectUnavailable([['get', address]], system.servers);
   });
 });

@@ -19,6 +19,7 @@ import {
   formatEndpoint,
   isHost,
   nameExpects,
+  nameLengthMax,
   namePattern,
 } from '../../server/system-info.ts';
 import type { Context, GlobalOptions } from '../context.ts';
@@ -189,11 +190,16 @@ export interface ServerInitOptions extends FolderOptions {
   readonly adminPort: string;
 }
 
+/** A name for people out of any host, such as "1-7101" for port 7101 of ::1. */
+function nameFrom(host: string, port: number): string {
+  return `${host.replaceAll(':', '-')}-${port}`.slice(-nameLengthMax).replace(/^[^A-Za-z0-9]+/, '');
+}
+
 export async function serverInit(context: Context, options: ServerInitOptions): Promise<void> {
   const folder = resolve(context.folder, options.dir);
   const host = hostOption('--host', options.host);
   const port = portOption('--port', options.port);
-  const name = nameOption('--name', options.name ?? `${host}-${port}`.replaceAll(':', '-'));
+  const name = nameOption('--name', options.name ?? nameFrom(host, port));
   const listenHost = options.listenHost && hostOption('--listen-host', options.listenHost);
   const adminPort = portOption('--admin-port', options.adminPort);
   const { request } = await initServer({
