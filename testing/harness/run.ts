@@ -8,6 +8,7 @@ import { checkDurability } from '../checkers/durability.ts';
 import { explain } from '../checkers/verdict.ts';
 import { Simulation } from '../simulator/simulation.ts';
 import { Trouble } from '../simulator/trouble.ts';
+import { watchBounds } from './bounds.ts';
 import type { ClientMachine } from './client-machine.ts';
 import { finalReads } from './final-reads.ts';
 import { judge } from './judge.ts';
@@ -49,6 +50,7 @@ class Course {
   readonly #options: RunOptions;
   readonly #workload: Workload;
   readonly #clients: readonly ClientMachine[];
+  #exceeded: () => Failure | undefined = () => undefined;
 
   constructor(simulation: Simulation, system: System, options: RunOptions) {
     this.#simulation = simulation;
@@ -65,7 +67,7 @@ class Course {
 
   async run(): Promise<Failure | undefined> {
     await this.#safetyPhase();
-    return (await this.#livenessPhase()) ?? this.#judge();
+    return (await this.#livenessPhase()) ?? (await this.#judge()) ?? this.#exceeded();
   }
 
   async #safetyPhase(): Promise<void> {
@@ -74,6 +76,7 @@ class Course {
     this.#system.startServers();
     for (const client of this.#clients) client.start();
     this.#addSpender();
+    this.#exceeded = watchBounds(this.#system, this.#options);
     const trouble = new Trouble({
       simulation: this.#simulation,
       fabric: world.fabric,
