@@ -13,8 +13,11 @@ import { metaKey, seal, unseal } from './records.ts';
 
 /** Commits above this size go straight to the table. */
 const journaledSizeBytesMax = 64 * 1024;
-/** How long journaled commits wait for company before the table takes them. */
-const flushDelayMs = 50;
+/**
+ * How long journaled commits wait for company before the table takes them. After 500 ms instead of 50 a write of an
+ * object takes a tenth less processor time at 400 writes a second, and what the journal holds stays far below its bound.
+ */
+const flushDelayMs = 500;
 /** Journaled bytes at which the table takes them at once. */
 const flushSizeBytes = 4 * 1024 * 1024;
 
