@@ -1,5 +1,6 @@
 // Deadlines: every operation ends in time, and an interruption by the caller ends it at once.
 
+import { setMaxListeners } from 'node:events';
 import type { Timers } from '../env/clock.ts';
 
 export interface Deadline {
@@ -19,6 +20,8 @@ export function deadline(
   const timer = timers.after(timeoutMs, abort);
   const signals = others.filter((signal) => signal !== undefined);
   for (const signal of signals) {
+    // Many operations may share their caller's signal; each takes its listener off again.
+    setMaxListeners(0, signal);
     if (signal.aborted) abort();
     else signal.addEventListener('abort', abort);
   }
