@@ -1,6 +1,9 @@
 // A small fixed campaign, and what a campaign promises about itself.
 
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { lieNames } from '../../testing/byzantine/lies.ts';
+import { mutants } from '../../testing/byzantine/mutants/mutants.ts';
 import { parseCampaign } from '../../testing/harness/arguments.ts';
 import {
   failureExitCodes,
@@ -10,6 +13,7 @@ import {
 } from '../../testing/harness/failure.ts';
 import type { MarkName } from '../../testing/harness/marks.ts';
 import { oneRun } from '../../testing/harness/one-run.ts';
+import { scenarios } from '../../testing/harness/scenarios/scenarios.ts';
 import { Summary } from '../../testing/harness/summary.ts';
 
 const drawn = (seed: number) => ({ seed, scenario: undefined, mutant: undefined });
@@ -52,11 +56,11 @@ describe('a campaign', () => {
   });
 
   it('says how to run a failure again', async () => {
-    const name = { seed: 1, scenario: '82-denial-overloaded', mutant: undefined };
+    const name = { seed: 1, scenario: 'denial-overloaded', mutant: undefined };
     const report = await oneRun({ name, twice: false });
     const text = failureText(name, report);
     expect(text).toContain('seed 1: safety');
-    expect(text).toContain('npm run simulate -- --seed 1 --scenario 82-denial-overloaded');
+    expect(text).toContain('npm run simulate -- --seed 1 --scenario denial-overloaded');
     expect(text).toContain('"faults":1');
     expect(text).toContain(report.traceHash);
     expect(rerunCommand({ seed: 7, scenario: undefined, mutant: 'nonce-unchecked' })).toBe(
@@ -90,5 +94,24 @@ describe('its arguments', () => {
     ['--unheard-of', '1'],
   ])('refuse %s %s', (...argv) => {
     expect(typeof parseCampaign(argv)).toBe('string');
+  });
+});
+
+describe('docs/SIMULATOR.md', () => {
+  const text = readFileSync(new URL('../../docs/SIMULATOR.md', import.meta.url), 'utf8');
+
+  it.each([...scenarios.keys()])('names the scenario %s', (name) => {
+    expect(text).toContain(`| \`${name}\` |`);
+  });
+
+  it.each([...mutants])('states how the mutant %s is caught', (name, { scenario, seeds }) => {
+    const row = text.split('\n').find((line) => line.startsWith(`| \`${name}\` |`));
+    expect(row).toContain(
+      `| ${scenario === undefined ? 'drawn runs' : `\`${scenario}\``} | ${seeds} |`,
+    );
+  });
+
+  it.each(lieNames)('names the lie %s', (name) => {
+    expect(text).toContain(`\`${name}\``);
   });
 });

@@ -43,7 +43,7 @@ function sendVersion(
 
 /** Two values under one counter and one writer, each to some of the servers, while others read. */
 const twoValuesOneVersion: Scenario = {
-  about: 'I.5 94: a client signs two values for one version and shares them out',
+  about: 'a client signs two values for one version and shares them out',
   tight: false,
   play: (settings, { faults }) =>
     playOn(settings, { faults }, async (stage) => {
@@ -122,7 +122,7 @@ const onlyWriterRestarts: Scenario = {
 };
 
 export const clientScenarios: Readonly<Record<string, Scenario>> = {
-  '94-two-values': twoValuesOneVersion,
+  'two-values': twoValuesOneVersion,
   'colliding-writers': collidingWriters,
   'only-writer-restarts': onlyWriterRestarts,
 };

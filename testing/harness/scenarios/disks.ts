@@ -95,7 +95,7 @@ const mixedSizes: Scenario = {
 
 /** Disks are lost one after the other, each after the last one's contents are back; in the end none is the first. */
 const rollingLosses: Scenario = {
-  about: 'I.5 95: every disk is lost in turn, never more than the group bears',
+  about: 'every disk is lost in turn, never more than the group bears',
   tight: true,
   play: (settings, { faults, liars }) =>
     playOn(settings, { faults, lies: new Map() }, async (stage) => {
@@ -159,6 +159,6 @@ export const diskScenarios: Readonly<Record<string, Scenario>> = {
   'blackout-large': blackout(largeBytes),
   'blackout-after-read': blackoutAfterRead,
   'blackout-mixed-sizes': mixedSizes,
-  '95-rolling-losses': rollingLosses,
-  '95-loss-beside-liars': lossBesideLiars,
+  'rolling-losses': rollingLosses,
+  'loss-beside-liars': lossBesideLiars,
 };

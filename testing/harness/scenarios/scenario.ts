@@ -8,7 +8,7 @@ export interface Cast {
 }
 
 export interface Scenario {
-  /** What it shows, and its number in the list of adversarial scenarios. */
+  /** What it shows, in a few words. */
   readonly about: string;
   /** True: one liar more and the promise no longer holds; the scenario is played with that as well, and must fail. */
   readonly tight: boolean;

@@ -172,7 +172,7 @@ const impostor: LieMaker = (context) => ({
 
 /** An unfinished write at the liars alone, whose header they show and whose data they withhold. */
 const withheldData: Scenario = {
-  about: 'I.5 83: the header of an unfinished write is shown, its data withheld for ever',
+  about: 'the header of an unfinished write is shown, its data withheld for ever',
   tight: true,
   play: (settings, { faults, liars }) =>
     playOn(
@@ -257,38 +257,25 @@ const damageBesideLiars: Scenario = {
 };
 
 export const tightScenarios: Readonly<Record<string, Scenario>> = {
-  '82-denial': lying(
-    'I.5 82: liars acknowledge without storing, and deny',
+  denial: lying('liars acknowledge without storing, and deny', withholding.forgettingAll),
+  'stale-answers': lying('liars show what was before', withholding.stale),
+  'forged-headers': uncounted('forged headers, and headers of other objects', falsifying.forging),
+  'withheld-data': withheldData,
+  'unfinished-write': unfinishedWrites(
+    'a writer dies after reaching fewer than a quorum; readers, beside denying liars',
     withholding.forgettingAll,
   ),
-  '82-stale': lying('I.5 82: liars show what was before', withholding.stale),
-  '82-forged': uncounted(
-    'I.5 82: forged headers, and headers of other objects',
-    falsifying.forging,
-  ),
-  '83-withheld-data': withheldData,
-  '84-unfinished-write': unfinishedWrites(
-    'I.5 84: a writer dies after reaching fewer than a quorum; readers, beside denying liars',
-    withholding.forgettingAll,
-  ),
-  '84-fickle-liars': {
+  'fickle-liars': {
     ...unfinishedWrites(
-      'I.5 84: the same, beside liars that are honest to every other reader',
+      'a writer dies midway, beside liars that are honest to every other reader',
       fickle,
     ),
     tight: false,
   },
   'late-quorum': lateQuorum,
   impostors,
-  '97-absent-lies': lying(
-    'I.5 97: liars deny blocks',
-    withholding.forgettingAll,
-    withholding.blockDenying,
-  ),
-  '97-wrong-bytes': uncounted(
-    'I.5 97: liars give wrong bytes for blocks and objects',
-    falsifying.wrongBytes,
-  ),
+  'absent-lies': lying('liars deny blocks', withholding.forgettingAll, withholding.blockDenying),
+  'wrong-bytes': uncounted('liars give wrong bytes for blocks and objects', falsifying.wrongBytes),
   'late-answers': uncounted(
     'answers just before and just after everybody gave up on them',
     pestering.slow,

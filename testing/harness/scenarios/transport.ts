@@ -48,7 +48,7 @@ const elsewhere: LieMaker = (context) => {
 
 /** More than f servers answer under another epoch: the client must not count them, and waits. */
 const otherEpoch: Scenario = {
-  about: 'I.5 91: 2f+1 servers answer under an epoch without a certificate',
+  about: '2f+1 servers answer under an epoch without a certificate',
   tight: false,
   play: (settings, { faults }) =>
     playOn(
@@ -72,61 +72,58 @@ const otherEpoch: Scenario = {
 const always = { of: 1, in: 1 };
 
 export const transportScenarios: Readonly<Record<string, Scenario>> = {
-  '1-duplicates': troubled('I.1 1: every packet three times, and reordered across 10 s', {
+  duplicates: troubled('every packet three times, and reordered across 10 s', {
     mix: {
       duplicate: { ratio: always, copiesMax: 3 },
       slow: { ratio: { of: 1, in: 2 }, delayUs: [0, 10_000_000] },
     },
     options: { timeoutMs: 30_000, safetyMs: 60_000 },
   }),
-  '2-bit-flips': troubled('I.1 2: bit flips in a twentieth of all packets, and in what liars say', {
+  'bit-flips': troubled('bit flips in a twentieth of all packets, and in what liars say', {
     mix: { corrupt: { of: 1, in: 20 } },
     lies: [falsifying.confusing],
   }),
-  '3-wrong-encodings': troubled('I.1 3: cut, extended and altered encodings', {
+  'wrong-encodings': troubled('cut, extended and altered encodings', {
     lies: [falsifying.confusing],
   }),
-  '5-replays': troubled('I.1 5: everything is replayed, under other epochs and instances too', {
+  replays: troubled('everything is replayed, under other epochs and instances too', {
     mix: { replay: { of: 1, in: 2 } },
     lies: [falsifying.replaying],
   }),
-  '6-reflection': troubled('I.1 6: liars send back what they are sent', {
+  reflection: troubled('liars send back what they are sent', {
     lies: [falsifying.reflecting],
   }),
-  '7-flood': troubled('I.1 7: liars flood everybody with requests, replies and garbage', {
+  flood: troubled('liars flood everybody with requests, replies and garbage', {
     lies: [pestering.flooding],
     options: { scrubIntervalMs: 3_000 },
   }),
-  '9-one-way-cuts': troubled('I.1 9: one way partitions', {
+  'one-way-cuts': troubled('one way partitions', {
     mix: { partitions: { gapMs: [0, 500], lastMs: [100, 2_000], oneWayOneIn: 1 } },
     options: { operations: 100 },
   }),
-  '10-clocks': troubled('I.1 10: clocks a tenth too fast and too slow, machines that sleep', {
+  clocks: troubled('clocks a tenth too fast and too slow, machines that sleep', {
     mix: {
       clockRatePpmMax: 100_000,
       pauses: { gapMs: [0, 500], lastMs: [100, 3_000], clockStopsOneIn: 2 },
     },
     options: { unavailableMax: 2 },
   }),
-  '91-fictitious-epoch': troubled('I.5 91: liars claim a later epoch', {
+  'fictitious-epoch': troubled('liars claim a later epoch', {
     lies: [falsifying.epochClaiming],
   }),
-  '91-other-epoch': otherEpoch,
-  '92-replayed-answers': troubled(
-    'I.5 92: answers of earlier questions, by liars and by the network',
-    {
-      mix: { replay: always, duplicate: { ratio: { of: 1, in: 3 }, copiesMax: 2 } },
-      lies: [falsifying.replaying],
-      options: { objects: 1, absences: { gapMs: [0, 10], lastMs: [1, 50] }, operations: 100 },
-    },
-  ),
-  '94-last-counter': troubled('I.5 94: a writer uses up the counters of an object', {
+  'other-epoch': otherEpoch,
+  'replayed-answers': troubled('answers of earlier questions, by liars and by the network', {
+    mix: { replay: always, duplicate: { ratio: { of: 1, in: 3 }, copiesMax: 2 } },
+    lies: [falsifying.replaying],
+    options: { objects: 1, absences: { gapMs: [0, 10], lastMs: [1, 50] }, operations: 100 },
+  }),
+  'last-counter': troubled('a writer uses up the counters of an object', {
     options: { exhaustedCounter: true, objects: 1 },
   }),
-  '96-one-group': troubled('I.5 96: exactly 3f+1 servers', {
+  'one-group': troubled('exactly 3f+1 servers', {
     options: { objects: 10, blocks: 10 },
   }),
-  '96-wrapping-groups': troubled('I.5 96: groups that wrap round the ring', {
+  'wrapping-groups': troubled('groups that wrap round the ring', {
     options: { objects: 10, blocks: 10 },
     servers: (faults) => 3 * faults + 2,
   }),
