@@ -26,10 +26,15 @@ export function setup(project: TestProject): () => void {
   chmodSync(folder, 0o755);
   const compiler = join(projectFolder, 'node_modules', 'typescript', 'bin', 'tsc');
   const places = ['--outDir', join(folder, 'dist'), '--incremental', 'false'];
-  execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', ...places], {
-    cwd: projectFolder,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
+  try {
+    execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', ...places], {
+      cwd: projectFolder,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
   copyFileSync(join(projectFolder, 'package.json'), join(folder, 'package.json'));
   project.provide('buildFolder', folder);
   return () => {
