@@ -67,6 +67,7 @@ class Phase<Body> {
   #eagerMessage: Outgoing | undefined;
   readonly #reasons = new Map<PeerId, Unanswered['why']>();
   #resendMs = resendMsFirst;
+  #isResending = false;
   #timer: Timer | undefined;
   #fetch: RunningFetch<Body> | undefined;
   #ended = false;
@@ -133,6 +134,8 @@ class Phase<Body> {
 
   /** Staggered asking: the next member that was not asked yet; after the last one, ordinary resending. */
   #askNext(): void {
+    // Once all have been asked, no answer puts resending off: a liar could do that for ever.
+    if (this.#isResending) return;
     this.#timer?.cancel();
     const next = this.#order.find((member) => !this.#askedAtMs.has(member.peer));
     if (next === undefined) return this.#scheduleResend();
@@ -145,6 +148,7 @@ class Phase<Body> {
   }
 
   #scheduleResend(): void {
+    this.#isResending = true;
     this.#timer?.cancel();
     this.#timer = this.#exchange.env.timers.after(this.#resendMs, () => {
       this.#resendMs = Math.min(2 * this.#resendMs, resendMsMax);

@@ -5,6 +5,7 @@ import type { Bytes } from '../../../src/base/bytes.ts';
 import { blockId } from '../../../src/dbqs/ids.ts';
 import type { MessageName } from '../../../src/wire/registry.ts';
 import type { LieMaker } from '../../byzantine/liar.ts';
+import { refusal } from '../../byzantine/lies/context.ts';
 import * as falsifying from '../../byzantine/lies/falsifying.ts';
 import * as pestering from '../../byzantine/lies/pestering.ts';
 import * as withholding from '../../byzantine/lies/withholding.ts';
@@ -170,6 +171,34 @@ const impostor: LieMaker = (context) => ({
   ...pestering.impersonating(context),
 });
 
+/** Refuses for a minute, several times a second. */
+const nagging: LieMaker = (context) => ({
+  onRequest: (request) =>
+    request.name === 'get'
+      ? Array.from({ length: 200 }, (_, index) => ({
+          ...refusal(request, context, 'invalid'),
+          delayMs: 300 * index,
+        }))
+      : undefined,
+});
+
+/** The others were not reached at first: they must be asked again, whatever the liars say meanwhile. */
+const naggingLiars: Scenario = {
+  about: 'liars refuse again and again, while requests to the others were lost',
+  tight: false,
+  play: (settings, { faults, liars }) =>
+    playOn(settings, { faults, lies: liarsFirst(liars, nagging) }, async (stage) => {
+      const writer = stage.client('writer');
+      await stage.must(writer.session, { kind: 'put', data: block });
+      const reader = stage.client('reader');
+      const heal = stage.cut(reader.machine, stage.names(liars, 3 * faults + 1));
+      stage.simulation.after(2_000, heal);
+      const get = { kind: 'get', block: blockId(block) } as const;
+      const ending = await stage.ending(reader.session, get, 20_000);
+      stage.expect(ending === 'done', `the block was not had in 20 s: ${ending}`);
+    }),
+};
+
 /** An unfinished write at the liars alone, whose header they show and whose data they withhold. */
 const withheldData: Scenario = {
   about: 'the header of an unfinished write is shown, its data withheld for ever',
@@ -274,6 +303,7 @@ export const tightScenarios: Readonly<Record<string, Scenario>> = {
   },
   'late-quorum': lateQuorum,
   impostors,
+  'nagging-liars': naggingLiars,
   'absent-lies': lying('liars deny blocks', withholding.forgettingAll, withholding.blockDenying),
   'wrong-bytes': uncounted('liars give wrong bytes for blocks and objects', falsifying.wrongBytes),
   'late-answers': uncounted(
