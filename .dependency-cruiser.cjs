@@ -11,7 +11,18 @@ const allowed = {
   files: ['env', 'wire'],
   node: ['env', 'wire', 'crypto'],
   server: ['env', 'wire', 'crypto', 'configuration', 'quorum', 'registers', 'dbqs', 'node'],
-  client: ['env', 'wire', 'crypto', 'configuration', 'quorum', 'registers', 'dbqs', 'files', 'node', 'server'],
+  client: [
+    'env',
+    'wire',
+    'crypto',
+    'configuration',
+    'quorum',
+    'registers',
+    'dbqs',
+    'files',
+    'node',
+    'server',
+  ],
   cli: ['server', 'client'],
 };
 
@@ -25,7 +36,9 @@ const folderRules = Object.entries(allowed).map(([folder, targets]) => ({
     pathNot: [
       `^src/(${[folder, 'base', ...targets].join('|')})/`,
       // Registers see of quorum only the contract, the arithmetic and the collector.
-      ...(folder === 'registers' ? ['^src/quorum/(calls/contract|arithmetic|collector)\\.ts$'] : []),
+      ...(folder === 'registers'
+        ? ['^src/quorum/(calls/contract|arithmetic|collector)\\.ts$']
+        : []),
     ],
   },
 }));
@@ -33,7 +46,12 @@ const folderRules = Object.entries(allowed).map(([folder, targets]) => ({
 module.exports = {
   forbidden: [
     ...folderRules,
-    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     {
       name: 'src-never-imports-testing',
       severity: 'error',

@@ -96,7 +96,7 @@ export class Workload {
     const who = `${this.#options.process}-${index}`;
     for (let step = 0; !this.#stopping; step++) {
       const name = objectNames[(step + index) % objectNames.length] ?? objectNames[0];
-      const value = valueOf(`${who} ${step}`, step);
+      const value = valueAt(`${who} ${step}`, step);
       try {
         // Reads and writes in turn, now and then a content.
         if (step % 5 === 4) await this.#put(client, who, value);
@@ -163,7 +163,7 @@ export class Workload {
 }
 
 /** Different for each step. Most are small; some take a block, some a tree of several. */
-function valueOf(text: string, step: number): Buffer {
+function valueAt(text: string, step: number): Buffer {
   const length = step % 23 === 4 ? 1_200_000 : step % 11 === 3 ? 50_000 : 40 + (step % 100);
   const value = Buffer.alloc(length, text);
   value.writeUInt32LE(step, length - 4);
