@@ -65,10 +65,6 @@ export class ReplicaHost {
     metrics.count('requests_received_total', message.name);
     const peer = this.#peerOf(channel);
     if (message.name === 'hello') return this.#onHello(channel, peer, message.value);
-    if (message.name === 'getConfiguration') {
-      const { value } = message;
-      return this.#shareOf(channel.peer).run(() => this.#onGetConfiguration(channel, peer, value));
-    }
     if (message.name === 'status') return this.#onStatus(channel, peer, message.value);
     const full =
       peer.pending >= limits.pendingRequestsPerChannelMax ||
@@ -81,6 +77,11 @@ export class ReplicaHost {
       this.#pendingBytes -= sizeBytes;
     };
     this.#shareOf(channel.peer).run(() => {
+      if (message.name === 'getConfiguration') {
+        settle();
+        this.#onGetConfiguration(channel, peer, message.value);
+        return;
+      }
       const effects = this.#options.replica.handle(peer.requester, message);
       this.#apply(channel, peer, effects, settle);
     });
