@@ -138,9 +138,7 @@ describe('client files', () => {
     expect(secret).toBeDefined();
     for (const [name, change] of cuts) {
       const file = await changed(change);
-      await listing(file, { code: 'bad-configuration', names: [file, name] });
-      const told = await runCli(['status', '--debug', '--client', file]);
-      expect(told.stderr).not.toContain(secret);
+      await listing(file, { code: 'bad-configuration', names: [file, name], secret });
     }
   });
 
@@ -480,7 +478,7 @@ describe('dev', () => {
 describe('servers that do not answer', () => {
   const timeoutMs = 3_000;
   /** For starting a process on a busy machine. */
-  const graceMs = 6_000;
+  const graceMs = 10_000;
   const stored = randomBytes(100_000);
   let address: string;
 
@@ -521,12 +519,14 @@ describe('servers that do not answer', () => {
     silent: readonly Server[],
   ): Promise<void> {
     const names = silent.map(({ endpoint }) => endpoint);
-    for (const args of commands) {
-      const result = await system.cli([...args, '--timeout', '3s'], { input });
-      await expectTold(result, { code: 'unavailable', names });
-      expect(result.tookMs).toBeGreaterThan(timeoutMs);
-      expect(result.tookMs).toBeLessThan(timeoutMs + graceMs);
-    }
+    await Promise.all(
+      commands.map(async (args) => {
+        const result = await system.cli([...args, '--timeout', '3s'], { input });
+        await expectTold(result, { code: 'unavailable', names });
+        expect(result.tookMs).toBeGreaterThan(timeoutMs);
+        expect(result.tookMs).toBeLessThan(timeoutMs + graceMs);
+      }),
+    );
   }
 
   test('one more: commands end in time and name the silent', async () => {

@@ -13,6 +13,8 @@ export interface Failure {
   readonly code: ErrorCode;
   /** All of them stand in the message or the cure. */
   readonly names: readonly string[];
+  /** Never shown, not even with --debug. */
+  readonly secret?: string | undefined;
 }
 
 /** The table of docs/ERRORS.md, which is what programs may rely on. */
@@ -72,4 +74,6 @@ export async function expectFailure(
   const [told, reported] = await Promise.all([plain, run(['--json', '--debug'])]);
   await expectTold(told, failure);
   await expectReported(reported, failure);
+  if (failure.secret === undefined) return;
+  expect(`${told.stderr}${reported.stderr}`).not.toContain(failure.secret);
 }
