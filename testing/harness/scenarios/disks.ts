@@ -2,6 +2,8 @@
 
 import type { Bytes } from '../../../src/base/bytes.ts';
 import { blockId } from '../../../src/dbqs/ids.ts';
+import { limits } from '../../../src/wire/limits.ts';
+import * as pestering from '../../byzantine/lies/pestering.ts';
 import * as withholding from '../../byzantine/lies/withholding.ts';
 import { cutBothWays } from '../../simulator/faults.ts';
 import { playOn, type Stage } from '../stage.ts';
@@ -154,6 +156,38 @@ const lossBesideLiars: Scenario = {
   },
 };
 
+/** More is lost than one page of a list holds, and f-1 liars make lists of their own. */
+const longLists: Scenario = {
+  about: 'a lost disk that held more than a page of a list, beside f-1 liars that invent lists',
+  tight: false,
+  play: (settings, { faults }) => {
+    const liars = faults - 1;
+    return playOn(
+      settings,
+      { faults, lies: liarsFirst(liars, pestering.listLying) },
+      async (stage) => {
+        const { session } = stage.client('writer');
+        const count = limits.listEntriesMax + 40;
+        for (let i = 0; i < count; i++) {
+          const data: Bytes = new Uint8Array([i >> 8, i & 0xff]);
+          const write = { kind: 'write', signer: stage.object().signer, sizeBytes: 10 } as const;
+          await stage.must(session, { kind: 'put', data });
+          await stage.must(session, write);
+        }
+        const victim = stage.server(liars);
+        victim.loseDisk();
+        await stage.simulation.runFor(100);
+        await stage.allServe(300_000);
+        const { objects = 0, blocks = 0 } = victim.server?.status() ?? {};
+        stage.expect(
+          objects >= count && blocks >= count,
+          `only ${objects} and ${blocks} came back`,
+        );
+      },
+    );
+  },
+};
+
 export const diskScenarios: Readonly<Record<string, Scenario>> = {
   'blackout-small': blackout(20),
   'blackout-large': blackout(largeBytes),
@@ -161,4 +195,5 @@ export const diskScenarios: Readonly<Record<string, Scenario>> = {
   'blackout-mixed-sizes': mixedSizes,
   'rolling-losses': rollingLosses,
   'loss-beside-liars': lossBesideLiars,
+  'long-lists': longLists,
 };
