@@ -27,6 +27,8 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 120_000,
           fileParallelism: false,
+          // Real processes on shared machines: a second failure is one.
+          retry: 1,
         },
       },
     ],
