@@ -8,6 +8,7 @@ const allowed = {
   quorum: ['env', 'wire', 'crypto', 'configuration'],
   registers: ['env', 'wire', 'crypto', 'configuration'],
   dbqs: ['env', 'wire', 'crypto', 'configuration', 'quorum', 'registers'],
+  replication: ['env', 'wire', 'crypto', 'quorum'],
   files: ['env', 'wire'],
   node: ['env', 'wire', 'crypto'],
   server: ['env', 'wire', 'crypto', 'configuration', 'quorum', 'registers', 'dbqs', 'node'],

@@ -31,6 +31,15 @@ export async function latency({ isQuick, withSystem, note }: Run): Promise<Repor
     return await clients(1, async ([client]) => {
       note(`latency: storing ${objects} objects`);
       await client.do({ kind: 'fill', objects, sizeBytes });
+      // Compiled code and caches as in a system that has been in use.
+      await client.do({
+        kind: 'load',
+        objects,
+        sizeBytes,
+        readShare: 0.5,
+        concurrency: 8,
+        durationMs: isQuick ? 300 : 6000,
+      });
       note('latency: taking turns');
       return await client.do({
         kind: 'latency',

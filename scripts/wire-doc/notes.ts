@@ -61,6 +61,17 @@ export const hashedParts: Record<HashTag, string> = {
   writer: 'client public key, a random value of the process; the first 20 bytes are the `writer`',
   address:
     'not on the wire: the letters before an address, the id; the first 4 bytes are its checksum',
+  request: 'instance, the encoding of an `OrderedRequest`: digest of a request',
+  'bundle-leaf': 'digest of a request: leaf of the tree that a client signs',
+  'bundle-node': 'two nodes of that tree; a node without a partner is promoted',
+  page: 'region (1 byte), index (4, big-endian), the bytes: leaf of the tree of pages',
+  'page-node': 'region, level (1 byte each), index (4, big-endian), the children: its inner node',
+  'state-root': 'root of the service pages, root of the client table: what a checkpoint states',
+  result: 'the outcome (1 byte), the bytes of a result: `digest` of a `requestReply`',
+  'pbft-batch': 'the encoding of the digests of a batch and its agreed input: digest of a batch',
+  'pbft-null': 'nothing: digest of the batch that fills a gap',
+  'pbft-view-change': 'the encoding of a view change without its signature: its digest',
+  'pbft-new-view': 'the encoding of a new view without its signature: its digest',
 };
 
 interface Signed {
@@ -69,7 +80,19 @@ interface Signed {
   readonly body: string;
 }
 
+const byReplica = (scope: string, body: string): Signed => ({ signer: 'replica', scope, body });
+
 export const signedStatements: Record<SignaturePurpose, Signed> = {
+  'client-bundle': {
+    signer: 'client',
+    scope: 'number of requests in the bundle',
+    body: 'root of the tree over their digests; the instance stands in place of the system',
+  },
+  checkpoint: byReplica('sequence', 'root, whether it is the last one; the instance for the system'),
+  'view-change': byReplica('view', 'digest of the view change; the instance for the system'),
+  'new-view': byReplica('view', 'digest of the new view; the instance for the system'),
+  'new-key': byReplica('number of the key', 'the new key; the instance for the system'),
+  recovery: byReplica('sequence', 'what is asked for; the instance for the system'),
   'server-certificate': {
     signer: 'authority',
     scope: '`epochFrom`',

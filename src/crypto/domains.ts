@@ -10,6 +10,12 @@ export const signaturePurposes = [
   'client-certificate',
   'epoch-certificate',
   'object-version',
+  'client-bundle',
+  'checkpoint',
+  'view-change',
+  'new-view',
+  'new-key',
+  'recovery',
 ] as const;
 
 export type SignaturePurpose = (typeof signaturePurposes)[number];

@@ -21,6 +21,17 @@ export const hashTags = [
   'object-key',
   'writer',
   'address',
+  'request',
+  'bundle-leaf',
+  'bundle-node',
+  'page',
+  'page-node',
+  'state-root',
+  'result',
+  'pbft-batch',
+  'pbft-null',
+  'pbft-view-change',
+  'pbft-new-view',
 ] as const;
 
 export type HashTag = (typeof hashTags)[number];

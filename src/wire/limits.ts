@@ -69,6 +69,30 @@ export const limits = {
   repairsInFlightMax: 32,
   /** Objects waiting for repair; more are found again by the next scrub. */
   repairsQueuedMax: 4096,
+  // ---- Replicated state machines ----
+  /** A message between replicas, or a client's. */
+  replicationMessageSizeBytesMax: 2 * miB,
+  /** One operation of a client. */
+  operationSizeBytesMax: 64 * kiB,
+  /** One result. */
+  resultSizeBytesMax: 64 * kiB,
+  /** A primary's non-deterministic input for one batch. */
+  agreedSizeBytesMax: 16 * kiB,
+  /** Requests of one client under one signature, and the depth of the tree over them. */
+  bundleRequestsMax: 1024,
+  bundlePathMax: 10,
+  /** One page of a service's state. */
+  pageSizeBytesMax: 16 * kiB,
+  /** Pages of one region: three levels of inner nodes. */
+  pagesMax: 2 ** 24,
+  pageTreeFanOut: 256,
+  /** Nodes or pages asked for, or answered, in one message. */
+  fetchIndexesMax: 64,
+  /** Operations of one client in flight; the table remembers as many results. */
+  clientWindow: 32,
+  /** Clients that the replicated table remembers; the longest silent one gives way. */
+  replicatedClientsMax: 4096,
+
   /** One record of the journal on disk. */
   journalRecordSizeBytesMax: 4 * miB,
 } as const;

@@ -5,38 +5,13 @@ import {
   ByteVectorType,
   ContainerType,
   ListCompositeType,
-  UintNumberType,
   type ValueOf,
 } from '@chainsafe/ssz';
-import { isCounter } from '../base/brand.ts';
 import { limits } from './limits.ts';
+import { Bytes16, Bytes32, DataType, Signature, Uint8, Uint16, Uint32, Uint64 } from './scalars.ts';
 
-type ByteViews = Parameters<UintNumberType['value_deserializeFromBytes']>[0];
+export { Bytes16, Bytes32 };
 
-/** Counters travel in 8 bytes and are numbers here: what a number cannot hold exactly is refused, not rounded. */
-class CounterType extends UintNumberType {
-  override value_deserializeFromBytes(bytes: ByteViews, start: number, end: number): number {
-    const value = super.value_deserializeFromBytes(bytes, start, end);
-    if (!isCounter(value)) throw new RangeError('a counter is at most 2^53 - 1');
-    return value;
-  }
-}
-
-/** Bytes that may be many: the decoded value is a view into the message, which nobody changes once it has arrived. */
-class DataType extends ByteListType {
-  override value_deserializeFromBytes(bytes: ByteViews, start: number, end: number): Uint8Array {
-    this.assertValidSize(end - start);
-    return bytes.uint8Array.subarray(start, end);
-  }
-}
-
-export const Bytes16 = new ByteVectorType(16);
-export const Bytes32 = new ByteVectorType(32);
-const Signature = new ByteVectorType(64);
-const Uint8 = new UintNumberType(1);
-const Uint16 = new UintNumberType(2);
-const Uint32 = new UintNumberType(4);
-const Uint64 = new CounterType(8);
 const Host = new ByteListType(limits.hostNameBytesMax);
 const ClientName = new ByteListType(limits.clientNameBytesMax);
 const Text = new ByteListType(limits.textBytesMax);

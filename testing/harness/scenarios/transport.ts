@@ -26,7 +26,7 @@ function troubled(about: string, trouble: Trouble): Scenario {
       const servers = trouble.servers?.(faults) ?? 3 * faults + 1;
       const calm = calmOptions(faults, servers);
       const faultMix = { ...calm.faultMix, ...trouble.mix };
-      const options = { ...calm, ...trouble.options, faultMix };
+      const options = { ...calm, scrubIntervalMs: 20_000, ...trouble.options, faultMix };
       const lies = trouble.lies === undefined ? new Map() : liarsFirst(liars, ...trouble.lies);
       return run({ ...settings, options, lies });
     },

@@ -1,0 +1,209 @@
+// What a replicated service provides, what an engine that replicates it is, and what lies between an engine and its
+// host. A service never knows which engine replicates it; an engine touches no clock, timer, socket or disk.
+
+import type { Bytes } from '../base/bytes.ts';
+import type {
+  ReplicationMessage,
+  ReplicationMessageName,
+  ReplicationMessageValue,
+} from '../wire/replication-registry.ts';
+
+/** Numbered pages of bytes, all of a service's state. A page never written is undefined. */
+export interface PageStore {
+  read(page: number): Bytes | undefined;
+  /** @param bytes undefined takes the page away. At most `limits.pageSizeBytesMax` long; never changed afterwards. */
+  write(page: number, bytes: Bytes | undefined): void;
+}
+
+export interface OperationContext {
+  /** The client's public key, 32 bytes. */
+  readonly client: Bytes;
+  /** The primary's non-deterministic input, the same at all replicas; empty without `propose`. */
+  readonly agreed: Bytes;
+}
+
+/**
+ * A deterministic service: the same operations in the same order give the same pages and the same results, on every
+ * machine. It keeps all of its state in the pages; what it holds besides is a cache of them. No operation, whatever its
+ * bytes, may throw: an operation that makes no sense has an error as its result.
+ */
+export interface StateMachine {
+  /**
+   * The pages to work on. Called before anything else, and again whenever pages changed otherwise than by `execute`
+   * (undo, state transfer): caches are void then.
+   */
+  load(pages: PageStore): void;
+  /** @returns the result, at most `limits.resultSizeBytesMax` long. */
+  execute(operation: Bytes, context: OperationContext): Bytes;
+  /** The result of an operation that changes nothing. Called only where `isQuery` said true. */
+  query(operation: Bytes): Bytes;
+  /** Whether the operation reads only; judged from its bytes alone. */
+  isQuery(operation: Bytes): boolean;
+  /** Non-deterministic input for a batch (a time, say), asked of the primary. At most `limits.agreedSizeBytesMax`. */
+  propose?(operations: readonly Bytes[]): Bytes;
+  /** Whether a primary may say `agreed`. Judged from the arguments alone, never from service state, which lags. */
+  check?(operations: readonly Bytes[], agreed: Bytes): boolean;
+  /** Whether this operation ends the instance: its state right after is handed to the next one (STOP). */
+  isStop?(operation: Bytes): boolean;
+}
+
+/** A fixed group of replicas running one service. The engines know nothing else of epochs than the opaque instance. */
+export interface ReplicaGroup {
+  /** 32 bytes that name system, service, epoch and members; stands in every message and under every signature. */
+  readonly instance: Bytes;
+  /** Identity public keys (32 bytes each) by index. */
+  readonly members: readonly Bytes[];
+  /** Faulty members tolerated: PBFT needs 3f+1 members, Viewstamped Replication 2f+1. */
+  readonly faults: number;
+}
+
+/** Who sent a message: the key that authenticated the channel, as a member's index or as a client. */
+export type Sender =
+  | { readonly kind: 'replica'; readonly index: number }
+  | { readonly kind: 'client'; readonly key: Bytes };
+
+export type EngineEvent =
+  /** The first event. `restored` is undefined for a group's first start only. */
+  | { readonly kind: 'start'; readonly restored: Restored | undefined }
+  | { readonly kind: 'message'; readonly from: Sender; readonly message: ReplicationMessage }
+  /** A timer that the engine set has run out. */
+  | { readonly kind: 'timer'; readonly name: string }
+  /** Every record appended before this mark was asked for is durable. */
+  | { readonly kind: 'durable'; readonly mark: number }
+  /** The checkpoint that the engine asked to be saved is durable. */
+  | { readonly kind: 'saved'; readonly sequence: number };
+
+/** What a replica finds on its own disk after a restart. */
+export interface Restored {
+  /** The newest saved checkpoint; undefined before the first. */
+  readonly checkpoint: SavedCheckpoint | undefined;
+  /** Records that survived, oldest first. */
+  readonly records: readonly Bytes[];
+}
+
+/** Which of the trees of pages: the service's own, or the engine's table of clients. Both are under one root. */
+export type Region = 'service' | 'clients';
+
+export interface PageChange {
+  readonly region: Region;
+  readonly page: number;
+  /** Undefined: the page is gone. */
+  readonly bytes: Bytes | undefined;
+}
+
+export interface SavedCheckpoint {
+  readonly sequence: number;
+  /** The engine's own notes: certificate, view and the like. */
+  readonly notes: Bytes;
+  readonly pages: Iterable<PageChange>;
+}
+
+export type Recipient =
+  /** All other members. */
+  | { readonly kind: 'replicas' }
+  | { readonly kind: 'replica'; readonly index: number }
+  | { readonly kind: 'client'; readonly key: Bytes };
+
+export type Send = {
+  [Name in ReplicationMessageName]: {
+    readonly to: Recipient;
+    readonly name: Name;
+    readonly value: ReplicationMessageValue<Name>;
+    /**
+     * The view this message belongs to: it is dropped if the engine has left that view, or is no longer active in it,
+     * when the records are durable. Undefined: it belongs to the instance.
+     */
+    readonly view: number | undefined;
+    /** True: it vouches for nothing and need not wait for the records. */
+    readonly isUrgent: boolean;
+  };
+}[ReplicationMessageName];
+
+export interface TimerChange {
+  readonly name: string;
+  /** On the clock that stamps events; undefined cancels. One timer per name: a new time replaces the old one. */
+  readonly atMs: number | undefined;
+}
+
+/** What provably went wrong, kept so that a third party can check it offline. */
+export interface Evidence {
+  /** A stable code, the same as the counter's label. */
+  readonly code: string;
+  readonly accused: Bytes;
+  /** Canonical encoding of the signed statements that contradict each other. */
+  readonly proof: Bytes;
+}
+
+export interface CheckpointSave {
+  readonly sequence: number;
+  readonly notes: Bytes;
+  /** Against the checkpoint saved before; everything if `isWhole`. */
+  readonly changes: readonly PageChange[];
+  readonly isWhole: boolean;
+}
+
+/**
+ * What the host does after an event, in this order: `compact`, then `records` go to the journal; `isUrgent` sends leave
+ * at once; all other sends leave, in order, when every record appended so far is durable; timers change; the checkpoint
+ * is saved in the background.
+ */
+export interface Effects {
+  readonly records: readonly Bytes[];
+  /** Replaces all earlier records: what is still needed of them. Only after a checkpoint was saved. */
+  readonly compact: readonly Bytes[] | undefined;
+  readonly sends: readonly Send[];
+  readonly timers: readonly TimerChange[];
+  readonly save: CheckpointSave | undefined;
+  /** Asks for a `durable` event with this mark. */
+  readonly mark: number | undefined;
+  readonly evidence: readonly Evidence[];
+  /** Codes to count: why messages were ignored or rejected, and what happened (view changes, transfers, …). */
+  readonly counts: readonly string[];
+}
+
+/** How a replica stands, for people and for tests. */
+export interface ReplicaStatus {
+  readonly view: number;
+  readonly status: 'normal' | 'view-change' | 'recovering' | 'transferring' | 'final';
+  readonly primary: number;
+  /** Highest batch executed for good. */
+  readonly executed: number;
+  /** Highest batch known to be committed here. */
+  readonly committed: number;
+  /** Newest checkpoint that this replica has durably and, in PBFT, that is stable. */
+  readonly checkpoint: number;
+  /** Share of a running state transfer, 0 … 1. */
+  readonly transferred: number | undefined;
+  /** Last measures of the root over all pages, as hexadecimal, at `checkpoint`. */
+  readonly root: string;
+}
+
+/** A replica engine: synchronous, owns no thread, timer, socket or randomness. */
+export interface Engine {
+  /** @param nowMs the monotonic clock, read after the event was taken from its source. Never throws on account of a peer. */
+  handle(event: EngineEvent, nowMs: number): Effects;
+  /** Whether a send of this view may still leave. */
+  isCurrent(view: number): boolean;
+  status(): ReplicaStatus;
+}
+
+export type Outcome =
+  | { readonly kind: 'result'; readonly result: Bytes }
+  /** The instance has ended: the operation was not executed here. */
+  | { readonly kind: 'ended' }
+  /** The client's request number was used before; it was not executed now. */
+  | { readonly kind: 'too-old' };
+
+export interface SubmitOptions {
+  /** Ends waiting; the operation may still be executed. */
+  readonly signal?: AbortSignal;
+}
+
+/** What an application holds. Operations in flight are bounded; more wait their turn. */
+export interface ReplicatedClient {
+  /** Executes an operation exactly once, or throws after the signal, when it may have been executed or not. */
+  submit(operation: Bytes, options?: SubmitOptions): Promise<Outcome>;
+  /** Reads: one round when possible, ordered like a write otherwise. Linearizable either way. */
+  query(operation: Bytes, options?: SubmitOptions): Promise<Outcome>;
+  close(): void;
+}

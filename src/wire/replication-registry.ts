@@ -1,0 +1,74 @@
+// Message numbers of the replication engines, apart from those of storage so that neither decodes what is the other's;
+// the numbers are disjoint. Append only. 60 to 69: both engines, 70 to 89: PBFT, 90 to 109: Viewstamped Replication.
+
+import type { Type, ValueOf } from '@chainsafe/ssz';
+import type { Bytes } from '../base/bytes.ts';
+import { limits } from './limits.ts';
+import { decodeAs } from './registry.ts';
+import * as shared from './replication.ts';
+
+const registry = {
+  submitRequest: { number: 60, type: shared.SubmitRequest },
+  queryRequest: { number: 61, type: shared.QueryRequest },
+  requestReply: { number: 62, type: shared.RequestReply },
+  lastNumber: { number: 63, type: shared.LastNumber },
+  lastNumberIs: { number: 64, type: shared.LastNumberIs },
+  fetchState: { number: 65, type: shared.FetchState },
+  statePart: { number: 66, type: shared.StatePart },
+} as const;
+
+export type ReplicationMessageName = keyof typeof registry;
+export type ReplicationMessageValue<Name extends ReplicationMessageName> = ValueOf<
+  (typeof registry)[Name]['type']
+>;
+/** One decoded message: its name decides its value's type. */
+export type ReplicationMessage = {
+  [Name in ReplicationMessageName]: {
+    readonly name: Name;
+    readonly value: ReplicationMessageValue<Name>;
+  };
+}[ReplicationMessageName];
+
+const names = new Map<number, ReplicationMessageName>(
+  Object.entries(registry).map(([name, { number }]) => [number, name as ReplicationMessageName]),
+);
+
+export const replicationMessageNumbers: readonly number[] = [...names.keys()];
+
+export function replicationMessageNumber(name: ReplicationMessageName): number {
+  return registry[name].number;
+}
+
+export function replicationMessageName(number: number): ReplicationMessageName | undefined {
+  return names.get(number);
+}
+
+/** The largest payload of a message type; undefined for an unknown number. */
+export function replicationPayloadSizeBytesMax(number: number): number | undefined {
+  const name = names.get(number);
+  return name === undefined
+    ? undefined
+    : Math.min(registry[name].type.maxSize, limits.replicationMessageSizeBytesMax);
+}
+
+export function encodeReplicationMessage<Name extends ReplicationMessageName>(
+  name: Name,
+  value: ReplicationMessageValue<Name>,
+): Bytes {
+  const type: Type<unknown> = registry[name].type;
+  return type.serialize(value);
+}
+
+/** The message, or undefined when the bytes are not exactly the canonical encoding of one. Never throws. */
+export function decodeReplicationMessage(
+  number: number,
+  payload: Bytes,
+): ReplicationMessage | undefined {
+  const name = names.get(number);
+  if (name === undefined) return undefined;
+  if (payload.length > (replicationPayloadSizeBytesMax(number) ?? 0)) return undefined;
+  const type: { deserialize(bytes: Bytes): unknown } = registry[name].type;
+  const value = decodeAs(type, payload);
+  // The registry ties name and type together; the compiler cannot follow that through the look-up.
+  return value === undefined ? undefined : ({ name, value } as ReplicationMessage);
+}
