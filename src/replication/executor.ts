@@ -1,0 +1,148 @@
+// Executes ordered requests at most once, over the pages, the table of clients and the service. Both engines use it; they
+// alone decide what is executed when, and whether tentatively.
+
+import type { Bytes } from '../base/bytes.ts';
+import { emptyBytes } from '../base/bytes.ts';
+import { limits } from '../wire/limits.ts';
+import type { OrderedRequest } from '../wire/replication.ts';
+import { ClientTable } from './client-table.ts';
+import type { PageChange, StateMachine } from './contract.ts';
+import { type Checkpoint, PagedState } from './pages.ts';
+
+/** `outcome` as in a `requestReply`: 0 a result, 1 the instance has ended, 2 the number is too old. */
+export interface Executed {
+  readonly outcome: 0 | 1 | 2;
+  readonly result: Bytes;
+  /** False: nothing was executed now; the result, if any, is the stored one. */
+  readonly isNew: boolean;
+}
+
+const ended: Executed = { outcome: 1, result: emptyBytes, isNew: false };
+const tooOld: Executed = { outcome: 2, result: emptyBytes, isNew: false };
+
+/**
+ * The service broke its contract: it threw, or gave a result that is too long. Its replicas may differ from then on, so
+ * nothing is answered in its place: the replica stops, as after any fault of its own.
+ */
+export class ServiceFailed extends Error {
+  override readonly name = 'ServiceFailed';
+}
+
+export class Executor {
+  readonly state: PagedState = new PagedState();
+  readonly table: ClientTable;
+  readonly service: StateMachine;
+  #ended = false;
+  #endedAtMark = false;
+
+  constructor(service: StateMachine) {
+    this.service = service;
+    this.table = new ClientTable(this.state.region('clients'));
+    this.#load();
+  }
+
+  /** Whether a STOP has been executed: from then on nothing else is. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Whether executing this request ends the instance: such a one is never executed tentatively. */
+  isStop(request: OrderedRequest): boolean {
+    const { kind, operation } = request;
+    return kind === 0 && this.#guarded(() => this.service.isStop?.(operation) === true);
+  }
+
+  /** @param sequence of the batch. @throws ServiceFailed */
+  execute(request: OrderedRequest, agreed: Bytes, sequence: number): Executed {
+    const { client, number } = request;
+    const found = this.table.find(client, number);
+    if (found.kind === 'stored') return { outcome: 0, result: found.result, isNew: false };
+    // Not stored in the table: the next instance, which inherits it, must execute the request then.
+    if (this.#ended) return ended;
+    if (found.kind === 'too-old') return tooOld;
+    const result = this.#run(request, agreed);
+    this.table.record(client, number, result, sequence);
+    if (this.isStop(request)) this.#ended = true;
+    return { outcome: 0, result, isNew: true };
+  }
+
+  /** What a read in one round gives now; undefined when the operation is not a read. @throws ServiceFailed */
+  query(operation: Bytes): Executed | undefined {
+    if (this.#ended) return ended;
+    return this.#guarded(() => {
+      if (!this.service.isQuery(operation)) return undefined;
+      return { outcome: 0, result: this.service.query(operation), isNew: true };
+    });
+  }
+
+  /** Freezes the state as checkpoint `sequence`. */
+  checkpoint(sequence: number): Checkpoint {
+    this.table.flush();
+    return this.state.checkpoint(sequence);
+  }
+
+  /** Begins tentative execution. */
+  mark(): void {
+    this.state.mark();
+    this.table.mark();
+    this.#endedAtMark = this.#ended;
+  }
+
+  /** Takes back all that was executed since `mark`. */
+  undo(): void {
+    this.table.undo();
+    this.#ended = this.#endedAtMark;
+    if (this.state.undo()) this.#guarded(() => this.service.load(this.state.region('service')));
+  }
+
+  /** All that was executed since `mark` is for good. */
+  keep(): void {
+    this.table.keep();
+    this.state.keep();
+  }
+
+  /**
+   * Replaces the state by that of a checkpoint, after a restart or a state transfer.
+   * @param isEnded whether that state is the one right after a STOP.
+   * @returns its root, which the caller compares with the one that was agreed on.
+   */
+  restore(pages: Iterable<PageChange>, sequence: number, isEnded: boolean): Bytes {
+    const root = this.state.restore(pages, sequence);
+    this.#ended = isEnded;
+    this.#load();
+    return root;
+  }
+
+  /** Goes back to a held checkpoint. */
+  rollback(sequence: number, isEnded: boolean): void {
+    this.state.rollback(sequence);
+    this.#ended = isEnded;
+    this.#load();
+  }
+
+  #load(): void {
+    this.table.load();
+    this.#guarded(() => this.service.load(this.state.region('service')));
+  }
+
+  #run({ client, kind, operation }: OrderedRequest, agreed: Bytes): Bytes {
+    return this.#guarded(() => {
+      // The operation decides whether it is a read, not who sent it.
+      const result =
+        kind === 1 && this.service.isQuery(operation)
+          ? this.service.query(operation)
+          : this.service.execute(operation, { client, agreed });
+      if (result.length > limits.resultSizeBytesMax) throw new ServiceFailed('a result too long');
+      return result;
+    });
+  }
+
+  #guarded<T>(call: () => T): T {
+    try {
+      return call();
+    } catch (cause) {
+      if (cause instanceof ServiceFailed) throw cause;
+      throw new ServiceFailed('the service failed', { cause });
+    }
+  }
+}

@@ -1,0 +1,170 @@
+// All of a replica's state in memory: the service's pages and the table of clients, each under a tree of digests
+// (BASE, hierarchical state). Checkpoints freeze both without copying; one undo scope takes tentative execution back.
+
+import { assert } from '../base/assert.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { PageChange, PageStore, Region } from './contract.ts';
+import {
+  childrenOf,
+  differences,
+  type FrozenTree,
+  frozenPage,
+  type Overwritten,
+  PageTree,
+  regions,
+  stateRoot,
+} from './page-tree.ts';
+
+/** All pages at one moment; later writes do not touch it. */
+export interface FrozenState {
+  readonly trees: Readonly<Record<Region, FrozenTree>>;
+  readonly root: Bytes;
+}
+
+export interface Checkpoint {
+  /** The root over all pages, 32 bytes. */
+  readonly root: Bytes;
+  /** Pages that differ from the checkpoint taken before; all of them the first time. */
+  readonly changes: readonly PageChange[];
+}
+
+export class PagedState {
+  readonly #trees: Readonly<Record<Region, PageTree>> = {
+    service: new PageTree('service'),
+    clients: new PageTree('clients'),
+  };
+  readonly #frozen = new Map<number, FrozenState>();
+  /** What `changes` of the next checkpoint are counted from. */
+  #base: FrozenState | undefined;
+  #journal: Overwritten[] | undefined;
+
+  /** The current pages of a region. */
+  region(region: Region): PageStore {
+    return this.#trees[region];
+  }
+
+  /** Begins an undo scope. Scopes do not nest. */
+  mark(): void {
+    assert(this.#journal === undefined, 'undo scopes do not nest');
+    this.#setJournal([]);
+  }
+
+  /** Puts all pages back to what they were at `mark` and ends the scope. @returns whether anything had changed. */
+  undo(): boolean {
+    const journal = this.#journal;
+    assert(journal !== undefined, 'an undo scope is open');
+    this.#setJournal(undefined);
+    for (let i = journal.length - 1; i >= 0; i--) {
+      const { tree, page, bytes } = journal[i] as Overwritten;
+      tree.write(page, bytes);
+    }
+    return journal.length > 0;
+  }
+
+  /** Ends the scope; what was written in it stays. */
+  keep(): void {
+    assert(this.#journal !== undefined, 'an undo scope is open');
+    this.#setJournal(undefined);
+  }
+
+  /** Freezes the current pages as checkpoint `sequence`. Costs what changed since the last one. */
+  checkpoint(sequence: number): Checkpoint {
+    assert(this.#journal === undefined, 'tentative state is never a checkpoint');
+    const base = this.#base;
+    const frozen = this.#freeze(sequence);
+    const changes: PageChange[] = [];
+    for (const region of regions) {
+      for (const change of differences(region, base?.trees[region], frozen.trees[region])) {
+        changes.push(change);
+      }
+    }
+    return { root: frozen.root, changes };
+  }
+
+  /** The root over the pages as they are now. */
+  rootNow(): Bytes {
+    return stateRoot(this.#trees.service.digest(), this.#trees.clients.digest());
+  }
+
+  root(sequence: number): Bytes | undefined {
+    return this.#frozen.get(sequence)?.root;
+  }
+
+  /** Sequences of the checkpoints that are held, ascending. */
+  checkpoints(): readonly number[] {
+    return [...this.#frozen.keys()].sort((a, b) => a - b);
+  }
+
+  /** Forgets the checkpoints below `sequence`. */
+  dropBelow(sequence: number): void {
+    for (const held of this.#frozen.keys()) if (held < sequence) this.#frozen.delete(held);
+  }
+
+  /** Roots of the two regions at a checkpoint: children of the state's root. */
+  regionRoots(sequence: number): readonly Bytes[] | undefined {
+    const frozen = this.#frozen.get(sequence);
+    return frozen === undefined ? undefined : regions.map((region) => frozen.trees[region].digest);
+  }
+
+  /** Digests of the 256 children of an inner node (level 1 to 3) of a checkpoint; undefined where nothing is. */
+  node(
+    sequence: number,
+    region: Region,
+    level: number,
+    index: number,
+  ): readonly Bytes[] | undefined {
+    const frozen = this.#frozen.get(sequence);
+    return frozen === undefined ? undefined : childrenOf(frozen.trees[region], level, index);
+  }
+
+  page(sequence: number, region: Region, page: number): Bytes | undefined {
+    const frozen = this.#frozen.get(sequence);
+    return frozen === undefined ? undefined : frozenPage(frozen.trees[region], page);
+  }
+
+  /**
+   * Replaces everything, checkpoints and an open undo scope included, by these pages and freezes them as checkpoint
+   * `sequence`. @returns its root.
+   */
+  restore(pages: Iterable<PageChange>, sequence: number): Bytes {
+    // The old pages may be the source of the new ones: they are read before they are dropped.
+    const kept = [...pages];
+    this.#setJournal(undefined);
+    this.#frozen.clear();
+    for (const region of regions) this.#trees[region].clear();
+    for (const { region, page, bytes } of kept) this.#trees[region].write(page, bytes);
+    return this.#freeze(sequence).root;
+  }
+
+  /** Every page there is now, by region and number. */
+  *all(): Generator<PageChange> {
+    for (const region of regions) yield* this.#trees[region].all();
+  }
+
+  /** Goes back to a held checkpoint; forgets later ones and an open undo scope. */
+  rollback(sequence: number): void {
+    const frozen = this.#frozen.get(sequence);
+    assert(frozen !== undefined, 'a checkpoint that is held');
+    this.#setJournal(undefined);
+    for (const region of regions) this.#trees[region].thaw(frozen.trees[region]);
+    for (const held of this.#frozen.keys()) if (held > sequence) this.#frozen.delete(held);
+  }
+
+  /** The current pages, frozen but not as a checkpoint. */
+  snapshot(): FrozenState {
+    const trees = { service: this.#trees.service.freeze(), clients: this.#trees.clients.freeze() };
+    return { trees, root: stateRoot(trees.service.digest, trees.clients.digest) };
+  }
+
+  #freeze(sequence: number): FrozenState {
+    const frozen = this.snapshot();
+    this.#frozen.set(sequence, frozen);
+    this.#base = frozen;
+    return frozen;
+  }
+
+  #setJournal(journal: Overwritten[] | undefined): void {
+    this.#journal = journal;
+    for (const region of regions) this.#trees[region].journal = journal;
+  }
+}
