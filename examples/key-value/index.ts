@@ -1,0 +1,2 @@
+export * from './codec.ts';
+export { KeyValueStore } from './service.ts';
