@@ -45,6 +45,7 @@ export const seriesNames = [
   'readAgain',
   'twoRoundsSync',
   'write',
+  'writeAgain',
   'roundSync',
   'writeAlone',
 ] as const;

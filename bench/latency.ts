@@ -15,6 +15,7 @@ const words: Readonly<Record<SeriesName, string>> = {
   twoRoundsSync: 'two rounds + sync',
   write: 'write',
   roundSync: 'round + sync',
+  writeAgain: 'write, header known',
   writeAlone: 'write, only writer',
 };
 
@@ -22,6 +23,7 @@ const referenceOf: Readonly<Partial<Record<SeriesName, SeriesName>>> = {
   read: 'round',
   readAgain: 'round',
   write: 'twoRoundsSync',
+  writeAgain: 'twoRoundsSync',
   writeAlone: 'roundSync',
 };
 

@@ -61,6 +61,7 @@ export async function measureLatency(
       sync();
     },
     write: (turn) => client.write(writeName(turn), value),
+    writeAgain: () => client.write('bench/rewritten', value),
     async roundSync() {
       await round();
       sync();
@@ -105,6 +106,7 @@ async function measured(
     readAgain: series('readAgain'),
     twoRoundsSync: series('twoRoundsSync'),
     write: series('write'),
+    writeAgain: series('writeAgain'),
     roundSync: series('roundSync'),
     writeAlone: series('writeAlone'),
   };

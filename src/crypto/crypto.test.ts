@@ -28,6 +28,17 @@ const goldenDigests: Record<HashTag, string> = {
   'object-key': '0a711392dfe57660f369e0f375e5761064075f8a0cb911a8fe60cbe260e0f5f1',
   writer: 'fb1438cb30ca2aaacc2606c9cc48196af9dcff8d7f2066220ac138849d1d995b',
   address: '2743865228203dd7397f95405f78dfa1f472351eb211ef29f4d8fa920ae8f5b7',
+  request: '41a2a1ee9bbda2fe5f87b5fb774564c65c8638eea00145d707bbe3e0b8b85e52',
+  'bundle-leaf': 'f51ae316e478f20571ff1fdf6d9dff735370823efcac77f86aab6ff0c48960c9',
+  'bundle-node': 'febf6e528802f38561651299ef63ddbb269c4967682b9a58a88594dd62e710e1',
+  page: '6375184f9d1aae167d8b68a4a165d36457b22f1fe6fe98c706ffffd4379a5279',
+  'page-node': '0cf085754696a5051fa8a7c8b9d3cb8a7e0e06579e3158acfa25d6dcac3358d7',
+  'state-root': '242964b2c46b4fc5eca74cc23bf796a62d1d99d35df957791d7f6b5927e0e992',
+  result: '09b9ceff341f72369b9c30bb17327dad8aaff8726b9a066e7fc709336be6a8c0',
+  'pbft-batch': '8e427d646bd432184c09e713c369dc08e19584d8259dc7910802d7623bec0fca',
+  'pbft-null': '88acf9d7fc14c4e6df43f5f782cfbb723873a11bdd59ae50cd38671e7e66d0c1',
+  'pbft-view-change': '1a3a9d04d2bac6ed0814f73ebe309687a5b4e31db2b04b5257fe1405ed650a93',
+  'pbft-new-view': '02e01c0595d4a8a147615dc763fd62474c0337066f69cc834344a98eae32cb7c',
 };
 
 /** The rule of docs/WIRE.md, written down again. */

@@ -62,6 +62,11 @@ export class HeaderVerifier {
     return true;
   }
 
+  /** Takes a header that this process has just signed for verified. */
+  vouch(object: Bytes, header: ObjectHeader): void {
+    this.#remember(mapKey(header.signature), { object, header });
+  }
+
   matches(header: ObjectHeader, data: Bytes): boolean {
     return data.length === header.length && equalBytes(dataDigest(data), header.version.digest);
   }
@@ -98,7 +103,10 @@ export function headerScheme(
       const version = { counter, writer, digest: dataDigest(data) };
       const unsigned = { publicKey: signer.publicKey, version, length: data.length };
       const object = objectId(signer.publicKey);
-      return { ...unsigned, signature: signer.sign(versionBytes(system, object, unsigned)) };
+      const signature = signer.sign(versionBytes(system, object, unsigned));
+      const header = { ...unsigned, signature };
+      verifier.vouch(object, header);
+      return header;
     },
   };
 }

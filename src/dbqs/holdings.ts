@@ -9,6 +9,7 @@ import type { ObjectHeader } from '../wire/types.ts';
 import { Accounts } from './accounts.ts';
 import type { HeaderVerifier } from './headers.ts';
 import { blockId } from './ids.ts';
+import { RecentObjects } from './recent-objects.ts';
 import {
   dataKey,
   type ItemKind,
@@ -43,6 +44,7 @@ export class Holdings {
   readonly #store: ReplicaStore;
   readonly #verifier: HeaderVerifier;
   readonly #damaged = new Map<string, Item>();
+  readonly #recent = new RecentObjects();
 
   constructor(store: ReplicaStore, verifier: HeaderVerifier) {
     this.#store = store;
@@ -89,18 +91,18 @@ export class Holdings {
   // ---- Looking ----
 
   isDamaged(item: Item): boolean {
-    return this.#damaged.has(damageKey(item));
+    return this.#damaged.size > 0 && this.#damaged.has(damageKey(item));
   }
 
-  /** What this replica holds of an item now; reads and checks the data. */
+  /** What the store holds of an item now; reads and checks all of it, whatever is remembered. */
   inspect({ kind, id }: Item): 'intact' | 'absent' | 'damaged' {
     if (kind === 'block') {
       const data = this.blockData(id);
       return data === 'damaged' || data === 'absent' ? data : 'intact';
     }
-    const state = this.objectState(id);
+    const state = this.#storedState(id);
     if (state === 'absent' || state === 'damaged') return state;
-    return this.objectData(id, state.header) === undefined ? 'damaged' : 'intact';
+    return this.#storedData(id, state.header) === undefined ? 'damaged' : 'intact';
   }
 
   /** True if there is a record of the item; its data is not looked at, which is the scrub's work. */
@@ -155,6 +157,7 @@ export class Holdings {
   dropDamaged(item: Item): Change[] {
     if (!this.#damaged.delete(damageKey(item))) return [];
     this.#uncount(item);
+    this.#recent.forget(item.id);
     return [
       { key: recordKey(item.kind, item.id), value: undefined },
       { key: dataKey(item.kind, item.id), value: undefined },
@@ -164,7 +167,16 @@ export class Holdings {
   // ---- Judging and changing ----
 
   objectState(object: Bytes): ObjectState {
-    if (this.#damaged.has(damageKey({ kind: 'object', id: object }))) return 'damaged';
+    if (this.isDamaged({ kind: 'object', id: object })) return 'damaged';
+    const recent = this.#recent.record(object);
+    if (recent !== undefined) return recent;
+    const state = this.#storedState(object);
+    if (state !== 'absent' && state !== 'damaged') this.#recent.keep(object, state, undefined);
+    return state;
+  }
+
+  #storedState(object: Bytes): ObjectState {
+    if (this.isDamaged({ kind: 'object', id: object })) return 'damaged';
     const sealed = this.#store.get(recordKey('object', object));
     if (sealed === undefined) return 'absent';
     return unsealObject(object, sealed) ?? 'damaged';
@@ -172,12 +184,20 @@ export class Holdings {
 
   /** The data that `header` names; undefined if it is not here intact. */
   objectData(object: Bytes, header: ObjectHeader): Bytes | undefined {
+    const recent = this.#recent.data(object, header);
+    if (recent !== undefined) return recent;
+    const data = this.#storedData(object, header);
+    if (data !== undefined) this.#recent.keepData(object, header, data);
+    return data;
+  }
+
+  #storedData(object: Bytes, header: ObjectHeader): Bytes | undefined {
     const data = this.#store.get(dataKey('object', object));
     return data !== undefined && this.#verifier.matches(header, data) ? data : undefined;
   }
 
   blockData(block: Bytes): Bytes | 'absent' | 'damaged' {
-    if (this.#damaged.has(damageKey({ kind: 'block', id: block }))) return 'damaged';
+    if (this.isDamaged({ kind: 'block', id: block })) return 'damaged';
     if (this.#store.get(recordKey('block', block)) === undefined) return 'absent';
     const data = this.#store.get(dataKey('block', block));
     return data !== undefined && equalBytes(blockId(data), block) ? data : 'damaged';
@@ -189,6 +209,7 @@ export class Holdings {
     else if (state !== 'absent')
       this.accounts.record('object', state.owner, state.header.length, -1);
     this.accounts.record('object', record.owner, data.length, 1);
+    this.#recent.keep(object, record, data);
     return [
       { key: recordKey('object', object), value: sealObject(object, record) },
       { key: dataKey('object', object), value: data },

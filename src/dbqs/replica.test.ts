@@ -58,8 +58,9 @@ let replica: StorageReplica;
 let freeBytes: number;
 
 /** An object and a block that the server under test holds, found by trying. */
-const self = configuration.members[0]?.peer;
-assert(self !== undefined, 'five servers');
+const [firstMember] = configuration.members;
+assert(firstMember !== undefined, 'five servers');
+const self = firstMember.peer;
 const keyFor = (wanted: boolean) => {
   for (;;) {
     const signer = scheme.signer(prng.bytes(32));
@@ -82,10 +83,9 @@ const version = (counter: number, data: Bytes) => ({
   data,
 });
 
-beforeEach(() => {
-  store = new MapStore();
-  freeBytes = 2 ** 40;
-  replica = new StorageReplica(configuration, {
+/** A replica that remembers nothing, on what is stored. */
+function fresh(): StorageReplica {
+  return new StorageReplica(configuration, {
     self,
     instance,
     store,
@@ -93,7 +93,17 @@ beforeEach(() => {
     quotaBytesDefault: 0,
     freeBytes: () => freeBytes,
   });
+}
+
+function restart(): void {
+  replica = fresh();
   replica.serve();
+}
+
+beforeEach(() => {
+  store = new MapStore();
+  freeBytes = 2 ** 40;
+  restart();
 });
 
 type Fields<Name extends MessageName> = Omit<MessageValue<Name>, 'instance' | 'epoch' | 'nonce'>;
@@ -329,6 +339,7 @@ describe('damage', () => {
   it('in a header is never taken for "nothing was written"', () => {
     ask('write', version(1, block));
     spoil(recordKey('object', object));
+    restart();
     const asked = ask('readVersion', { object, inlineSizeBytesMax: 0 });
     expect(refusal(asked)).toBe('repairing');
     expect(asked.effects.damaged).toEqual([{ kind: 'object', id: object }]);
@@ -342,15 +353,26 @@ describe('damage', () => {
   it('in the data of an object is found when it is read', () => {
     ask('write', version(1, block));
     spoil(dataKey('object', object));
+    restart();
     expect(
       refusal(ask('readVersion', { object, inlineSizeBytesMax: limits.inlineSizeBytesMax })),
     ).toBe('repairing');
     expect(replica.holdings.inspect({ kind: 'object', id: object })).toBe('damaged');
   });
 
+  it('under what is remembered is found by the scrub, and harms no reader', () => {
+    ask('write', version(1, block));
+    spoil(dataKey('object', object));
+    expect(
+      ask('readVersion', { object, inlineSizeBytesMax: limits.inlineSizeBytesMax }).answer,
+    ).toMatchObject({ value: { data: [block] } });
+    expect(replica.holdings.inspect({ kind: 'object', id: object })).toBe('damaged');
+  });
+
   it('of an object is mended by a version from the others', () => {
     ask('write', version(1, block));
     spoil(recordKey('object', object));
+    restart();
     ask('readVersion', { object, inlineSizeBytesMax: 0 });
     const newer = version(2, new Uint8Array([2]));
     store.apply(replica.holdings.restoreObject(object, newer.header, newer.data));
@@ -379,18 +401,11 @@ describe('damage', () => {
     ask('write', version(1, block));
     ask('store', { block: blockId(block), data: block });
     spoil(recordKey('object', object));
-    const fresh = new StorageReplica(configuration, {
-      self,
-      instance,
-      store,
-      verifier,
-      quotaBytesDefault: 0,
-      freeBytes: () => freeBytes,
-    });
-    expect(fresh.holdings.countStored('object', new Uint8Array(32)).damaged).toEqual([
+    const { holdings } = fresh();
+    expect(holdings.countStored('object', new Uint8Array(32)).damaged).toEqual([
       { kind: 'object', id: object },
     ]);
-    expect(fresh.holdings.countStored('block', new Uint8Array(32)).damaged).toEqual([]);
-    expect(fresh.holdings.accounts.items).toEqual({ object: 0, block: 1 });
+    expect(holdings.countStored('block', new Uint8Array(32)).damaged).toEqual([]);
+    expect(holdings.accounts.items).toEqual({ object: 0, block: 1 });
   });
 });

@@ -299,12 +299,9 @@ export class StorageReplica {
   ): Effects {
     const { instance, nonce } = request.value;
     // The fields and the context together are the message; the compiler does not join them under a generic name.
-    const value = {
-      ...fields,
-      instance,
-      epoch: this.#configuration.epoch,
-      nonce,
-    } as MessageValue<Name>;
+    const context = { instance, epoch: this.#configuration.epoch, nonce };
+    // Assigning is several times faster than spreading fields of many shapes.
+    const value = Object.assign(context, fields) as unknown as MessageValue<Name>;
     return {
       ...none,
       reveals,
