@@ -5,6 +5,7 @@
 import type { PeerId } from '../base/brand.ts';
 import { type Bytes, toHex } from '../base/bytes.ts';
 import type { Member } from '../configuration/configuration.ts';
+import type { Change } from '../env/disk.ts';
 import type { Env } from '../env/env.ts';
 import { type Quorum, QuorumUnavailable, type Request } from '../quorum/calls/contract.ts';
 import type { Exchange } from '../quorum/exchange.ts';
@@ -102,7 +103,7 @@ export class Repair {
     try {
       const changes =
         item.kind === 'object' ? await this.#readObject(item) : await this.#readBlock(item);
-      await host.commit(changes());
+      if (!(await this.#commit(changes()))) return false;
       env.log.info('item-repaired', { kind: item.kind, state: replica.holdings.inspect(item) });
       return true;
     } catch (error) {
@@ -150,6 +151,17 @@ export class Repair {
     );
   }
 
+  /** False, and nothing done, when the disk is so full that even repairs must wait. */
+  async #commit(changes: readonly Change[]): Promise<boolean> {
+    const { env, host, replica } = this.#options;
+    if (!replica.mayRestore(changes)) {
+      env.metrics.count('repairs_postponed_total', 'disk-full');
+      return false;
+    }
+    await host.commit(changes);
+    return true;
+  }
+
   #others(id: Bytes): PhaseGroup {
     const { configuration } = this.#options.replica;
     const { members, faults } = configuration.groupOf(id);
@@ -165,23 +177,21 @@ export class Repair {
 
   /** Obtains `header`'s version, or a later one, from one of these members. False if none of them delivers. */
   async fetchObject(header: ObjectHeader, id: Bytes, holders: readonly Member[]): Promise<boolean> {
-    const { replica, host, verifier, system } = this.#options;
+    const { replica, verifier, system } = this.#options;
     const rule = new DisseminationRule(
       id,
       headerScheme(verifier, system, new Uint8Array(20), undefined),
     );
     const shown = await this.#fromAny(holders, rule.fetchRequest(header));
     if (shown?.header === undefined || shown.data === undefined) return false;
-    await host.commit(replica.holdings.restoreObject(id, shown.header, shown.data));
-    return true;
+    return await this.#commit(replica.holdings.restoreObject(id, shown.header, shown.data));
   }
 
   async fetchBlock(id: Bytes, holders: readonly Member[]): Promise<boolean> {
-    const { replica, host } = this.#options;
+    const { replica } = this.#options;
     const held = await this.#fromAny(holders, getRequest(id));
     if (held === undefined || held === 'absent') return false;
-    await host.commit(replica.holdings.restoreBlock(id, held.data));
-    return true;
+    return await this.#commit(replica.holdings.restoreBlock(id, held.data));
   }
 
   async #fromAny<Body>(

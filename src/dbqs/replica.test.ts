@@ -327,6 +327,22 @@ describe('refusals', () => {
   });
 });
 
+describe('repairs', () => {
+  const restored = () => replica.holdings.restoreBlock(blockId(block), block);
+
+  it('may use what clients must leave free, but not the last of it', () => {
+    freeBytes = diskReserveBytes;
+    expect(replica.mayRestore(restored())).toBe(true);
+    freeBytes = diskReserveBytes / 2;
+    expect(replica.mayRestore(restored())).toBe(false);
+  });
+
+  it('may always remove', () => {
+    freeBytes = 0;
+    expect(replica.mayRestore([{ key: recordKey('block', block), value: undefined }])).toBe(true);
+  });
+});
+
 describe('damage', () => {
   const spoil = (key: Bytes): void => {
     const value = store.get(key);

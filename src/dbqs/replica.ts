@@ -271,6 +271,13 @@ export class StorageReplica {
     return this.#responsible(id);
   }
 
+  /** Whether there is room for what was fetched from others; they may use half of what clients must leave. */
+  mayRestore(changes: readonly Change[]): boolean {
+    let sizeBytes = 0;
+    for (const { value } of changes) sizeBytes += value?.length ?? 0;
+    return sizeBytes === 0 || this.#options.freeBytes() >= diskReserveBytes / 2 + sizeBytes;
+  }
+
   // ---- State ----
 
   #responsible(id: Bytes): boolean {
