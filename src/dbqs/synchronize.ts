@@ -4,6 +4,7 @@
 
 import type { PeerId } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
+import type { Member } from '../configuration/configuration.ts';
 import type { Env } from '../env/env.ts';
 import type { Exchange } from '../quorum/exchange.ts';
 import { compareTimestamps } from '../registers/timestamp.ts';
@@ -30,9 +31,14 @@ export interface SynchronizeOptions {
 /** `lost`: own contents count for nothing. `behind`: own contents are intact and count as one member's. */
 export type SynchronizeMode = 'lost' | 'behind';
 
+/** Items of one member that nobody delivers, after which its other claims that stand alone wait for the next run. */
+const emptyClaimsMax = 64;
+
 export class Synchronizer {
   readonly #options: SynchronizeOptions;
   readonly #mode: SynchronizeMode;
+  /** By member: items that it listed and that could be neither fetched nor disproved. Each has cost a time-out. */
+  readonly #emptyClaims = new Map<PeerId, number>();
   /** Items brought in by this run. */
   fetched = 0;
   /** Items that somebody lists and that could be neither fetched nor disproved: to be tried again. */
@@ -102,6 +108,10 @@ export class Synchronizer {
     if (!this.#isMissing(kind, listed)) return;
     // So few may all be liars that made the item up, and waiting for each of them would cost more than asking everybody.
     const mayBeInvented = holders.length <= replica.configuration.faults;
+    if (mayBeInvented && this.#mode === 'behind' && this.#areDoubtful(holders)) {
+      this.skipped += 1;
+      return;
+    }
     if (!mayBeInvented && (await this.#fetch(kind, listed))) return;
     // A member listed what it does not deliver, and may hide something older behind it: a full read decides.
     const item: Item = { kind, id };
@@ -110,7 +120,14 @@ export class Synchronizer {
       return;
     }
     if (this.#mode === 'lost') throw new SynchronizeIncomplete(kind);
-    if (!(mayBeInvented && (await this.#fetch(kind, listed)))) this.skipped += 1;
+    if (mayBeInvented && (await this.#fetch(kind, listed))) return;
+    this.skipped += 1;
+    for (const { peer } of holders)
+      this.#emptyClaims.set(peer, (this.#emptyClaims.get(peer) ?? 0) + 1);
+  }
+
+  #areDoubtful(holders: readonly Member[]): boolean {
+    return holders.every(({ peer }) => (this.#emptyClaims.get(peer) ?? 0) >= emptyClaimsMax);
   }
 
   /** True if less is here than was listed. */
