@@ -1,0 +1,163 @@
+// Checkpoints of the state and what they allow to forget (section 5.1): log entries in memory, records on disk. A
+// checkpoint is this replica's own affair; no other replica has to take the same one.
+
+import { type Bytes, toHex } from '../../base/bytes.ts';
+import { decodeAs } from '../../wire/registry.ts';
+import { VrCheckpointNotes } from '../../wire/vr.ts';
+import type { SavedCheckpoint } from '../contract.ts';
+import type { Core } from './core.ts';
+import { appendRecord } from './records.ts';
+
+export class Checkpoints {
+  readonly #core: Core;
+  /** Newest one that a restart finds; in mode `view` the newest. */
+  saved = 0;
+  #savedRoot: Bytes | undefined;
+  #isSavedEnded = false;
+  /** On its way to disk. */
+  #saving: { sequence: number; root: Bytes; isEnded: boolean } | undefined;
+  /** The instance has ended and its last state is not saved yet. */
+  #isFinalDue = false;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  get root(): string {
+    return this.#savedRoot === undefined ? '' : toHex(this.#savedRoot);
+  }
+
+  /** The saved checkpoint is the instance's last state. */
+  get isFinal(): boolean {
+    return this.#isSavedEnded;
+  }
+
+  /** Whether the disk has yet to confirm a checkpoint. */
+  get isSaving(): boolean {
+    return this.#saving !== undefined;
+  }
+
+  /** What to offer to who needs more than the log still has. */
+  get offered(): { sequence: number; root: Bytes; isEnded: number } | undefined {
+    if (this.#savedRoot === undefined) return undefined;
+    return {
+      sequence: this.saved,
+      root: this.#savedRoot,
+      isEnded: this.#isSavedEnded ? 1 : 0,
+    };
+  }
+
+  /** Batch `sequence` was executed. @param hasEnded it ended the instance. */
+  executed(sequence: number, hasEnded: boolean): void {
+    const { parameters, executor } = this.#core;
+    if (hasEnded) this.#isFinalDue = true;
+    const isDue = sequence % parameters.checkpointInterval === 0 && !executor.ended;
+    if (!isDue && !this.#isFinalDue) return;
+    // The disk is still busy with the last one: the next will do.
+    if (this.#saving !== undefined) return;
+    this.#take(sequence);
+  }
+
+  #take(sequence: number): void {
+    const { executor, out, parameters } = this.#core;
+    const isWhole = executor.state.checkpoints().length === 0;
+    const { root, changes } = executor.checkpoint(sequence);
+    const isEnded = executor.ended;
+    this.#isFinalDue = false;
+    this.#saving = { sequence, root, isEnded };
+    if (parameters.mode === 'full') {
+      out.save({ sequence, notes: notesOf(isEnded), changes, isWhole });
+    } else {
+      this.onSaved(sequence);
+    }
+  }
+
+  /** A state that was fetched is to be saved whole. @returns whether the caller must wait for that. */
+  install(sequence: number, root: Bytes, isEnded: boolean): boolean {
+    const { executor, out, parameters } = this.#core;
+    this.#saving = { sequence, root, isEnded };
+    this.#isFinalDue = false;
+    if (parameters.mode === 'full') {
+      const changes = [...executor.state.all()];
+      out.save({ sequence, notes: notesOf(isEnded), changes, isWhole: true });
+      return true;
+    }
+    this.onSaved(sequence);
+    return false;
+  }
+
+  onSaved(sequence: number): void {
+    const saving = this.#saving;
+    if (saving?.sequence !== sequence) return;
+    const { executor, parts, isWitness } = this.#core;
+    const before = this.saved;
+    this.#saving = undefined;
+    this.saved = sequence;
+    this.#savedRoot = saving.root;
+    this.#isSavedEnded = saving.isEnded;
+    // The one before stays for those who are fetching it.
+    if (!isWitness) executor.state.dropBelow(before);
+    this.#forget();
+    if (this.#isFinalDue) this.#take(parts.execution.executed);
+  }
+
+  #forget(): void {
+    const { log, parameters, out, low, commit } = this.#core;
+    const kept = parameters.intervalsKept * parameters.checkpointInterval;
+    // What some designated replica may lack must be at hand should a witness have to keep it.
+    const free = parameters.witnesses ? Math.min(this.saved, low, commit) : this.saved;
+    log.dropTo(Math.min(this.saved - kept, free));
+    if (parameters.mode !== 'full') return;
+    const records = [this.#core.stateRecord()];
+    for (let n = Math.max(free + 1, log.first); n <= log.last; n++) {
+      records.push(appendRecord(n, log.at(n).bytes));
+    }
+    out.compact(records);
+    out.count('vr-checkpoint');
+  }
+
+  /** A witness has no state: its checkpoints are empty and say only up to where its log was forgotten. */
+  witnessLow(): void {
+    const core = this.#core;
+    const { log, low, rules, parameters, out } = core;
+    if (!core.isWitness || !core.hasLog || this.#saving !== undefined) return;
+    const isIdle = !core.isActive || core.lastNormal !== core.view;
+    if (isIdle && rules.mayDropLog(log.last, low)) {
+      core.hasLog = false;
+      log.reset(low);
+      core.commit = low;
+      core.recordState();
+      this.#saveEmpty(low);
+      out.count('vr-log-dropped');
+    } else if (
+      !isIdle &&
+      Math.min(low, core.commit) - this.saved >= parameters.checkpointInterval
+    ) {
+      const free = Math.min(low, core.commit);
+      log.dropTo(free);
+      this.#saveEmpty(free);
+    }
+  }
+
+  #saveEmpty(sequence: number): void {
+    this.#saving = { sequence, root: new Uint8Array(32), isEnded: false };
+    const notes = notesOf(false);
+    this.#core.out.save({ sequence, notes, changes: [], isWhole: true });
+  }
+
+  /** What was found on disk. @returns false if it is not such as this module writes. */
+  restore(checkpoint: SavedCheckpoint): boolean {
+    const notes = decodeAs(VrCheckpointNotes, checkpoint.notes);
+    if (notes === undefined) return false;
+    const { sequence, pages } = checkpoint;
+    this.saved = sequence;
+    if (this.#core.isWitness) return true;
+    this.#isSavedEnded = notes.isEnded === 1;
+    this.#savedRoot = this.#core.executor.restore(pages, sequence, this.#isSavedEnded);
+    return true;
+  }
+}
+
+function notesOf(isEnded: boolean): Bytes {
+  return VrCheckpointNotes.serialize({ isEnded: isEnded ? 1 : 0 });
+}

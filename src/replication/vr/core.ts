@@ -1,0 +1,207 @@
+// What all parts of the engine share: where this replica stands, its log, its state. The parts call each other through
+// here; each part keeps to itself what only it needs.
+
+import { type Bytes, equalBytes } from '../../base/bytes.ts';
+import type { ReplicaGroup, ReplicaStatus, StateMachine } from '../contract.ts';
+import { Executor } from '../executor.ts';
+import type { Checkpoints } from './checkpoints.ts';
+import type { Execution } from './execution.ts';
+import type { Fetch } from './fetch.ts';
+import type { Leases } from './leases.ts';
+import { type LogEntry, VrLog } from './log.ts';
+import type { Normal } from './normal.ts';
+import { Outbox } from './outbox.ts';
+import type { VrParameters } from './parameters.ts';
+import { adoptRecord, appendRecord, stageRecord, stateRecord } from './records.ts';
+import type { Recovery } from './recovery.ts';
+import type { Requests } from './requests.ts';
+import type { VrRules } from './rules.ts';
+import type { ViewChange } from './view-change.ts';
+
+/** `final` is shown to the outside only: an ended instance goes on serving those that lag. */
+export type Status = Exclude<ReplicaStatus['status'], 'final'>;
+
+export interface Parts {
+  readonly requests: Requests;
+  readonly normal: Normal;
+  readonly execution: Execution;
+  readonly checkpoints: Checkpoints;
+  readonly viewChange: ViewChange;
+  readonly fetch: Fetch;
+  readonly recovery: Recovery;
+  readonly leases: Leases;
+}
+
+export interface CoreOptions {
+  readonly group: ReplicaGroup;
+  readonly index: number;
+  readonly service: StateMachine;
+  readonly parameters: VrParameters;
+  readonly rules: VrRules;
+  readonly nonce: () => Bytes;
+}
+
+export class Core {
+  readonly group: ReplicaGroup;
+  readonly instance: Bytes;
+  readonly index: number;
+  readonly size: number;
+  readonly faults: number;
+  readonly parameters: VrParameters;
+  readonly rules: VrRules;
+  readonly executor: Executor;
+  readonly nonce: () => Bytes;
+  readonly out: Outbox = new Outbox();
+  /** Of the event being handled. */
+  nowMs = 0;
+
+  view = 0;
+  status: Status = 'normal';
+  /** The view that the log belongs to. Never above `view`. */
+  lastNormal = 0;
+  /** False only for a witness that keeps no log. */
+  hasLog = true;
+  log: VrLog = new VrLog();
+  /** Known to be committed; never above the log's end. */
+  commit = 0;
+  /** Up to here every designated replica holds the log durably and knows it to be committed. With witnesses only. */
+  low = 0;
+  /** Members that acknowledge in this view. */
+  active: readonly number[];
+  /** Members suspected of being out, by index; one is cleared when it is heard. */
+  readonly suspected: boolean[];
+
+  #parts: Parts | undefined;
+
+  constructor(options: CoreOptions) {
+    this.group = options.group;
+    this.instance = options.group.instance;
+    this.index = options.index;
+    this.size = options.group.members.length;
+    this.faults = options.group.faults;
+    this.parameters = options.parameters;
+    this.rules = options.rules;
+    this.executor = new Executor(options.service);
+    this.nonce = options.nonce;
+    this.active = this.firstActive();
+    this.suspected = new Array<boolean>(this.size).fill(false);
+  }
+
+  connect(parts: Parts): void {
+    this.#parts = parts;
+  }
+
+  get parts(): Parts {
+    // Set right after construction.
+    return this.#parts as Parts;
+  }
+
+  /** Members that keep the state: all of them without witnesses. */
+  get designatedCount(): number {
+    return this.parameters.witnesses ? this.faults + 1 : this.size;
+  }
+
+  isDesignated(index: number): boolean {
+    return index < this.designatedCount;
+  }
+
+  get isWitness(): boolean {
+    return !this.isDesignated(this.index);
+  }
+
+  primaryOf(view: number): number {
+    return view % this.designatedCount;
+  }
+
+  get isPrimary(): boolean {
+    return this.status === 'normal' && this.primaryOf(this.view) === this.index;
+  }
+
+  get isActive(): boolean {
+    return this.active.includes(this.index);
+  }
+
+  firstActive(): number[] {
+    return Array.from({ length: this.designatedCount }, (_, i) => i);
+  }
+
+  isInstance(instance: Bytes): boolean {
+    return equalBytes(instance, this.instance);
+  }
+
+  /** The end of what needs no fetching: what this replica has of the log that all agree on. */
+  get base(): number {
+    return this.isWitness && !this.hasLog ? this.low : this.commit;
+  }
+
+  /** Appends an entry to the log, and to the journal where logs are kept there. */
+  append(entry: LogEntry): void {
+    this.log.append(entry);
+    if (this.parameters.mode === 'full') {
+      this.out.record(appendRecord(this.log.last, entry.bytes));
+    }
+  }
+
+  /**
+   * Becomes normal in `view` with a log that has the own entries up to `keep`, then `entries`: one step on disk as well,
+   * so that there is never a log of one view under the name of another.
+   */
+  adopt(view: number, keep: number, entries: readonly LogEntry[], active: readonly number[]): void {
+    if (!this.hasLog) this.log.reset(keep);
+    this.log.cutAbove(keep);
+    for (const entry of entries) {
+      this.log.append(entry);
+      if (this.parameters.mode === 'full') {
+        this.out.record(stageRecord(this.log.last, entry.bytes));
+      }
+    }
+    this.hasLog = true;
+    this.view = view;
+    this.lastNormal = view;
+    this.active = active;
+    this.status = 'normal';
+    if (this.parameters.mode === 'full') {
+      const { low } = this;
+      const sequence = this.log.last;
+      this.out.record(adoptRecord({ view, keep, sequence, low, active: [...active] }));
+    } else {
+      this.recordState();
+    }
+  }
+
+  recordState(): void {
+    this.out.record(this.stateRecord());
+  }
+
+  stateRecord(): Bytes {
+    const { view, lastNormal, hasLog, low, active } = this;
+    return stateRecord({
+      view,
+      lastNormal,
+      hasLog: hasLog ? 1 : 0,
+      low,
+      active: [...active],
+    });
+  }
+
+  /** Learns that the log is committed up to `sequence`, as far as it is here. */
+  hearCommit(sequence: number): void {
+    const known = Math.min(sequence, this.log.last);
+    if (known > this.commit) this.commit = known;
+  }
+
+  /** Learns how far every designated replica has the log as committed. */
+  hearLow(low: number): void {
+    if (low <= this.low) return;
+    this.low = low;
+    if (!this.isWitness) this.hearCommit(low);
+  }
+
+  /** The next view worth trying: one whose primary is not known to be out. */
+  viewAfter(view: number): number {
+    for (let next = view + 1; next <= view + this.designatedCount; next++) {
+      if (this.suspected[this.primaryOf(next)] !== true) return next;
+    }
+    return view + 1;
+  }
+}

@@ -1,0 +1,288 @@
+// Viewstamped Replication ("Viewstamped Replication Revisited", 2012, with corrections: docs/protocols/vr.md) as an
+// engine: events in, effects out. This file takes events apart and keeps the clock; the parts decide.
+
+import { assert } from '../../base/assert.ts';
+import { type Bytes, equalBytes } from '../../base/bytes.ts';
+import type { ReplicationMessage } from '../../wire/replication-registry.ts';
+import type {
+  Effects,
+  Engine,
+  EngineEvent,
+  ReplicaGroup,
+  ReplicaStatus,
+  Restored,
+  Sender,
+  StateMachine,
+} from '../contract.ts';
+import { answerFetch } from '../transfer.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { Core } from './core.ts';
+import { Execution } from './execution.ts';
+import { Fetch } from './fetch.ts';
+import { Leases } from './leases.ts';
+import { Normal } from './normal.ts';
+import { type VrParameters, vrParameters } from './parameters.ts';
+import { replay } from './records.ts';
+import { Recovery } from './recovery.ts';
+import { Requests } from './requests.ts';
+import { type VrRules, vrRules } from './rules.ts';
+import { ViewChange } from './view-change.ts';
+
+export interface VrEngineOptions {
+  readonly group: ReplicaGroup;
+  /** Own index among the group's members. */
+  readonly index: number;
+  readonly service: StateMachine;
+  readonly parameters?: Partial<VrParameters>;
+  /** 16 bytes that this replica has never used before, not even before a restart. */
+  readonly nonce: () => Bytes;
+  /** For tests that show what goes wrong with others. */
+  readonly rules?: VrRules;
+}
+
+/** @throws HoldfastError `bad-configuration` for parameters that make no sense. */
+export function createVrEngine(options: VrEngineOptions): Engine {
+  const { group, index, service, nonce, rules = vrRules } = options;
+  const size = group.members.length;
+  assert(group.faults >= 0 && size === 2 * group.faults + 1, 'a group has 2f+1 members');
+  assert(index >= 0 && index < size, 'a replica is a member');
+  const parameters = vrParameters(options.parameters ?? {});
+  return new VrEngine(new Core({ group, index, service, parameters, rules, nonce }));
+}
+
+/** `core` is there for tests that look inside. */
+export class VrEngine implements Engine {
+  readonly core: Core;
+  /** The own disk says what this replica cannot have written: whatever it promised is unknown, so it stays silent. */
+  #isMute = false;
+
+  constructor(core: Core) {
+    this.core = core;
+    core.connect({
+      requests: new Requests(core),
+      normal: new Normal(core),
+      execution: new Execution(core),
+      checkpoints: new Checkpoints(core),
+      viewChange: new ViewChange(core),
+      fetch: new Fetch(core),
+      recovery: new Recovery(core),
+      leases: new Leases(core),
+    });
+  }
+
+  handle(event: EngineEvent, nowMs: number): Effects {
+    const { out } = this.core;
+    this.core.nowMs = nowMs;
+    if (this.#isMute) out.count('vr-disk-unreadable');
+    else this.#dispatch(event);
+    return out.take();
+  }
+
+  #dispatch(event: EngineEvent): void {
+    const { parts } = this.core;
+    switch (event.kind) {
+      case 'start':
+        return this.#start(event.restored);
+      case 'message':
+        return this.#onMessage(event.from, event.message);
+      case 'timer':
+        return this.#onTimer(event.name);
+      case 'durable':
+        return parts.normal.onDurable(event.mark);
+      case 'saved':
+        parts.checkpoints.onSaved(event.sequence);
+        return parts.fetch.onSaved();
+    }
+  }
+
+  isCurrent(view: number): boolean {
+    const { status } = this.core;
+    return view === this.core.view && (status === 'normal' || status === 'view-change');
+  }
+
+  status(): ReplicaStatus {
+    const core = this.core;
+    const { executor, parts } = core;
+    return {
+      view: core.view,
+      status: executor.ended && parts.checkpoints.isFinal ? 'final' : core.status,
+      primary: core.primaryOf(core.view),
+      executed: parts.execution.executed,
+      committed: core.commit,
+      checkpoint: parts.checkpoints.saved,
+      transferred: parts.fetch.progress,
+      root: parts.checkpoints.root,
+    };
+  }
+
+  // ---- Start ----
+
+  #start(restored: Restored | undefined): void {
+    const core = this.core;
+    core.out.timer('tick', core.nowMs + core.parameters.heartbeatMs);
+    if (restored === undefined) {
+      core.recordState();
+      core.parts.normal.begin();
+      return;
+    }
+    if (!this.#restore(restored)) {
+      this.#isMute = true;
+      core.status = 'recovering';
+      core.out.count('vr-disk-unreadable');
+      return;
+    }
+    core.parts.leases.restarted();
+    if (core.parameters.mode === 'view') core.parts.recovery.begin();
+    else this.#resume();
+  }
+
+  #restore({ checkpoint, records }: Restored): boolean {
+    const core = this.core;
+    const { checkpoints, execution } = core.parts;
+    if (checkpoint !== undefined && !checkpoints.restore(checkpoint)) return false;
+    const replayed = replay(records, checkpoints.saved);
+    if (replayed === undefined) return false;
+    const { view, lastNormal, hasLog, low, active } = replayed.state;
+    core.view = view;
+    core.lastNormal = lastNormal;
+    core.hasLog = hasLog === 1;
+    core.low = low;
+    if (active.length > 0) core.active = active;
+    core.log = replayed.log;
+    core.commit = checkpoints.saved;
+    execution.jumpTo(checkpoints.saved);
+    return true;
+  }
+
+  /** A restarted replica with its log is a slow one. */
+  #resume(): void {
+    const core = this.core;
+    const { view, lastNormal, rules, parts } = core;
+    const isPrimary = core.primaryOf(view) === core.index;
+    if (!rules.resumesView(isPrimary)) return parts.viewChange.begin(core.viewAfter(view));
+    if (rules.statusAfterRestart(view, lastNormal) === 'view-change') {
+      return parts.viewChange.begin(view);
+    }
+    core.status = 'normal';
+    parts.normal.begin();
+  }
+
+  // ---- Timers ----
+
+  #onTimer(name: string): void {
+    const { parts, out, nowMs, parameters, status } = this.core;
+    if (name === 'batch') return parts.normal.proposeIfDue();
+    if (name === 'transfer') return parts.fetch.onTransferTimer();
+    if (name !== 'tick') return;
+    out.timer('tick', nowMs + parameters.heartbeatMs);
+    if (parts.fetch.isInstalling) return;
+    parts.fetch.onTick();
+    if (status === 'recovering') parts.recovery.onTick();
+    else if (status === 'view-change') parts.viewChange.onTick();
+    else this.#watch();
+  }
+
+  /** The primary tells of itself; the others see to it that it does, and that what they handed to it gets done. */
+  #watch(): void {
+    const core = this.core;
+    const { parts, nowMs, parameters } = core;
+    if (core.isPrimary) {
+      parts.normal.proposeIfDue();
+      parts.leases.ask();
+      parts.normal.heartbeat();
+      return;
+    }
+    const isSilent = nowMs - parts.normal.lastHeardMs > parameters.primaryTimeoutMs;
+    const since = core.status === 'normal' ? parts.requests.waitingSinceMs : undefined;
+    const isStuck = since !== undefined && nowMs - since > parameters.requestTimeoutMs;
+    if (!isSilent && !isStuck) return;
+    const view = Math.max(core.view, parts.fetch.view);
+    core.suspected[core.primaryOf(view)] = true;
+    core.suspected[core.index] = false;
+    core.out.count(isSilent ? 'vr-primary-silent' : 'vr-request-stuck');
+    parts.viewChange.begin(core.viewAfter(view));
+  }
+
+  // ---- Messages ----
+
+  #onMessage(from: Sender, message: ReplicationMessage): void {
+    const core = this.core;
+    const { out, parts } = core;
+    if (!core.isInstance(message.value.instance)) return out.count('vr-instance');
+    if (core.status === 'recovering' && !core.rules.hearsWhileRecovering(message.name)) {
+      return out.count('vr-recovering');
+    }
+    // What is in memory is not on disk yet; until it is this replica is just slow.
+    if (parts.fetch.isInstalling && message.name !== 'fetchState') return out.count('vr-busy');
+    if (from.kind === 'client') return this.#onClientMessage(from, message);
+    if (from.index === core.index || from.index >= core.size) return out.count('vr-not-a-member');
+    core.suspected[from.index] = false;
+    this.#onMemberMessage(from.index, message, from);
+  }
+
+  #onClientMessage(from: Sender & { kind: 'client' }, message: ReplicationMessage): void {
+    const { parts, out } = this.core;
+    switch (message.name) {
+      case 'submitRequest':
+        return parts.requests.onSubmit(from, message.value);
+      case 'queryRequest':
+        return parts.leases.onQuery(from.key, message.value);
+      case 'lastNumber':
+        return this.#onLastNumber(from.key, message.value.nonce);
+      default:
+        return out.count('vr-unexpected');
+    }
+  }
+
+  #onMemberMessage(from: number, message: ReplicationMessage, sender: Sender): void {
+    const { parts, out, instance, executor } = this.core;
+    switch (message.name) {
+      case 'vrPrepare':
+        return parts.normal.onPrepare(from, message.value);
+      case 'vrPrepareOk':
+        return parts.normal.onPrepareOk(from, message.value);
+      case 'vrCommit':
+        return parts.normal.onCommit(from, message.value);
+      case 'submitRequest':
+        return parts.requests.onSubmit(sender, message.value);
+      case 'vrStartViewChange':
+        return parts.viewChange.onStartViewChange(from, message.value);
+      case 'vrDoViewChange':
+        return parts.viewChange.onDoViewChange(from, message.value);
+      case 'vrStartView':
+        return parts.viewChange.onStartView(from, message.value);
+      case 'vrGetState':
+        return parts.fetch.onGetState(from, message.value);
+      case 'vrNewState':
+        return parts.fetch.onNewState(from, message.value);
+      case 'vrRecovery':
+        return parts.recovery.onRecovery(from, message.value);
+      case 'vrRecoveryResponse':
+        return parts.recovery.onRecoveryResponse(from, message.value);
+      case 'vrLeaseRequest':
+        return parts.leases.onLeaseRequest(from, message.value);
+      case 'vrLeaseGrant':
+        return parts.leases.onLeaseGrant(from, message.value);
+      case 'fetchState': {
+        const part = answerFetch(executor.state, { ...message.value, instance });
+        return out.toReplica(from, 'statePart', part, undefined, true);
+      }
+      case 'statePart':
+        return parts.fetch.onStatePart(from, message.value);
+      default:
+        return out.count('vr-unexpected');
+    }
+  }
+
+  /** A client that restarted asks f+1 of us; what is in the log but not executed counts. */
+  #onLastNumber(client: Bytes, nonce: Bytes): void {
+    const { instance, out, executor, log, parts } = this.core;
+    let number = Math.max(executor.table.largest(client), parts.requests.largest(client));
+    for (let n = Math.max(parts.execution.executed + 1, log.first); n <= log.last; n++) {
+      for (const request of log.at(n).entry.requests) {
+        if (request.number > number && equalBytes(request.client, client)) number = request.number;
+      }
+    }
+    out.toClient(client, 'lastNumberIs', { instance, nonce, number }, undefined);
+  }
+}

@@ -1,0 +1,335 @@
+// State transfer (section 5.2): the log of one view from a member that has it, in parts; or, when its beginning is gone
+// there, a checkpoint's pages first. Nothing of the own log is given up before all of the other one is here.
+
+import type { Bytes } from '../../base/bytes.ts';
+import { equalBytes } from '../../base/bytes.ts';
+import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { StateTransfer, type TransferStep } from '../transfer.ts';
+import type { Core } from './core.ts';
+import { decodeEntry, type LogEntry } from './log.ts';
+
+/**
+ * `append`: the end of the own view's log. `adopt`: the log of a view that has begun elsewhere. `start`: the log that
+ * this replica has chosen as the new primary. `recover`: everything.
+ */
+type Purpose = 'append' | 'adopt' | 'start' | 'recover';
+
+interface Job {
+  readonly purpose: Purpose;
+  readonly view: number;
+  peer: number;
+  readonly nonce: Bytes;
+  /** What the staged entries follow. */
+  base: number;
+  staged: LogEntry[];
+  /** Where the log must at least reach. */
+  goal: number;
+  commit: number;
+  active: readonly number[];
+  retryAtMs: number;
+  transfer: { readonly engine: StateTransfer; isEnded: boolean } | undefined;
+  /** The fetched checkpoint is on its way to disk. */
+  isInstalling: boolean;
+}
+
+type NewState = ReplicationMessageValue<'vrNewState'>;
+
+const retryHeartbeats = 4;
+
+export class Fetch {
+  readonly #core: Core;
+  #job: Job | undefined;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** The view whose log is being fetched. */
+  get view(): number {
+    return this.#job?.view ?? this.#core.view;
+  }
+
+  get isStarting(): boolean {
+    return this.#job?.purpose === 'start';
+  }
+
+  /** The own state is ahead of the own disk: nothing may be said or promised now. */
+  get isInstalling(): boolean {
+    return this.#job?.isInstalling === true;
+  }
+
+  get progress(): number | undefined {
+    return this.#job?.transfer?.engine.progress();
+  }
+
+  stop(): void {
+    if (this.#job?.transfer !== undefined) this.#core.out.timer('transfer', undefined);
+    this.#job = undefined;
+  }
+
+  /** `view` has begun elsewhere, `from` is normal in it. */
+  hearLater(view: number, from: number): void {
+    const core = this.#core;
+    if (core.status === 'transferring' && this.#job !== undefined && this.#job.view >= view) {
+      if (this.#job.view === view) core.parts.normal.lastHeardMs = core.nowMs;
+      return;
+    }
+    const isStandingBy = core.isWitness && core.status === 'normal' && view === core.view;
+    if (isStandingBy || !core.rules.mayReplaceLog(core, view)) return core.out.count('vr-stale');
+    core.parts.viewChange.leave();
+    core.status = 'transferring';
+    core.parts.normal.lastHeardMs = core.nowMs;
+    if (!core.rules.keepsLogWhileTransferring()) {
+      core.view = view;
+      core.lastNormal = view;
+      core.log.cutAbove(core.commit);
+    }
+    this.#begin('adopt', view, from, core.base, 0);
+  }
+
+  /** Entries of the own view are missing at the end of the log. */
+  append(from: number): void {
+    const { view, log } = this.#core;
+    if (this.#job === undefined) this.#begin('append', view, from, log.last, 0);
+  }
+
+  /** As the new primary: the chosen log of view `lastNormal`, which ends at `goal`. */
+  start(lastNormal: number, from: number, goal: number): void {
+    this.#begin('start', lastNormal, from, this.#core.base, goal);
+  }
+
+  recover(view: number, from: number, goal: number): void {
+    this.#begin('recover', view, from, this.#core.commit, goal);
+  }
+
+  #begin(purpose: Purpose, view: number, peer: number, base: number, goal: number): void {
+    this.stop();
+    const { active, nonce } = this.#core;
+    this.#job = {
+      purpose,
+      view,
+      peer,
+      nonce: nonce(),
+      base,
+      staged: [],
+      goal,
+      commit: 0,
+      active,
+      retryAtMs: 0,
+      transfer: undefined,
+      isInstalling: false,
+    };
+    this.#ask(this.#job);
+  }
+
+  #ask(job: Job): void {
+    const { instance, out, nowMs, parameters } = this.#core;
+    job.retryAtMs = nowMs + retryHeartbeats * parameters.heartbeatMs;
+    const { nonce, view } = job;
+    const value = { instance, nonce, view, from: job.base + job.staged.length };
+    out.toReplica(job.peer, 'vrGetState', value, undefined, true);
+  }
+
+  /** Anybody whose log is of that view has a prefix of the one log of that view. */
+  onGetState(from: number, value: ReplicationMessageValue<'vrGetState'>): void {
+    const core = this.#core;
+    const { instance, log, commit, low, active } = core;
+    const { nonce, view } = value;
+    const isOutside = !core.isDesignated(from) && !active.includes(from);
+    if (!core.hasLog || core.lastNormal !== view) return core.out.count('vr-not-held');
+    // A witness keeps no state: it needs what some other replica may lack, and nothing at all when it is not wanted.
+    const start = core.isDesignated(from) ? value.from : Math.max(value.from, low);
+    const isGone = start < log.first - 1;
+    const offered = core.parts.checkpoints.offered;
+    if (isGone && (offered === undefined || !core.isDesignated(from))) {
+      return core.out.count('vr-not-held');
+    }
+    core.out.toReplica(
+      from,
+      'vrNewState',
+      {
+        instance,
+        nonce,
+        view,
+        active: [...active],
+        sequence: log.last,
+        commit,
+        low,
+        first: start + 1,
+        entries: isGone || isOutside ? [] : log.bytesFrom(start + 1),
+        checkpoint: isGone && offered !== undefined ? [offered] : [],
+      },
+      undefined,
+    );
+  }
+
+  onNewState(from: number, value: NewState): void {
+    const core = this.#core;
+    const job = this.#job;
+    if (job === undefined || !equalBytes(value.nonce, job.nonce) || value.view !== job.view) {
+      return core.out.count('vr-unasked');
+    }
+    if (value.commit > value.sequence) return core.out.count('vr-impossible');
+    if (job.purpose === 'adopt' && core.isWitness && !value.active.includes(core.index)) {
+      return core.parts.viewChange.standBy(value.view, value.active);
+    }
+    core.hearLow(value.low);
+    job.active = value.active;
+    job.commit = Math.max(job.commit, value.commit);
+    const [checkpoint] = value.checkpoint;
+    if (checkpoint !== undefined) return this.#fetchCheckpoint(job, checkpoint);
+    if (job.transfer === undefined) this.#stage(job, from, value);
+  }
+
+  #stage(job: Job, from: number, value: NewState): void {
+    const core = this.#core;
+    // What a witness without a log starts from is for the others to say.
+    if (core.isWitness && !core.hasLog && job.staged.length === 0) job.base = value.first - 1;
+    const expected = job.base + job.staged.length + 1;
+    if (value.first > expected) return core.out.count('vr-unasked');
+    for (let i = expected - value.first; i < value.entries.length; i++) {
+      const bytes = value.entries[i];
+      const entry = bytes && decodeEntry(bytes);
+      if (entry === undefined) return core.out.count('vr-bad-entry');
+      job.staged.push(entry);
+    }
+    job.goal = Math.max(job.goal, job.purpose === 'start' ? 0 : value.sequence);
+    if (job.purpose === 'append') this.#appendStaged(job);
+    if (job.base + job.staged.length >= job.goal) return this.#complete(job);
+    if (value.entries.length > 0) {
+      job.peer = from;
+      this.#ask(job);
+    }
+  }
+
+  #appendStaged(job: Job): void {
+    const core = this.#core;
+    for (const entry of job.staged) {
+      job.base += 1;
+      // PREPAREs may have brought it meanwhile.
+      if (job.base === core.log.last + 1) core.append(entry);
+    }
+    job.staged = [];
+    core.hearCommit(job.commit);
+    core.parts.normal.appended();
+    core.parts.execution.run();
+  }
+
+  #complete(job: Job): void {
+    const core = this.#core;
+    this.stop();
+    if (job.purpose === 'append') return;
+    if (job.purpose === 'start') {
+      // The chosen log ends at the goal, though whoever sent it may have sent more.
+      return core.parts.viewChange.start(job.base, job.staged.slice(0, job.goal - job.base));
+    }
+    if (job.purpose === 'adopt' && !core.rules.mayReplaceLog(core, job.view)) {
+      if (core.rules.keepsLogWhileTransferring()) return core.out.count('vr-stale');
+    }
+    if (core.primaryOf(job.view) === core.index) return core.out.count('vr-impossible');
+    core.out.count('vr-log-fetched');
+    core.adopt(job.view, job.base, job.staged, job.active);
+    core.hearCommit(job.commit);
+    core.parts.viewChange.entered();
+  }
+
+  // ---- Checkpoints ----
+
+  #fetchCheckpoint(job: Job, { sequence, root, isEnded }: NewState['checkpoint'][number]): void {
+    const core = this.#core;
+    if (sequence <= core.commit || core.isWitness) return core.out.count('vr-unasked');
+    const target = { sequence, root };
+    const running = job.transfer?.engine;
+    if (running !== undefined) {
+      if (running.target.sequence >= sequence) return;
+      job.transfer = { engine: running, isEnded: isEnded === 1 };
+      return this.#follow(job, running, running.retarget(target, core.nowMs));
+    }
+    core.parts.execution.undoTentative();
+    if (core.status === 'normal') core.status = 'transferring';
+    core.out.count('vr-transfer');
+    const engine = new StateTransfer({
+      instance: core.instance,
+      target,
+      local: core.executor.state,
+      sources: core.firstActive().filter((member) => member !== core.index),
+      seed: sequence * core.size + core.index,
+      timeoutMs: transferTimeoutHeartbeats * core.parameters.heartbeatMs,
+    });
+    job.transfer = { engine, isEnded: isEnded === 1 };
+    this.#follow(job, engine, engine.begin(core.nowMs));
+  }
+
+  onStatePart(from: number, value: ReplicationMessageValue<'statePart'>): void {
+    const job = this.#job;
+    if (job?.transfer === undefined || job.isInstalling) return this.#core.out.count('vr-unasked');
+    const { engine } = job.transfer;
+    this.#follow(job, engine, engine.onPart(from, value, this.#core.nowMs));
+  }
+
+  onTransferTimer(): void {
+    const job = this.#job;
+    if (job?.transfer === undefined || job.isInstalling) return;
+    const { engine } = job.transfer;
+    this.#follow(job, engine, engine.onTimer(this.#core.nowMs));
+  }
+
+  #follow(job: Job, engine: StateTransfer, step: TransferStep): void {
+    const { out } = this.#core;
+    for (const code of step.counts) out.count(code);
+    for (const send of step.sends) out.push(send);
+    out.timer('transfer', step.timerAtMs);
+    if (engine.isComplete) this.#install(job, engine);
+  }
+
+  /** A checkpoint is committed state, whatever this replica's log says; of the log only what follows it stays. */
+  #install(job: Job, engine: StateTransfer): void {
+    const core = this.#core;
+    const { sequence, root } = engine.target;
+    const isEnded = job.transfer?.isEnded === true;
+    core.executor.restore(engine.result, sequence, isEnded);
+    core.log.dropTo(sequence);
+    core.commit = sequence;
+    core.parts.execution.jumpTo(sequence);
+    job.transfer = undefined;
+    job.base = sequence;
+    job.staged = [];
+    job.isInstalling = core.parts.checkpoints.install(sequence, root, isEnded);
+    if (!job.isInstalling) this.#resume(job);
+  }
+
+  onSaved(): void {
+    const job = this.#job;
+    if (job?.isInstalling !== true) return;
+    job.isInstalling = false;
+    this.#resume(job);
+  }
+
+  #resume(job: Job): void {
+    const core = this.#core;
+    if (job.purpose === 'append') {
+      core.status = 'normal';
+      core.parts.normal.lastHeardMs = core.nowMs;
+      job.base = core.log.last;
+      core.parts.requests.viewChanged();
+    }
+    this.#ask(job);
+  }
+
+  onTick(): void {
+    const core = this.#core;
+    const job = this.#job;
+    if (job === undefined || job.isInstalling || core.nowMs < job.retryAtMs) return;
+    // The chosen log, and what a recovering replica needs, are where they were found; others may have the rest.
+    if (job.purpose === 'adopt' || job.purpose === 'append') job.peer = this.#nextPeer(job.peer);
+    this.#ask(job);
+  }
+
+  #nextPeer(peer: number): number {
+    const { size, index } = this.#core;
+    const next = (peer + 1) % size;
+    return next === index ? (next + 1) % size : next;
+  }
+}
+
+const transferTimeoutHeartbeats = 20;

@@ -1,0 +1,89 @@
+// What can be set about a group. All members need the same values of `mode`, `witnesses`, `threeMessageWrites` and the
+// lease's; the rest is each replica's own business.
+
+import { HoldfastError } from '../../base/errors.ts';
+import { limits } from '../../wire/limits.ts';
+
+export interface VrParameters {
+  /**
+   * `full`: log and checkpoints are on disk; a restarted replica is a slow one. `view`: only the view is; a restarted
+   * replica recovers from the others, and a group restarted as a whole stays where it is for ever.
+   */
+  readonly mode: 'full' | 'view';
+  /** Requests of one batch. 1 … `limits.batchRequestsMax`. */
+  readonly batchRequestsMax: number;
+  /** A batch that is not full waits so long for company while another one is in flight. */
+  readonly batchDelayMs: number;
+  /** Batches in flight. */
+  readonly pipelineMax: number;
+  /** Batches between two checkpoints. */
+  readonly checkpointInterval: number;
+  /** Batches below the newest checkpoint that stay in memory, in intervals: laggards get those instead of pages. */
+  readonly intervalsKept: number;
+  readonly heartbeatMs: number;
+  /** Without a message of the primary for so long, a backup starts a view change. */
+  readonly primaryTimeoutMs: number;
+  /** A forwarded request must be executed within so long. */
+  readonly requestTimeoutMs: number;
+  /** A view change must end within so long; doubled with each that does not. */
+  readonly viewChangeTimeoutMs: number;
+  readonly viewChangeTimeoutMaxMs: number;
+  /** Duration of a lease for reads in one round; 0: off. Clocks that stop (suspended machines) break leases. */
+  readonly leaseMs: number;
+  /** Bound on how much faster or slower a clock runs than another, in parts per million. */
+  readonly clockDriftPpm: number;
+  /** Backups acknowledge to the client too, and the primary executes before it knows an operation to be committed. */
+  readonly threeMessageWrites: boolean;
+  /** Members 0 … f keep the state; the others store logs only while one of those is out. */
+  readonly witnesses: boolean;
+}
+
+export const defaultVrParameters: VrParameters = {
+  mode: 'full',
+  batchRequestsMax: 64,
+  batchDelayMs: 5,
+  pipelineMax: 8,
+  checkpointInterval: 128,
+  intervalsKept: 2,
+  heartbeatMs: 50,
+  primaryTimeoutMs: 500,
+  requestTimeoutMs: 1000,
+  viewChangeTimeoutMs: 2000,
+  viewChangeTimeoutMaxMs: 300_000,
+  leaseMs: 0,
+  clockDriftPpm: 1000,
+  threeMessageWrites: false,
+  witnesses: false,
+};
+
+const positive = [
+  'batchRequestsMax',
+  'pipelineMax',
+  'checkpointInterval',
+  'intervalsKept',
+  'heartbeatMs',
+  'primaryTimeoutMs',
+  'requestTimeoutMs',
+  'viewChangeTimeoutMs',
+  'viewChangeTimeoutMaxMs',
+] as const;
+const notNegative = ['batchDelayMs', 'leaseMs', 'clockDriftPpm'] as const;
+
+/** @throws HoldfastError `bad-configuration` if a value makes no sense. */
+export function vrParameters(given: Partial<VrParameters>): VrParameters {
+  const parameters = { ...defaultVrParameters, ...given };
+  for (const name of positive) {
+    if (!Number.isInteger(parameters[name]) || parameters[name] < 1) throw bad(name);
+  }
+  for (const name of notNegative) {
+    if (!Number.isInteger(parameters[name]) || parameters[name] < 0) throw bad(name);
+  }
+  if (parameters.batchRequestsMax > limits.batchRequestsMax) throw bad('batchRequestsMax');
+  if (parameters.pipelineMax > limits.vrEntriesPerMessageMax) throw bad('pipelineMax');
+  if (parameters.clockDriftPpm >= 1_000_000) throw bad('clockDriftPpm');
+  return parameters;
+}
+
+function bad(name: keyof VrParameters): HoldfastError {
+  return new HoldfastError('bad-configuration', `${name} is out of range`, { details: { name } });
+}
