@@ -92,6 +92,39 @@ export const limits = {
   clientWindow: 32,
   /** Clients that the replicated table remembers; the longest silent one gives way. */
   replicatedClientsMax: 4096,
+  /** Clients whose channel a replica remembers for its replies; the longest silent one gives way. */
+  clientChannelsMax: 8192,
+  /** Answers to one client that wait for the disk; more are dropped. */
+  waitingSendsPerClientMax: 128,
+  /** Messages to one member alone that wait for the disk; more are dropped. */
+  waitingSendsPerReplicaMax: 4096,
+  /** Operations that wait at a client for a place in its window. */
+  queuedOperationsMax: 65_536,
+
+  /** Requests that PBFT orders as one batch, and their bytes with proofs. */
+  batchRequestsMax: 512,
+  batchSizeBytesMax: 1 * miB,
+  /** Members of a PBFT group: sets of them are bits of a number that a double holds exactly. */
+  pbftMembersMax: 49,
+  /** Batches between the water marks. */
+  pbftWindowMax: 512,
+  /** Digests that one member claims to have accepted for one sequence. */
+  acceptedDigestsMax: 64,
+  /** Batches that one status message tells of. */
+  statusSlotsMax: 64,
+  /** Requests that a PBFT replica holds unexecuted, and of one client. */
+  queuedRequestsMax: 16_384,
+  queuedRequestsPerClientMax: 64,
+  /** Reads that wait for batches, all clients together and of one. */
+  heldQueriesMax: 4096,
+  heldQueriesPerClientMax: 64,
+
+  /** Members of a Viewstamped Replication group. */
+  vrMembersMax: 33,
+  /** One encoded batch of it, and batches or their bytes in one message. */
+  vrEntrySizeBytesMax: 1 * miB + 64 * kiB,
+  vrEntriesPerMessageMax: 1024,
+  vrEntriesSizeBytesMax: 1 * miB + 512 * kiB,
 
   /** One record of the journal on disk. */
   journalRecordSizeBytesMax: 4 * miB,

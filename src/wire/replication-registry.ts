@@ -4,8 +4,10 @@
 import type { Type, ValueOf } from '@chainsafe/ssz';
 import type { Bytes } from '../base/bytes.ts';
 import { limits } from './limits.ts';
+import * as pbft from './pbft.ts';
 import { decodeAs } from './registry.ts';
 import * as shared from './replication.ts';
+import * as vr from './vr.ts';
 
 const registry = {
   submitRequest: { number: 60, type: shared.SubmitRequest },
@@ -15,6 +17,31 @@ const registry = {
   lastNumberIs: { number: 64, type: shared.LastNumberIs },
   fetchState: { number: 65, type: shared.FetchState },
   statePart: { number: 66, type: shared.StatePart },
+  prePrepare: { number: 70, type: pbft.PrePrepare },
+  pbftPrepare: { number: 71, type: pbft.Vote },
+  pbftCommit: { number: 72, type: pbft.Vote },
+  committed: { number: 73, type: pbft.Committed },
+  fetchBody: { number: 74, type: pbft.FetchBody },
+  body: { number: 75, type: pbft.Body },
+  checkpoint: { number: 76, type: pbft.CheckpointVote },
+  stableCheckpoint: { number: 77, type: pbft.StableCheckpoint },
+  viewChange: { number: 78, type: pbft.ViewChange },
+  newView: { number: 79, type: pbft.NewView },
+  fetchViewChanges: { number: 80, type: pbft.FetchViewChanges },
+  pbftStatus: { number: 81, type: pbft.PbftStatus },
+  vrPrepare: { number: 90, type: vr.VrPrepare },
+  vrPrepareOk: { number: 91, type: vr.VrPrepareOk },
+  vrCommit: { number: 92, type: vr.VrCommit },
+  vrAccepted: { number: 93, type: vr.VrAccepted },
+  vrStartViewChange: { number: 94, type: vr.VrStartViewChange },
+  vrDoViewChange: { number: 95, type: vr.VrDoViewChange },
+  vrStartView: { number: 96, type: vr.VrStartView },
+  vrGetState: { number: 97, type: vr.VrGetState },
+  vrNewState: { number: 98, type: vr.VrNewState },
+  vrRecovery: { number: 99, type: vr.VrRecovery },
+  vrRecoveryResponse: { number: 100, type: vr.VrRecoveryResponse },
+  vrLeaseRequest: { number: 101, type: vr.VrLeaseRequest },
+  vrLeaseGrant: { number: 102, type: vr.VrLeaseGrant },
 } as const;
 
 export type ReplicationMessageName = keyof typeof registry;

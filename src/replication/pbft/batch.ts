@@ -1,0 +1,29 @@
+// Batches of requests and the digests that name them.
+
+import { type Bytes, concatBytes, emptyBytes, equalBytes } from '../../base/bytes.ts';
+import { taggedHash } from '../../crypto/hash.ts';
+import type { SignedRequest } from '../../wire/replication.ts';
+
+export interface Batch {
+  readonly requests: readonly SignedRequest[];
+  /** Of the requests, in the same order. */
+  readonly digests: readonly Bytes[];
+  /** The primary's non-deterministic input. */
+  readonly agreed: Bytes;
+}
+
+/**
+ * Over digests and input as separate, length-prefixed parts: run together, one digest would name two batches. Neither
+ * view nor sequence is in it, so that a batch proposed again in a later view keeps its name.
+ */
+export function batchDigest(digests: readonly Bytes[], agreed: Bytes): Bytes {
+  return taggedHash('pbft-batch', concatBytes(...digests), agreed);
+}
+
+/** The batch that fills a gap after a view change: it goes through all phases and does nothing. */
+export const nullDigest: Bytes = taggedHash('pbft-null');
+export const nullBatch: Batch = { requests: [], digests: [], agreed: emptyBytes };
+
+export function isNull(digest: Bytes): boolean {
+  return equalBytes(digest, nullDigest);
+}

@@ -1,0 +1,253 @@
+// Checkpoints (PBFT, 4.3): the state every K batches, voted for when it is on disk, stable with 2f+1 equal votes. A
+// stable checkpoint moves the water marks and lets everything below be forgotten.
+
+import { type Bytes, equalBytes } from '../../base/bytes.ts';
+import { type Certificate, CheckpointNotes, type CheckpointVote } from '../../wire/pbft.ts';
+import type { CheckpointSave } from '../contract.ts';
+import type { Core } from './core.ts';
+import { contradictingCheckpoints } from './evidence.ts';
+import { everyone } from './outbox.ts';
+import { encodeRecord } from './records.ts';
+import { checkpointBytes } from './statements.ts';
+
+interface Taken {
+  readonly sequence: number;
+  readonly root: Bytes;
+  readonly isFinal: boolean;
+}
+
+export class Checkpoints {
+  readonly #core: Core;
+  /** Votes by member and sequence: those within two windows, and the highest beyond. */
+  readonly #votes: readonly Map<number, CheckpointVote>[];
+  /** Own checkpoints that are not stable. */
+  readonly #taken = new Map<number, Taken>();
+  #saves: CheckpointSave[] = [];
+  #isSaving = false;
+  /** Newest checkpoint in the table. */
+  #saved = 0;
+  /** Whether records could be dropped since the journal was last begun anew. */
+  #isCompactable = false;
+  /** The checkpoint that ends the instance, once taken or installed. */
+  #final: number | undefined;
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.#votes = core.group.members.map(() => new Map<number, CheckpointVote>());
+  }
+
+  get saved(): number {
+    return this.#saved;
+  }
+
+  /** Whether the instance has ended and everyone can be shown so. */
+  get isFinished(): boolean {
+    const { certificate } = this.#core.log;
+    return certificate.isFinal === 1 && this.#core.parts.execution.executed >= certificate.sequence;
+  }
+
+  // ---- Own checkpoints ----
+
+  onExecuted(sequence: number): void {
+    const { executor, parameters, parts } = this.#core;
+    if (executor.ended) {
+      // The state right after the STOP; whatever comes behind it changes nothing.
+      if (this.#final !== undefined) return;
+      this.#final = sequence;
+      this.#take(sequence, true);
+      parts.clientRequests.endQueue();
+    } else if (sequence % parameters.checkpointInterval === 0) {
+      this.#take(sequence, false);
+    }
+  }
+
+  #take(sequence: number, isFinal: boolean): void {
+    const { executor, log, rules } = this.#core;
+    const { root, changes } = executor.checkpoint(sequence);
+    this.#saves.push({ sequence, notes: this.#notes(isFinal), changes, isWhole: false });
+    if (sequence < log.height) return;
+    if (sequence === log.height) return this.#compare(log.certificate);
+    this.#taken.set(sequence, { sequence, root, isFinal });
+    if (rules.mayVoteForCheckpoint(false)) this.#vote(sequence);
+  }
+
+  #notes(isFinal: boolean): Bytes {
+    return CheckpointNotes.serialize({ isFinal: isFinal ? 1 : 0, genesis: this.#core.genesis });
+  }
+
+  onSaved(sequence: number): void {
+    this.#isSaving = false;
+    this.#saved = Math.max(this.#saved, sequence);
+    if (this.#core.rules.mayVoteForCheckpoint(true)) this.#vote(sequence);
+  }
+
+  #vote(sequence: number): void {
+    const { instance, index, signer, out, log } = this.#core;
+    const taken = this.#taken.get(sequence);
+    if (taken === undefined || sequence <= log.height) return;
+    const { root } = taken;
+    const claim = { sequence, root, isFinal: taken.isFinal ? 1 : 0 };
+    const signature = signer.sign(checkpointBytes(instance, claim));
+    const vote: CheckpointVote = { instance, replica: index, ...claim, signature };
+    this.#votes[index]?.set(sequence, vote);
+    out.send(everyone, 'checkpoint', vote);
+    this.#count(vote);
+  }
+
+  // ---- Votes ----
+
+  onVote(from: number, vote: CheckpointVote): void {
+    const { out, index, log, parameters, statements, group, parts } = this.#core;
+    const { replica, sequence, root, isFinal } = vote;
+    const votes = this.#votes[replica];
+    if (votes === undefined || replica === index) return out.count('checkpoint-odd');
+    if (sequence <= log.height) return out.count('checkpoint-old');
+    if (isFinal > 1 || (isFinal === 0 && sequence % parameters.checkpointInterval !== 0)) {
+      return out.count('checkpoint-odd');
+    }
+    const known = votes.get(sequence);
+    if (known !== undefined && equalBytes(known.root, root) && known.isFinal === isFinal) {
+      return out.count('duplicate');
+    }
+    const farthest = log.height + 2 * log.window;
+    const far = sequence > farthest ? [...votes.keys()].filter((held) => held > farthest) : [];
+    if (known === undefined && far.some((held) => held > sequence)) {
+      return out.count('checkpoint-old');
+    }
+    if (!parts.statusExchange.maySpend(from)) return out.count('peer-too-eager');
+    if (!statements.isCheckpointVote(vote)) return out.count('checkpoint-not-signed');
+    if (known !== undefined) {
+      const accused = group.members[replica] as Bytes;
+      return out.evidence(contradictingCheckpoints(accused, known, vote));
+    }
+    for (const held of far) votes.delete(held);
+    votes.set(sequence, vote);
+    this.#count(vote);
+  }
+
+  #count({ sequence, root, isFinal }: CheckpointVote): void {
+    const { rules, faults, log, parts } = this.#core;
+    const equal: CheckpointVote[] = [];
+    for (const votes of this.#votes) {
+      const vote = votes.get(sequence);
+      if (vote !== undefined && vote.isFinal === isFinal && equalBytes(vote.root, root)) {
+        equal.push(vote);
+      }
+    }
+    if (rules.isStable(equal.length, faults)) {
+      const signatures = equal
+        .slice(0, 2 * faults + 1)
+        .map(({ replica, signature }) => ({ replica, signature }));
+      this.raise({ sequence, root, isFinal, signatures });
+    } else if (equal.length > faults && sequence > log.height + log.window) {
+      // A correct member is a whole window ahead.
+      parts.statusExchange.hurry();
+    }
+  }
+
+  /** Someone shows a certificate. */
+  onCertificate(from: number, certificate: Certificate): void {
+    const { out, log, statements, parts } = this.#core;
+    if (certificate.sequence <= log.height) return out.count('checkpoint-old');
+    if (!parts.statusExchange.maySpend(from)) return out.count('peer-too-eager');
+    if (!statements.isCertificate(certificate)) return out.count('certificate-wrong');
+    this.raise(certificate);
+  }
+
+  /** A checkpoint above the low water mark is stable: raises the mark, whether or not the state is here. */
+  raise(certificate: Certificate): void {
+    const { log, out, parts, executor } = this.#core;
+    const { sequence } = certificate;
+    if (sequence <= log.height) return;
+    out.record(encodeRecord('stable', certificate));
+    log.raise(certificate);
+    this.#isCompactable = true;
+    for (const votes of this.#votes) {
+      for (const held of votes.keys()) if (held <= sequence) votes.delete(held);
+    }
+    this.#compare(certificate);
+    for (const held of this.#taken.keys()) if (held <= sequence) this.#taken.delete(held);
+    executor.state.dropBelow(sequence);
+    if (parts.execution.executed < sequence) parts.transfers.fetch(certificate);
+  }
+
+  /** 2f+1 members state another root: then ours is damaged. */
+  #compare(certificate: Certificate): void {
+    const { executor, out, parts } = this.#core;
+    const own = executor.state.root(certificate.sequence);
+    if (own === undefined || equalBytes(own, certificate.root)) return;
+    out.count('state-diverged');
+    parts.transfers.fetch(certificate);
+  }
+
+  /** For a member whose checkpoint is older. */
+  sendTo(to: number, above: number): void {
+    const { log, out, instance, index } = this.#core;
+    const { certificate } = log;
+    if (certificate.sequence > above) {
+      out.send(this.#core.replica(to), 'stableCheckpoint', { instance, certificate });
+    }
+    for (const [sequence, vote] of this.#votes[index] ?? []) {
+      if (sequence > above) out.send(this.#core.replica(to), 'checkpoint', vote);
+    }
+  }
+
+  // ---- Replaced state and records ----
+
+  /** The whole state came from others. */
+  onInstalled({ sequence, isFinal }: Certificate): void {
+    const { executor } = this.#core;
+    if (isFinal === 1) this.#final = sequence;
+    this.#saves = [
+      {
+        sequence,
+        notes: this.#notes(isFinal === 1),
+        changes: [...executor.state.all()],
+        isWhole: true,
+      },
+    ];
+    this.#taken.clear();
+  }
+
+  /** The state is what a saved checkpoint holds. */
+  onRestored(sequence: number, root: Bytes, isFinal: boolean): void {
+    this.#saved = sequence;
+    if (isFinal) this.#final = sequence;
+    if (sequence > 0) this.#taken.set(sequence, { sequence, root, isFinal });
+  }
+
+  /** Says again, after a restart, what may have been said before: the same bytes. */
+  resume(): void {
+    const { log } = this.#core;
+    for (const sequence of [...this.#taken.keys()]) {
+      if (sequence <= log.height) this.#taken.delete(sequence);
+      else if (sequence <= this.#saved) this.#vote(sequence);
+    }
+    this.#compare(log.certificate);
+  }
+
+  /** At the end of an event: what is to be saved, and whether the journal can begin anew. */
+  settle(): void {
+    const { out, log } = this.#core;
+    const next = this.#saves[0];
+    if (next !== undefined && !this.#isSaving) {
+      this.#saves.shift();
+      this.#isSaving = true;
+      out.save(next);
+    }
+    if (!this.#isCompactable || this.#saved < log.height) return;
+    this.#isCompactable = false;
+    out.compact([...this.#records()]);
+  }
+
+  /** All that is still needed of what was ever recorded. */
+  *#records(): Generator<Bytes> {
+    const { log, parts } = this.#core;
+    if (log.height > 0) yield encodeRecord('stable', log.certificate);
+    yield* parts.viewChanges.records();
+    for (const entry of log.preparedEntries()) yield encodeRecord('prepared', entry);
+    for (const entry of log.acceptedEntries()) yield encodeRecord('accepted', entry);
+    yield* log.bodyRecords();
+    yield* parts.execution.executedRecords(log.height);
+  }
+}

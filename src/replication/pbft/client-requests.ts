@@ -1,0 +1,156 @@
+// What clients ask and what they are told. A replica checks every request itself, whoever brought it, before it queues,
+// proposes or hands it on.
+
+import { type Bytes, emptyBytes, equalBytes } from '../../base/bytes.ts';
+import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
+import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import type { Sender } from '../contract.ts';
+import { resultDigest } from '../requests.ts';
+import type { Core } from './core.ts';
+import { contradictingRequests } from './evidence.ts';
+
+export interface ReplyContext {
+  readonly sequence: number;
+  readonly isTentative: boolean;
+  /** Whom the client asked for the whole result; undefined if this member does not know. */
+  readonly fullReplier: number | undefined;
+}
+
+/** `kind` of a reply. */
+const finalKind = 0;
+const tentativeKind = 1;
+
+export class ClientRequests {
+  readonly #core: Core;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  onSubmit(from: Sender, message: ReplicationMessageValue<'submitRequest'>): void {
+    const core = this.#core;
+    const { out, executor, queue } = core;
+    const signed = message.request;
+    const { client, number } = signed.request;
+    const isFromClient = from.kind === 'client';
+    if (isFromClient && !equalBytes(from.key, client)) return out.count('request-of-another');
+    if (this.#isAnswered(signed.request, message.fullReplier, isFromClient)) return;
+    const known = queue.find(client, number);
+    const digest = core.verifier.verify(signed);
+    if (digest === undefined) return out.count('request-not-signed');
+    if (known === undefined) {
+      const fullReplier = isFromClient ? message.fullReplier : undefined;
+      if (!queue.add(signed, digest, fullReplier, core.nowMs, false))
+        return out.count('queue-full');
+    } else {
+      if (isFromClient) known.fullReplier = message.fullReplier;
+      if (!equalBytes(known.digest, digest)) {
+        out.evidence(contradictingRequests(client, known.request, signed));
+      }
+    }
+    if (isFromClient && !core.isPrimary && core.isActive) this.forward(signed, message.fullReplier);
+    if (executor.ended) this.endQueue();
+  }
+
+  /** Answers from the table if the request was executed, or can never be. */
+  #isAnswered(request: OrderedRequest, fullReplier: number, isFromClient: boolean): boolean {
+    const { executor, parts } = this.#core;
+    const found = executor.table.find(request.client, request.number);
+    if (found.kind === 'new') {
+      if (!executor.ended) return false;
+      // Not in the table, which the next instance inherits: the request is new there.
+      if (isFromClient) this.#replyWith(request, 1, fullReplier);
+      return true;
+    }
+    if (!isFromClient) return true;
+    if (found.kind === 'too-old') {
+      this.#replyWith(request, 2, fullReplier);
+      return true;
+    }
+    const { result, sequence } = found;
+    const isTentative = sequence > parts.execution.executed;
+    this.reply(request, 0, result, { sequence, isTentative, fullReplier });
+    return true;
+  }
+
+  #replyWith(request: OrderedRequest, outcome: 1 | 2, fullReplier: number): void {
+    const sequence = this.#core.parts.execution.executed;
+    this.reply(request, outcome, emptyBytes, { sequence, isTentative: false, fullReplier });
+  }
+
+  /** Hands a request to the primary. Its signature speaks for it. */
+  forward(request: SignedRequest, fullReplier: number): void {
+    const { out, instance, primary } = this.#core;
+    out.sendUrgently(this.#core.replica(primary), 'submitRequest', {
+      instance,
+      request,
+      fullReplier,
+    });
+  }
+
+  /** Takes a request that came in a batch and was verified there: it keeps the clock running until it is executed. */
+  learn(signed: SignedRequest, digest: Bytes): void {
+    const { queue, executor, nowMs } = this.#core;
+    const { client, number } = signed.request;
+    if (queue.find(client, number) !== undefined) return queue.markProposed(client, number);
+    if (executor.ended || executor.table.find(client, number).kind !== 'new') return;
+    queue.add(signed, digest, undefined, nowMs, true);
+  }
+
+  reply(request: OrderedRequest, outcome: 0 | 1 | 2, result: Bytes, context: ReplyContext): void {
+    const { instance, view, out, n, index, parameters } = this.#core;
+    const { sequence, isTentative, fullReplier } = context;
+    const { client, number } = request;
+    const designated = fullReplier ?? number % n;
+    const isFull = result.length <= parameters.fullReplySizeBytesMax || designated === index;
+    const value: ReplicationMessageValue<'requestReply'> = {
+      instance,
+      view,
+      sequence,
+      number,
+      kind: isTentative ? tentativeKind : finalKind,
+      outcome,
+      digest: resultDigest(outcome, result),
+      result: isFull ? [result] : [],
+    };
+    // What was executed for good stays true when the view is left.
+    out.send(
+      { kind: 'client', key: client },
+      'requestReply',
+      value,
+      isTentative ? view : undefined,
+    );
+  }
+
+  /** The instance has ended: whatever waits is for the next one. */
+  endQueue(): void {
+    const { queue, executor } = this.#core;
+    for (const { request } of [...queue.all()]) {
+      const { client, number } = request.request;
+      queue.remove(client, number);
+      if (executor.table.find(client, number).kind === 'new') {
+        this.#replyWith(request.request, 1, number % this.#core.n);
+      }
+    }
+  }
+
+  /** After the state was replaced: what the table knows waits no longer. */
+  dropAnswered(): void {
+    const { queue, executor } = this.#core;
+    for (const { request } of [...queue.all()]) {
+      const { client, number } = request.request;
+      if (executor.table.find(client, number).kind !== 'new') queue.remove(client, number);
+    }
+  }
+
+  /** A backup tells a new primary what waits, the oldest first. */
+  forwardWaiting(countMax: number): void {
+    const { queue, n, isPrimary, isActive } = this.#core;
+    if (isPrimary || !isActive) return;
+    let count = 0;
+    for (const { request, fullReplier } of queue.all()) {
+      if (count++ === countMax) return;
+      this.forward(request, fullReplier ?? request.request.number % n);
+    }
+  }
+}

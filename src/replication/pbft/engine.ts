@@ -1,0 +1,189 @@
+// The PBFT engine: events in, effects out. What a message may do is decided in the parts; here it is only known for one of
+// this instance and given to the part that it concerns.
+
+import { assert, unreachable } from '../../base/assert.ts';
+import { equalBytes, toHex } from '../../base/bytes.ts';
+import type { ReplicationMessage } from '../../wire/replication-registry.ts';
+import type { Effects, Engine, EngineEvent, ReplicaStatus, Sender } from '../contract.ts';
+import { BodyFetcher } from './bodies.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { ClientRequests } from './client-requests.ts';
+import { Core, type PbftOptions } from './core.ts';
+import { Execution } from './execution.ts';
+import { batchTimer, NormalCase } from './normal-case.ts';
+import { checkedParameters } from './parameters.ts';
+import { Queries } from './queries.ts';
+import { restore } from './restart.ts';
+import { type PbftRules, pbftRules } from './rules.ts';
+import { StatusExchange, statusTimer } from './status-exchange.ts';
+import { Transfers, transferTimer } from './transfers.ts';
+import { ViewChanges } from './view-changes.ts';
+import { requestTimer, ViewTimer, viewChangeTimer } from './view-timer.ts';
+
+/** @throws HoldfastError `bad-configuration` for a group or parameters that cannot work. */
+export function createPbftEngine(options: PbftOptions): Engine {
+  return new PbftEngine(options, pbftRules);
+}
+
+export class PbftEngine implements Engine {
+  readonly #core: Core;
+  #isStarted = false;
+
+  /** @param rules anything but `pbftRules` is for tests that show what each rule is for. */
+  constructor(options: PbftOptions, rules: PbftRules) {
+    const parameters = checkedParameters(options.group, options.parameters);
+    assert(options.group.members[options.index] !== undefined, 'a member of the group');
+    const core = new Core(options, parameters, rules);
+    core.connect({
+      bodies: new BodyFetcher(core),
+      checkpoints: new Checkpoints(core),
+      clientRequests: new ClientRequests(core),
+      execution: new Execution(core),
+      normalCase: new NormalCase(core),
+      queries: new Queries(core),
+      statusExchange: new StatusExchange(core),
+      transfers: new Transfers(core),
+      viewChanges: new ViewChanges(core),
+      viewTimer: new ViewTimer(core),
+    });
+    this.#core = core;
+  }
+
+  handle(event: EngineEvent, nowMs: number): Effects {
+    const core = this.#core;
+    core.nowMs = nowMs;
+    if (event.kind === 'start') {
+      assert(!this.#isStarted, 'a replica starts once');
+      this.#isStarted = true;
+      if (event.restored === undefined) core.parts.normalCase.enterView(0);
+      else restore(core, event.restored);
+      core.parts.statusExchange.start();
+    } else if (this.#isStarted) {
+      this.#dispatch(event);
+    }
+    this.#settle();
+    return core.out.take();
+  }
+
+  #dispatch(event: Exclude<EngineEvent, { kind: 'start' }>): void {
+    const { parts } = this.#core;
+    switch (event.kind) {
+      case 'message':
+        return this.#onMessage(event.from, event.message);
+      case 'timer':
+        return this.#onTimer(event.name);
+      case 'saved':
+        return parts.checkpoints.onSaved(event.sequence);
+      case 'durable':
+        return;
+      default:
+        unreachable(event);
+    }
+  }
+
+  #onTimer(name: string): void {
+    const { parts } = this.#core;
+    if (name === batchTimer) parts.normalCase.onBatchTimer();
+    else if (name === requestTimer) parts.viewTimer.onRequestTimer();
+    else if (name === viewChangeTimer) parts.viewTimer.onViewChangeTimer();
+    else if (name === statusTimer) parts.statusExchange.onTimer();
+    else if (name === transferTimer) parts.transfers.onTimer();
+  }
+
+  #onMessage(from: Sender, message: ReplicationMessage): void {
+    const { out, instance, n, index } = this.#core;
+    if (!equalBytes(message.value.instance, instance)) return out.count('other-instance');
+    if (from.kind === 'client') return this.#onClientMessage(from, message);
+    if (from.index >= n || from.index === index) return out.count('not-a-member');
+    this.#onReplicaMessage(from.index, from, message);
+  }
+
+  #onClientMessage(from: Sender & { kind: 'client' }, message: ReplicationMessage): void {
+    const { parts, out } = this.#core;
+    switch (message.name) {
+      case 'submitRequest':
+        return parts.clientRequests.onSubmit(from, message.value);
+      case 'queryRequest':
+        return parts.queries.onQuery(from.key, message.value);
+      case 'lastNumber':
+        return parts.queries.onLastNumber(from.key, message.value);
+      default:
+        out.count('not-for-clients');
+    }
+  }
+
+  /** Votes carry no signature: their author is whoever the channel belongs to. What is signed may come from anyone. */
+  #onReplicaMessage(from: number, sender: Sender, message: ReplicationMessage): void {
+    const { parts, out } = this.#core;
+    switch (message.name) {
+      case 'submitRequest':
+        return parts.clientRequests.onSubmit(sender, message.value);
+      case 'prePrepare':
+        return parts.normalCase.onPrePrepare(from, message.value);
+      case 'pbftPrepare':
+        return parts.normalCase.onPrepare(from, message.value);
+      case 'pbftCommit':
+        return parts.normalCase.onCommit(from, message.value);
+      case 'committed':
+        return parts.statusExchange.onCommitted(from, message.value);
+      case 'fetchBody':
+        return parts.bodies.onFetch(from, message.value);
+      case 'body':
+        return parts.bodies.onBody(message.value);
+      case 'checkpoint':
+        return parts.checkpoints.onVote(from, message.value);
+      case 'stableCheckpoint':
+        return parts.checkpoints.onCertificate(from, message.value.certificate);
+      case 'viewChange':
+        return parts.viewChanges.onViewChange(from, message.value);
+      case 'newView':
+        return parts.viewChanges.onNewView(from, message.value);
+      case 'fetchViewChanges':
+        return parts.viewChanges.onFetch(from, message.value);
+      case 'pbftStatus':
+        return parts.statusExchange.onStatus(from, message.value);
+      case 'fetchState':
+        return parts.transfers.onFetch(from, message.value);
+      case 'statePart':
+        return parts.transfers.onPart(from, message.value);
+      default:
+        out.count('not-for-replicas');
+    }
+  }
+
+  /** What follows from the new state of things, whatever the event was. */
+  #settle(): void {
+    if (!this.#isStarted) return;
+    const { parts } = this.#core;
+    parts.normalCase.propose();
+    parts.viewTimer.refresh();
+    parts.statusExchange.settle();
+    parts.execution.recordExecuted();
+    parts.checkpoints.settle();
+  }
+
+  isCurrent(view: number): boolean {
+    return this.#core.isActive && this.#core.view === view;
+  }
+
+  status(): ReplicaStatus {
+    const { view, primary, parts, log } = this.#core;
+    return {
+      view,
+      status: this.#statusName(),
+      primary,
+      executed: parts.execution.executed,
+      committed: parts.execution.committed,
+      checkpoint: Math.min(log.height, parts.checkpoints.saved),
+      transferred: parts.transfers.progress,
+      root: toHex(log.certificate.root),
+    };
+  }
+
+  #statusName(): ReplicaStatus['status'] {
+    const { parts, isActive } = this.#core;
+    if (parts.checkpoints.isFinished) return 'final';
+    if (parts.transfers.isRunning) return 'transferring';
+    return isActive ? 'normal' : 'view-change';
+  }
+}

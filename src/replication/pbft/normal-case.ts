@@ -1,0 +1,285 @@
+// The three phases (PBFT, 4.2): PRE-PREPARE fixes what a view's primary orders at a sequence, PREPARE that no other
+// batch can be prepared there in this view, COMMIT that it survives into later views.
+
+import { assert } from '../../base/assert.ts';
+import { type Bytes, emptyBytes, mapKey } from '../../base/bytes.ts';
+import { limits } from '../../wire/limits.ts';
+import type { SignedRequest } from '../../wire/replication.ts';
+import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { type Batch, batchDigest, isNull } from './batch.ts';
+import type { Core } from './core.ts';
+import { everyone } from './outbox.ts';
+import { encodeRecord } from './records.ts';
+import type { Slot } from './slot.ts';
+
+type PrePrepare = ReplicationMessageValue<'prePrepare'>;
+type Vote = ReplicationMessageValue<'pbftPrepare'>;
+
+export const batchTimer = 'batch';
+
+export class NormalCase {
+  readonly #core: Core;
+  /** Of a primary: where the next batch goes. */
+  #next = 1;
+  /** The oldest waiting request has waited for company long enough. */
+  #isAged = false;
+  #isTimerSet = false;
+  /** The highest batch prepared in the current view. */
+  #preparedTop = 0;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  get preparedTop(): number {
+    return this.#preparedTop;
+  }
+
+  // ---- Primary ----
+
+  /** Orders what waits: while fewer than W batches are in flight, and a batch is full, or old, or none is in flight. */
+  propose(): void {
+    const core = this.#core;
+    if (!core.isActive || !core.isPrimary) return;
+    const { queue, parameters, log } = core;
+    this.#next = Math.max(this.#next, log.height + 1, core.newViewTop + 1);
+    while (queue.waiting > 0 && this.#next <= log.height + log.window) {
+      const inFlight = Math.max(0, this.#next - 1 - core.parts.execution.executed);
+      if (inFlight >= parameters.batchesInFlight) return;
+      const isFull =
+        queue.waiting >= parameters.batchRequests ||
+        queue.waitingSizeBytes >= limits.batchSizeBytesMax / 2;
+      if (inFlight > 0 && !isFull && !this.#isAged) {
+        this.#setTimer();
+        return;
+      }
+      this.#isAged = false;
+      if (!this.#proposeBatch()) return;
+    }
+  }
+
+  onBatchTimer(): void {
+    this.#isTimerSet = false;
+    this.#isAged = true;
+  }
+
+  #setTimer(): void {
+    if (this.#isTimerSet) return;
+    this.#isTimerSet = true;
+    this.#core.out.timer(batchTimer, this.#core.nowMs + this.#core.parameters.batchDelayMs);
+  }
+
+  #proposeBatch(): boolean {
+    const core = this.#core;
+    const taken = core.queue.take(core.parameters.batchRequests, limits.batchSizeBytesMax);
+    if (taken.length === 0) return false;
+    const requests = taken.map(({ request }) => request);
+    const digests = taken.map(({ digest }) => digest);
+    const agreed = core.service.propose?.(operationsOf(requests)) ?? emptyBytes;
+    assert(agreed.length <= limits.agreedSizeBytesMax, 'a proposal of the service is not too long');
+    const slot = core.log.slotAt(this.#next);
+    if (slot === undefined) return false;
+    this.#next += 1;
+    const batch: Batch = { requests, digests, agreed };
+    const digest = batchDigest(digests, agreed);
+    this.keepBody(slot.sequence, digest, batch);
+    this.accept(slot, digest, false);
+    this.sendPrePrepare(slot.sequence, batch, undefined);
+    return true;
+  }
+
+  /** @param to undefined: everybody. */
+  sendPrePrepare(sequence: number, { requests, agreed }: Batch, to: number | undefined): void {
+    const { instance, view, out } = this.#core;
+    // The encoder only reads; its type does not say so.
+    const value = { instance, view, sequence, requests: requests as SignedRequest[], agreed };
+    out.send(to === undefined ? everyone : this.#core.replica(to), 'prePrepare', value, view);
+  }
+
+  // ---- Backups ----
+
+  onPrePrepare(from: number, message: PrePrepare): void {
+    const core = this.#core;
+    const { out, rules, log } = core;
+    const { sequence, requests, agreed } = message;
+    if (!core.isActive || message.view !== core.view) return out.count('other-view');
+    if (from !== core.primary) return out.count('not-the-primary');
+    if (!rules.mayPrePrepare(sequence, core.newViewTop, log.height, log.window)) {
+      return out.count('outside-window');
+    }
+    const slot = log.slotAt(sequence);
+    if (slot === undefined) return out.count('outside-window');
+    if (slot.accepted !== undefined && !rules.mayReplaceAccepted()) return out.count('duplicate');
+    const digests = this.#authenticated(requests);
+    if (digests === undefined) return;
+    if (!this.#isAgreedAcceptable(requests, agreed)) return out.count('agreed-refused');
+    const digest = batchDigest(digests, agreed);
+    this.keepBody(sequence, digest, { requests, digests, agreed });
+    for (let i = 0; i < requests.length; i++) {
+      core.parts.clientRequests.learn(requests[i] as SignedRequest, digests[i] as Bytes);
+    }
+    this.accept(slot, digest, false);
+  }
+
+  /** Digests of the requests if each is there once and its client signed it; judging anything else is for later. */
+  #authenticated(requests: readonly SignedRequest[]): readonly Bytes[] | undefined {
+    const { out, verifier } = this.#core;
+    if (requests.length === 0) {
+      out.count('empty-batch');
+      return undefined;
+    }
+    const digests: Bytes[] = [];
+    const seen = new Set<string>();
+    for (const request of requests) {
+      const digest = verifier.verify(request);
+      if (digest === undefined) {
+        out.count('request-not-signed');
+        return undefined;
+      }
+      seen.add(mapKey(digest));
+      digests.push(digest);
+    }
+    if (seen.size === digests.length) return digests;
+    out.count('request-twice');
+    return undefined;
+  }
+
+  #isAgreedAcceptable(requests: readonly SignedRequest[], agreed: Bytes): boolean {
+    const { service } = this.#core;
+    if (service.propose === undefined) return agreed.length === 0;
+    return service.check?.(operationsOf(requests), agreed) ?? true;
+  }
+
+  // ---- Phases ----
+
+  /** Stores a body so that it is durable before anything that names its digest leaves. */
+  keepBody(sequence: number, digest: Bytes, batch: Batch): void {
+    const { log, out } = this.#core;
+    if (log.batchAt(sequence, digest) !== undefined) return;
+    const record = encodeRecord('body', {
+      requests: batch.requests as SignedRequest[],
+      agreed: batch.agreed,
+    });
+    log.keepBody(digest, batch, record, sequence);
+    out.record(record);
+  }
+
+  /** Takes a batch as the current view's at its sequence: enters Q, and a backup says so. The body is here. */
+  accept(slot: Slot, digest: Bytes, isFromNewView: boolean): void {
+    const core = this.#core;
+    const { view, log, out, index } = core;
+    const { sequence } = slot;
+    slot.accepted = digest;
+    if (core.rules.entersQ(core.isPrimary, isFromNewView)) {
+      log.markAccepted(sequence, digest, view);
+      out.record(encodeRecord('accepted', { view, sequence, digest }));
+    }
+    if (core.rules.mayPrepare(index, core.primary)) {
+      slot.prepares.add(index, view, digest);
+      this.sendPrepare(slot, digest, undefined);
+    }
+    this.#checkPrepared(slot);
+  }
+
+  onPrepare(from: number, vote: Vote): void {
+    const core = this.#core;
+    const { view, sequence, digest } = vote;
+    if (view < core.view) return core.out.count('other-view');
+    if (!core.rules.mayPrepare(from, core.primaryOf(view))) {
+      return core.out.count('prepare-of-primary');
+    }
+    const slot = core.log.slotAt(sequence);
+    if (slot === undefined) return core.out.count('outside-window');
+    const counted = slot.prepares.add(from, view, digest);
+    if (counted !== 'counted') return core.out.count(`prepare-${counted}`);
+    if (view === core.view) this.#checkPrepared(slot);
+  }
+
+  onCommit(from: number, vote: Vote): void {
+    const core = this.#core;
+    const { view, sequence, digest } = vote;
+    const slot = core.log.slotAt(sequence);
+    if (slot === undefined) return core.out.count('outside-window');
+    const counted = slot.commits.add(from, view, digest);
+    if (counted !== 'counted') return core.out.count(`commit-${counted}`);
+    this.#checkCommitted(slot, view, digest);
+  }
+
+  #checkPrepared(slot: Slot): void {
+    const core = this.#core;
+    const { view } = core;
+    const digest = slot.accepted;
+    if (slot.isPrepared || digest === undefined || !core.isActive) return;
+    const votes = slot.prepares.tally(view, digest)?.members.size ?? 0;
+    if (!core.rules.isPrepared(votes, core.faults)) return;
+    slot.isPrepared = true;
+    this.#preparedTop = Math.max(this.#preparedTop, slot.sequence);
+    core.log.markPrepared(slot.sequence, digest, view);
+    core.out.record(encodeRecord('prepared', { view, sequence: slot.sequence, digest }));
+    slot.commits.add(core.index, view, digest);
+    this.sendCommit(slot, digest, undefined);
+    this.#checkCommitted(slot, view, digest);
+    if (slot.committed === undefined) core.parts.execution.executeTentatively();
+  }
+
+  /** 2f+1 COMMITs of one view prove it, whatever view this member is in and whether or not it prepared the batch. */
+  #checkCommitted(slot: Slot, view: number, digest: Bytes): void {
+    if (slot.committed !== undefined) return;
+    const votes = slot.commits.tally(view, digest)?.members.size ?? 0;
+    if (!this.#core.rules.isCommitted(votes, this.#core.faults)) return;
+    this.#core.parts.execution.commit(slot, digest);
+  }
+
+  sendPrepare(slot: Slot, digest: Bytes, to: number | undefined): void {
+    this.#sendVote('pbftPrepare', slot, digest, to);
+  }
+
+  sendCommit(slot: Slot, digest: Bytes, to: number | undefined): void {
+    this.#sendVote('pbftCommit', slot, digest, to);
+  }
+
+  #sendVote(
+    name: 'pbftPrepare' | 'pbftCommit',
+    { sequence }: Slot,
+    digest: Bytes,
+    to: number | undefined,
+  ): void {
+    const { instance, view, out } = this.#core;
+    const value: Vote = { instance, view, sequence, digest };
+    out.send(to === undefined ? everyone : this.#core.replica(to), name, value, view);
+  }
+
+  // ---- Views ----
+
+  /** A view begins, or goes on after a restart: `top` is the last sequence that it has used. */
+  enterView(top: number): void {
+    const core = this.#core;
+    this.#next = top + 1;
+    this.#preparedTop = 0;
+    core.queue.beginView(core.isPrimary);
+  }
+
+  /** A batch of the view that was accepted before a restart, with the votes that had been cast. */
+  restore(slot: Slot, digest: Bytes, isPrepared: boolean): void {
+    const { index, view, rules, primary } = this.#core;
+    slot.accepted = digest;
+    slot.isPrepared = isPrepared;
+    if (rules.mayPrepare(index, primary)) slot.prepares.add(index, view, digest);
+    if (!isPrepared) return;
+    slot.commits.add(index, view, digest);
+    this.#preparedTop = Math.max(this.#preparedTop, slot.sequence);
+  }
+
+  /** Requests of batches that are under way in this view need no second one. */
+  markProposed(digest: Bytes): void {
+    if (isNull(digest)) return;
+    const batch = this.#core.log.batch(digest);
+    for (const { request } of batch?.requests ?? []) {
+      this.#core.queue.markProposed(request.client, request.number);
+    }
+  }
+}
+
+function operationsOf(requests: readonly SignedRequest[]): Bytes[] {
+  return requests.map(({ request }) => request.operation);
+}

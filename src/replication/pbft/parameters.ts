@@ -1,0 +1,73 @@
+// What can be set about the engine, and within which bounds.
+
+import { HoldfastError } from '../../base/errors.ts';
+import { limits } from '../../wire/limits.ts';
+import type { ReplicaGroup } from '../contract.ts';
+
+export interface PbftParameters {
+  /** K: a checkpoint is taken every so many batches. The same at all members. */
+  readonly checkpointInterval: number;
+  /** L: how far agreement may run ahead of the last stable checkpoint; at least 2K. The same at all members. */
+  readonly window: number;
+  /** W: batches in flight. */
+  readonly batchesInFlight: number;
+  /** Requests of one batch. */
+  readonly batchRequests: number;
+  /** How long a primary waits for a batch to fill while others are in flight. */
+  readonly batchDelayMs: number;
+  /** First time-out of a request at its primary, and of a view change; doubled with every view left. */
+  readonly timeoutMs: number;
+  readonly timeoutMsMax: number;
+  /** While something is missing a replica says what it has at this interval. */
+  readonly statusIntervalMs: number;
+  /** And at this one while nothing seems to be. */
+  readonly idleStatusIntervalMs: number;
+  /** Execute when prepared, undo if the view changes. Needs one round of messages less. */
+  readonly isTentative: boolean;
+  /** Larger results are sent by one replica; the others send the digest. */
+  readonly fullReplySizeBytesMax: number;
+}
+
+export const defaultPbftParameters: PbftParameters = {
+  checkpointInterval: 128,
+  window: 256,
+  batchesInFlight: 8,
+  batchRequests: 64,
+  batchDelayMs: 5,
+  timeoutMs: 1000,
+  timeoutMsMax: 300_000,
+  statusIntervalMs: 100,
+  idleStatusIntervalMs: 1000,
+  isTentative: false,
+  fullReplySizeBytesMax: 256,
+};
+
+/** The parameters with defaults filled in. Throws `bad-configuration` for what cannot work. */
+export function checkedParameters(
+  group: ReplicaGroup,
+  given: Partial<PbftParameters> = {},
+): PbftParameters {
+  const parameters = { ...defaultPbftParameters, ...given };
+  const { checkpointInterval, window, batchesInFlight, batchRequests } = parameters;
+  const n = group.members.length;
+  const demands: readonly (readonly [boolean, string])[] = [
+    [
+      group.faults >= 1 && n === 3 * group.faults + 1,
+      'a PBFT group has 3f+1 members, f at least 1',
+    ],
+    [n <= limits.pbftMembersMax, `a PBFT group has at most ${limits.pbftMembersMax} members`],
+    [checkpointInterval >= 1, 'the checkpoint interval is at least 1'],
+    [window >= 2 * checkpointInterval, 'the window is at least two checkpoint intervals'],
+    [window <= limits.pbftWindowMax, `the window is at most ${limits.pbftWindowMax}`],
+    [batchesInFlight >= 1 && batchesInFlight <= window, 'one batch at least is in flight'],
+    [
+      batchRequests >= 1 && batchRequests <= limits.batchRequestsMax,
+      `a batch has 1 … ${limits.batchRequestsMax} requests`,
+    ],
+    [parameters.timeoutMs > 0 && parameters.statusIntervalMs > 0, 'intervals are above 0 ms'],
+  ];
+  for (const [holds, demand] of demands) {
+    if (!holds) throw new HoldfastError('bad-configuration', demand);
+  }
+  return parameters;
+}

@@ -1,0 +1,209 @@
+// Requests that are known and not executed: from clients, and from the primary's batches, so that a request that one
+// primary ordered in vain keeps the clock running under the next one. First come, first timed; taken for batches in
+// turn from one client after another, so that a busy client cannot crowd others out.
+
+import { type Bytes, mapKey } from '../../base/bytes.ts';
+import { limits } from '../../wire/limits.ts';
+import type { SignedRequest } from '../../wire/replication.ts';
+
+export interface QueuedRequest {
+  readonly request: SignedRequest;
+  readonly digest: Bytes;
+  /** Which member the client asked for the whole result; undefined if the client did not say. */
+  fullReplier: number | undefined;
+  readonly arrivedAtMs: number;
+  readonly sizeBytes: number;
+}
+
+interface Entry extends QueuedRequest {
+  readonly owner: Owner;
+  /** In a batch of the current view. */
+  isProposed: boolean;
+  isGone: boolean;
+  before: Entry | undefined;
+  after: Entry | undefined;
+}
+
+interface Owner {
+  readonly key: string;
+  readonly entries: Map<number, Entry>;
+  /** Entries for batches, in order of arrival; those proposed or gone are skipped when they come up. */
+  waiting: Entry[];
+  isInTurn: boolean;
+}
+
+/** Fixed parts, proof and offsets of one request in a batch. */
+const overheadSizeBytes = 160;
+
+export class RequestQueue {
+  readonly #owners = new Map<string, Owner>();
+  #first: Entry | undefined;
+  #last: Entry | undefined;
+  #size = 0;
+  /** Clients with entries for batches, whose turn comes round. */
+  #turns: Owner[] = [];
+  #waiting = 0;
+  #waitingSizeBytes = 0;
+  /** Whether this member is the primary, which alone takes batches. */
+  #isTakenFrom = false;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The request that has waited longest. */
+  get head(): QueuedRequest | undefined {
+    return this.#first;
+  }
+
+  /** Requests that are in no batch of the current view. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  get waitingSizeBytes(): number {
+    return this.#waitingSizeBytes;
+  }
+
+  find(client: Bytes, number: number): QueuedRequest | undefined {
+    return this.#owners.get(mapKey(client))?.entries.get(number);
+  }
+
+  /** @returns false when there is no room, or something under this client and number already. */
+  add(
+    request: SignedRequest,
+    digest: Bytes,
+    fullReplier: number | undefined,
+    nowMs: number,
+    isProposed: boolean,
+  ): boolean {
+    const key = mapKey(request.request.client);
+    const { number } = request.request;
+    let owner = this.#owners.get(key);
+    if (owner?.entries.has(number) === true) return false;
+    if (this.#size >= limits.queuedRequestsMax) return false;
+    if (owner === undefined) {
+      owner = { key, entries: new Map(), waiting: [], isInTurn: false };
+      this.#owners.set(key, owner);
+    } else if (owner.entries.size >= limits.queuedRequestsPerClientMax) {
+      return false;
+    }
+    const path = request.proof.path.length;
+    const entry: Entry = {
+      request,
+      digest,
+      fullReplier,
+      arrivedAtMs: nowMs,
+      sizeBytes: overheadSizeBytes + 32 * path + request.request.operation.length,
+      owner,
+      isProposed,
+      isGone: false,
+      before: this.#last,
+      after: undefined,
+    };
+    if (this.#last === undefined) this.#first = entry;
+    else this.#last.after = entry;
+    this.#last = entry;
+    this.#size += 1;
+    owner.entries.set(number, entry);
+    if (!isProposed) this.#wait(entry);
+    return true;
+  }
+
+  /** A request was executed, or can never be. @returns what was known of it. */
+  remove(client: Bytes, number: number): QueuedRequest | undefined {
+    const owner = this.#owners.get(mapKey(client));
+    const entry = owner?.entries.get(number);
+    if (owner === undefined || entry === undefined) return undefined;
+    owner.entries.delete(number);
+    if (owner.entries.size === 0) this.#owners.delete(owner.key);
+    if (!entry.isProposed) this.#unwait(entry);
+    entry.isGone = true;
+    if (entry.before === undefined) this.#first = entry.after;
+    else entry.before.after = entry.after;
+    if (entry.after === undefined) this.#last = entry.before;
+    else entry.after.before = entry.before;
+    this.#size -= 1;
+    return entry;
+  }
+
+  /** The primary put this request into a batch. */
+  markProposed(client: Bytes, number: number): void {
+    const entry = this.#owners.get(mapKey(client))?.entries.get(number);
+    if (entry === undefined || entry.isProposed) return;
+    this.#unwait(entry);
+    entry.isProposed = true;
+  }
+
+  /** Takes requests for one batch, one from each client in turn. */
+  take(countMax: number, sizeBytesMax: number): QueuedRequest[] {
+    const taken: QueuedRequest[] = [];
+    let sizeBytes = 0;
+    while (taken.length < countMax) {
+      const owner = this.#turns[0];
+      if (owner === undefined) break;
+      const entry = nextOf(owner);
+      if (entry === undefined) {
+        this.#turns.shift();
+        owner.isInTurn = false;
+        continue;
+      }
+      if (taken.length > 0 && sizeBytes + entry.sizeBytes > sizeBytesMax) break;
+      this.#turns.shift();
+      this.#turns.push(owner);
+      owner.waiting.shift();
+      this.#unwait(entry);
+      entry.isProposed = true;
+      sizeBytes += entry.sizeBytes;
+      taken.push(entry);
+    }
+    return taken;
+  }
+
+  /** A view begins: nothing is in a batch of it. */
+  beginView(isPrimary: boolean): void {
+    this.#isTakenFrom = isPrimary;
+    this.#turns = [];
+    this.#waiting = 0;
+    this.#waitingSizeBytes = 0;
+    for (const owner of this.#owners.values()) {
+      owner.waiting = [];
+      owner.isInTurn = false;
+    }
+    for (let entry = this.#first; entry !== undefined; entry = entry.after) {
+      entry.isProposed = false;
+      this.#wait(entry);
+    }
+  }
+
+  /** Everything, oldest first. */
+  *all(): Generator<QueuedRequest> {
+    for (let entry = this.#first; entry !== undefined; entry = entry.after) yield entry;
+  }
+
+  #wait(entry: Entry): void {
+    if (!this.#isTakenFrom) return;
+    const { owner } = entry;
+    this.#waiting += 1;
+    this.#waitingSizeBytes += entry.sizeBytes;
+    owner.waiting.push(entry);
+    if (owner.isInTurn) return;
+    owner.isInTurn = true;
+    this.#turns.push(owner);
+  }
+
+  #unwait(entry: Entry): void {
+    if (!this.#isTakenFrom) return;
+    this.#waiting -= 1;
+    this.#waitingSizeBytes -= entry.sizeBytes;
+  }
+}
+
+/** The client's oldest entry that is still for a batch. */
+function nextOf(owner: Owner): Entry | undefined {
+  for (;;) {
+    const entry = owner.waiting[0];
+    if (entry === undefined || !(entry.isGone || entry.isProposed)) return entry;
+    owner.waiting.shift();
+  }
+}

@@ -1,0 +1,206 @@
+// Retransmission, driven by receivers: a member that lacks something says what it has, and the others send what they may
+// send of the rest, each its own votes. Who knows a batch to be committed says so; f+1 of these replace all votes, so that
+// a member whose primary starves it keeps up.
+
+import { equalBytes } from '../../base/bytes.ts';
+import { limits } from '../../wire/limits.ts';
+import type { PbftStatus, SlotStatus } from '../../wire/pbft.ts';
+import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import type { Core } from './core.ts';
+import { isInNumber } from './member-set.ts';
+import { everyone } from './outbox.ts';
+import type { Slot } from './slot.ts';
+
+export const statusTimer = 'status';
+
+/** Dear answers and checks that one member may cause per status interval. */
+const spendingMax = 64;
+/** Requests that are told again to a primary that seems not to know them. */
+const remindedMax = 16;
+
+export class StatusExchange {
+  readonly #core: Core;
+  #dueMs = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
+  /** What had been reached at the last tick. */
+  #seen = { executed: -1, view: -1, height: -1 };
+  readonly #answeredMs: number[];
+  readonly #spent: number[];
+  #spendingSinceMs = 0;
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.#answeredMs = new Array<number>(core.n).fill(Number.NEGATIVE_INFINITY);
+    this.#spent = new Array<number>(core.n).fill(0);
+  }
+
+  /** Whether a member has not caused too much work in this interval; counts one more piece of it. */
+  maySpend(member: number): boolean {
+    const { nowMs, parameters } = this.#core;
+    if (nowMs - this.#spendingSinceMs >= parameters.statusIntervalMs) {
+      this.#spendingSinceMs = nowMs;
+      this.#spent.fill(0);
+    }
+    const spent = (this.#spent[member] ?? spendingMax) + 1;
+    this.#spent[member] = spent;
+    return spent <= spendingMax;
+  }
+
+  // ---- Telling ----
+
+  start(): void {
+    this.#tell();
+    this.#arm();
+  }
+
+  /** At the end of an event: something may be missing now that nobody waits for yet. */
+  settle(): void {
+    const { nowMs, parameters } = this.#core;
+    if (this.#dueMs - nowMs > parameters.statusIntervalMs && this.#isBusy()) this.#arm();
+  }
+
+  #arm(): void {
+    const { nowMs, parameters, out } = this.#core;
+    const { statusIntervalMs, idleStatusIntervalMs } = parameters;
+    this.#dueMs = nowMs + (this.#isBusy() ? statusIntervalMs : idleStatusIntervalMs);
+    out.timer(statusTimer, this.#dueMs);
+  }
+
+  #isBusy(): boolean {
+    const { isActive, queue, parts } = this.#core;
+    const { execution, transfers, bodies } = parts;
+    return (
+      !isActive ||
+      queue.size > 0 ||
+      execution.committed > execution.executed ||
+      transfers.isRunning ||
+      bodies.isWaiting
+    );
+  }
+
+  onTimer(): void {
+    const { parts, view, log, nowMs, parameters } = this.#core;
+    const { executed } = parts.execution;
+    const seen = this.#seen;
+    const isStuck = seen.executed === executed && seen.view === view && seen.height === log.height;
+    this.#seen = { executed, view, height: log.height };
+    if (isStuck) {
+      parts.bodies.onTick();
+      parts.viewChanges.onTick();
+      if (this.#isBusy()) parts.clientRequests.forwardWaiting(remindedMax);
+    }
+    const isQuiet = nowMs - this.#toldMs >= parameters.idleStatusIntervalMs;
+    if (isStuck || isQuiet) this.#tell();
+    this.#arm();
+  }
+
+  /** Tells at once that this member is behind. */
+  hurry(): void {
+    const { nowMs, parameters } = this.#core;
+    if (nowMs - this.#toldMs >= parameters.statusIntervalMs / 2) this.#tell();
+  }
+
+  #tell(): void {
+    const { instance, genesis, view, isActive, log, parts, out, nowMs } = this.#core;
+    this.#toldMs = nowMs;
+    const { executed } = parts.execution;
+    const value: PbftStatus = {
+      instance,
+      genesis,
+      view,
+      isActive: isActive ? 1 : 0,
+      height: log.height,
+      executed,
+      viewChanges: parts.viewChanges.supporters(),
+      slots: this.#slots(Math.max(executed, log.height) + 1),
+    };
+    out.sendUrgently(everyone, 'pbftStatus', value);
+  }
+
+  #slots(first: number): SlotStatus[] {
+    const { log, view } = this.#core;
+    const slots: SlotStatus[] = [];
+    for (let sequence = first; slots.length < limits.statusSlotsMax; sequence++) {
+      const slot = log.slot(sequence);
+      if (slot === undefined) break;
+      slots.push({
+        sequence,
+        isAccepted: slot.accepted === undefined ? 0 : 1,
+        prepares: slot.prepares.membersOf(view),
+        commits: slot.commits.membersOf(view),
+      });
+    }
+    return slots;
+  }
+
+  // ---- Answering ----
+
+  onStatus(from: number, status: ReplicationMessageValue<'pbftStatus'>): void {
+    const core = this.#core;
+    const { nowMs, parameters, out, parts, genesis } = core;
+    if (!equalBytes(status.genesis, genesis)) return out.count('genesis-differs');
+    const answeredMs = this.#answeredMs[from] ?? nowMs;
+    if (nowMs - answeredMs < parameters.statusIntervalMs / 2) return out.count('peer-too-eager');
+    this.#answeredMs[from] = nowMs;
+    parts.checkpoints.sendTo(from, status.height);
+    this.#helpWithView(from, status);
+    this.#helpWithSlots(from, status);
+  }
+
+  #helpWithView(from: number, status: PbftStatus): void {
+    const { view, isActive, index, parts } = this.#core;
+    if (status.view > view || (status.view === view && status.isActive === 1)) return;
+    if (isActive) parts.viewChanges.sendEntered(from);
+    else if (status.view < view || !isInNumber(status.viewChanges, index)) {
+      parts.viewChanges.sendOwn(from);
+    }
+  }
+
+  #helpWithSlots(from: number, status: PbftStatus): void {
+    const { log, out, instance, view, isActive } = this.#core;
+    const inView = isActive && status.isActive === 1 && status.view === view;
+    const first = Math.max(status.executed, status.height) + 1;
+    for (let i = 0; i < limits.statusSlotsMax; i++) {
+      const slot = log.slot(first + i);
+      if (slot === undefined) continue;
+      const { sequence, committed } = slot;
+      if (committed !== undefined) {
+        out.send(this.#core.replica(from), 'committed', { instance, sequence, digest: committed });
+      }
+      const theirs = status.slots[i];
+      if (inView)
+        this.#helpWithVotes(from, slot, theirs?.sequence === sequence ? theirs : undefined);
+    }
+  }
+
+  #helpWithVotes(from: number, slot: Slot, theirs: SlotStatus | undefined): void {
+    const { index, isPrimary, log, newViewTop, parts, rules, primary } = this.#core;
+    const digest = slot.accepted;
+    if (digest === undefined) return;
+    const { normalCase } = parts;
+    if (isPrimary && theirs?.isAccepted !== 1 && slot.sequence > newViewTop) {
+      const batch = log.batch(digest);
+      if (batch !== undefined) normalCase.sendPrePrepare(slot.sequence, batch, from);
+    }
+    if (rules.mayPrepare(index, primary) && !isInNumber(theirs?.prepares ?? 0, index)) {
+      normalCase.sendPrepare(slot, digest, from);
+    }
+    if (slot.isPrepared && !isInNumber(theirs?.commits ?? 0, index)) {
+      normalCase.sendCommit(slot, digest, from);
+    }
+  }
+
+  /** A member says what it knows to be committed. */
+  onCommitted(from: number, message: ReplicationMessageValue<'committed'>): void {
+    const { log, out, rules, faults, parts } = this.#core;
+    const { sequence, digest } = message;
+    if (sequence <= parts.execution.executed) return out.count('duplicate');
+    const slot = log.slotAt(sequence);
+    if (slot === undefined) return out.count('outside-window');
+    if (slot.committed !== undefined) return out.count('duplicate');
+    const counted = slot.claims.add(from, 0, digest);
+    if (counted !== 'counted') return out.count(`committed-${counted}`);
+    const claims = slot.claims.tally(0, digest)?.members.size ?? 0;
+    if (rules.isCommittedByClaims(claims, faults)) parts.execution.commit(slot, digest);
+  }
+}

@@ -1,0 +1,667 @@
+// A group of engines in one process, for tests: messages in a queue that a seed reorders, delays and drops, disks that
+// forget what was not flushed, clients that retry, and an oracle that looks at everything that is executed.
+
+import { type Bytes, concatBytes, equalBytes, mapKey, toHex, utf8 } from '../../base/bytes.ts';
+import { Prng } from '../../base/prng.ts';
+import { taggedHash } from '../../crypto/hash.ts';
+import type { SignatureScheme, Signer } from '../../crypto/signature.ts';
+import {
+  decodeReplicationMessage,
+  encodeReplicationMessage,
+  type ReplicationMessage,
+  type ReplicationMessageName,
+  type ReplicationMessageValue,
+  replicationMessageNumber,
+} from '../../wire/replication-registry.ts';
+import type {
+  CheckpointSave,
+  Effects,
+  EngineEvent,
+  Evidence,
+  OperationContext,
+  PageChange,
+  PageStore,
+  ReplicaGroup,
+  Restored,
+  Send,
+  Sender,
+  StateMachine,
+} from '../contract.ts';
+import { bundle } from '../requests.ts';
+import { PbftEngine } from './engine.ts';
+import type { PbftParameters } from './parameters.ts';
+import { decodeRecord } from './records.ts';
+import { type PbftRules, pbftRules } from './rules.ts';
+
+/** A signature that anyone could make, in no time: tests make wrong ones by leaving it out. */
+export const quickScheme: SignatureScheme = {
+  signer: (seed) => {
+    const publicKey = taggedHash('object-key', seed);
+    return { publicKey, sign: (message) => quickSignature(publicKey, message) };
+  },
+  verify: (publicKey, message, signature) =>
+    equalBytes(signature, quickSignature(publicKey, message)),
+};
+
+function quickSignature(publicKey: Bytes, message: Bytes): Bytes {
+  const digest = taggedHash('record', publicKey, message);
+  return concatBytes(digest, digest);
+}
+
+export function quickSigner(name: string): Signer {
+  return quickScheme.signer(taggedHash('object-key', utf8(name)));
+}
+
+// ---- Service ----
+
+const entrySizeBytes = 8;
+const entriesPerPage = 8;
+export const stopOperation: Bytes = utf8('stop!!!!');
+export const countQuery: Bytes = utf8('count???');
+
+/** Appends operations of eight bytes to a ledger; an operation's result is its place, a read's the length. */
+export class Ledger implements StateMachine {
+  #pages: PageStore | undefined;
+  entries: string[] = [];
+
+  load(pages: PageStore): void {
+    this.#pages = pages;
+    this.entries = [];
+    for (let page = 0; ; page++) {
+      const bytes = pages.read(page);
+      if (bytes === undefined) return;
+      for (let at = 0; at < bytes.length; at += entrySizeBytes) {
+        this.entries.push(mapKey(bytes.subarray(at, at + entrySizeBytes)));
+      }
+    }
+  }
+
+  execute(operation: Bytes, _context: OperationContext): Bytes {
+    const place = this.entries.length;
+    this.entries.push(mapKey(operation.subarray(0, entrySizeBytes)));
+    const page = Math.floor(place / entriesPerPage);
+    const first = page * entriesPerPage;
+    const bytes = concatBytes(
+      ...this.entries.slice(first).map((entry) => Uint8Array.from(Buffer.from(entry, 'latin1'))),
+    );
+    this.#pages?.write(page, bytes);
+    return placeBytes(place);
+  }
+
+  query(): Bytes {
+    return placeBytes(this.entries.length);
+  }
+
+  isQuery(operation: Bytes): boolean {
+    return equalBytes(operation, countQuery);
+  }
+
+  isStop(operation: Bytes): boolean {
+    return equalBytes(operation, stopOperation);
+  }
+}
+
+function placeBytes(place: number): Bytes {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, place);
+  return bytes;
+}
+
+function placeOf(bytes: Bytes): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(0);
+}
+
+// ---- Events ----
+
+interface Timed {
+  readonly atMs: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+/** A binary heap: events in order of time, then of being planned. */
+class Agenda {
+  readonly #heap: Timed[] = [];
+
+  get size(): number {
+    return this.#heap.length;
+  }
+
+  push(timed: Timed): void {
+    const heap = this.#heap;
+    let at = heap.push(timed) - 1;
+    while (at > 0) {
+      const above = (at - 1) >> 1;
+      if (!isBefore(timed, heap[above] as Timed)) break;
+      heap[at] = heap[above] as Timed;
+      at = above;
+    }
+    heap[at] = timed;
+  }
+
+  pop(): Timed | undefined {
+    const heap = this.#heap;
+    const first = heap[0];
+    const last = heap.pop();
+    if (first === undefined || last === undefined || heap.length === 0) return first;
+    let at = 0;
+    for (;;) {
+      let below = 2 * at + 1;
+      if (below >= heap.length) break;
+      if (below + 1 < heap.length && isBefore(heap[below + 1] as Timed, heap[below] as Timed))
+        below += 1;
+      if (!isBefore(heap[below] as Timed, last)) break;
+      heap[at] = heap[below] as Timed;
+      at = below;
+    }
+    heap[at] = last;
+    return first;
+  }
+}
+
+function isBefore(a: Timed, b: Timed): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+}
+
+// ---- Replicas ----
+
+class Replica {
+  readonly index: number;
+  engine: PbftEngine;
+  service: Ledger;
+  isUp = true;
+  /** Counts restarts: what was planned before one is void. */
+  life = 0;
+  durable: Bytes[] = [];
+  appends: { compact: readonly Bytes[] | undefined; records: readonly Bytes[] }[] = [];
+  waiting: { rest: number; sends: Send[] }[] = [];
+  flushed = 0;
+  appended = 0;
+  isFlushing = false;
+  saved: { sequence: number; notes: Bytes; pages: Map<string, PageChange> } | undefined;
+  timers = new Map<string, number>();
+
+  constructor(index: number, engine: PbftEngine, service: Ledger) {
+    this.index = index;
+    this.engine = engine;
+    this.service = service;
+  }
+}
+
+export interface TestClusterOptions {
+  readonly seed: number;
+  readonly faults?: number;
+  readonly clients?: number;
+  readonly parameters?: Partial<PbftParameters>;
+  readonly rules?: readonly Partial<PbftRules>[];
+  /** Members that never run: a test speaks for them, if anyone. */
+  readonly absent?: readonly number[];
+  /** Messages lost, out of 1000. */
+  readonly lossPerMille?: number;
+  readonly delayMsMax?: number;
+  readonly flushMsMax?: number;
+  readonly saveMsMax?: number;
+  /** Every message through the codec. */
+  readonly isEncoded?: boolean;
+  readonly genesis?: Restored;
+}
+
+export interface Outcome {
+  readonly client: number;
+  readonly number: number;
+  readonly isQuery: boolean;
+  readonly invokedAtMs: number;
+  readonly completedAtMs: number;
+  readonly outcome: number;
+  readonly place: number;
+  readonly operation: string;
+}
+
+export const testInstance: Bytes = taggedHash('instance', utf8('test'));
+
+export class TestCluster {
+  readonly group: ReplicaGroup;
+  readonly signers: readonly Signer[];
+  readonly clientSigners: readonly Signer[];
+  readonly replicas: Replica[];
+  readonly prng: Prng;
+  readonly options: TestClusterOptions;
+  readonly evidence: Evidence[] = [];
+  readonly counts = new Map<string, number>();
+  readonly outcomes: Outcome[] = [];
+  readonly violations: string[] = [];
+  /** What every delivery may be held against; false drops it. */
+  filter: (from: number, to: number, message: ReplicationMessage) => boolean = () => true;
+  /** Sees every reply that reaches a client. */
+  onReply: (client: number, from: number, reply: ReplicationMessageValue<'requestReply'>) => void =
+    () => undefined;
+  nowMs = 0;
+  lossPerMille: number;
+  messages = 0;
+  readonly #agenda = new Agenda();
+  #order = 0;
+  readonly #clients: TestClient[];
+  /** Digests of executed batches as recorded anywhere. */
+  readonly #executed = new Map<number, string>();
+
+  constructor(options: TestClusterOptions) {
+    const faults = options.faults ?? 1;
+    this.options = options;
+    this.prng = new Prng(options.seed);
+    this.lossPerMille = options.lossPerMille ?? 0;
+    this.signers = Array.from({ length: 3 * faults + 1 }, (_, i) => quickSigner(`replica ${i}`));
+    this.clientSigners = Array.from({ length: options.clients ?? 1 }, (_, i) =>
+      quickSigner(`client ${i}`),
+    );
+    this.group = {
+      instance: testInstance,
+      members: this.signers.map(({ publicKey }) => publicKey),
+      faults,
+    };
+    this.replicas = this.signers.map((_, index) => {
+      const { engine, service } = this.#build(index);
+      return new Replica(index, engine, service);
+    });
+    this.#clients = this.clientSigners.map((signer, i) => new TestClient(this, i, signer));
+    for (const replica of this.replicas) {
+      if (options.absent?.includes(replica.index) === true) replica.isUp = false;
+      else this.handle(replica, { kind: 'start', restored: options.genesis });
+    }
+  }
+
+  get n(): number {
+    return this.replicas.length;
+  }
+
+  client(index: number): TestClient {
+    return this.#clients[index] as TestClient;
+  }
+
+  replica(index: number): Replica {
+    return this.replicas[index] as Replica;
+  }
+
+  count(code: string): number {
+    return this.counts.get(code) ?? 0;
+  }
+
+  #build(index: number): { engine: PbftEngine; service: Ledger } {
+    const service = new Ledger();
+    const engine = new PbftEngine(
+      {
+        group: this.group,
+        index,
+        signer: this.signers[index] as Signer,
+        scheme: quickScheme,
+        service,
+        parameters: this.options.parameters ?? {},
+      },
+      { ...pbftRules, ...this.options.rules?.[index] },
+    );
+    return { engine, service };
+  }
+
+  // ---- Running ----
+
+  plan(afterMs: number, run: () => void): void {
+    this.#order += 1;
+    this.#agenda.push({ atMs: this.nowMs + afterMs, order: this.#order, run });
+  }
+
+  /** Runs until nothing is planned before `untilMs`, or the condition holds. @returns whether it held. */
+  run(untilMs: number, isDone: () => boolean = () => false): boolean {
+    for (;;) {
+      if (isDone()) return true;
+      const next = this.#agenda.pop();
+      if (next === undefined) return isDone();
+      if (next.atMs > untilMs) {
+        this.#agenda.push(next);
+        this.nowMs = untilMs;
+        return isDone();
+      }
+      this.nowMs = next.atMs;
+      next.run();
+    }
+  }
+
+  handle(replica: Replica, event: EngineEvent): void {
+    if (!replica.isUp) return;
+    this.#carryOut(replica, replica.engine.handle(event, this.nowMs));
+  }
+
+  #carryOut(replica: Replica, effects: Effects): void {
+    const { compact, records, sends, timers, save, evidence, counts } = effects;
+    for (const code of counts) this.counts.set(code, this.count(code) + 1);
+    this.evidence.push(...evidence);
+    for (const record of records) this.#observe(record);
+    if (compact !== undefined || records.length > 0) {
+      replica.appends.push({ compact, records });
+      replica.appended += 1;
+    }
+    const waiting: Send[] = [];
+    for (const send of sends) {
+      if (send.isUrgent || replica.flushed === replica.appended) this.#leave(replica, send);
+      else waiting.push(send);
+    }
+    if (waiting.length > 0) replica.waiting.push({ rest: replica.appended, sends: waiting });
+    this.#flush(replica);
+    for (const { name, atMs } of timers) this.#setTimer(replica, name, atMs);
+    if (save !== undefined) this.#save(replica, save);
+  }
+
+  #flush(replica: Replica): void {
+    if (replica.isFlushing || replica.flushed === replica.appended) return;
+    replica.isFlushing = true;
+    const { life, appended } = replica;
+    this.plan(this.prng.below((this.options.flushMsMax ?? 1) + 1), () => {
+      if (replica.life !== life) return;
+      replica.isFlushing = false;
+      const count = appended - replica.flushed;
+      for (const { compact, records } of replica.appends.splice(0, count)) {
+        if (compact !== undefined) replica.durable = [...compact];
+        replica.durable.push(...records);
+      }
+      replica.flushed = appended;
+      while ((replica.waiting[0]?.rest ?? Number.POSITIVE_INFINITY) <= appended) {
+        for (const send of replica.waiting.shift()?.sends ?? []) {
+          if (send.view === undefined || replica.engine.isCurrent(send.view)) {
+            this.#leave(replica, send);
+          }
+        }
+      }
+      this.#flush(replica);
+    });
+  }
+
+  #setTimer(replica: Replica, name: string, atMs: number | undefined): void {
+    if (atMs === undefined) {
+      replica.timers.delete(name);
+      return;
+    }
+    replica.timers.set(name, atMs);
+    const { life } = replica;
+    this.plan(Math.max(0, atMs - this.nowMs), () => {
+      if (replica.life !== life || replica.timers.get(name) !== atMs) return;
+      replica.timers.delete(name);
+      this.handle(replica, { kind: 'timer', name });
+    });
+  }
+
+  #save(replica: Replica, { sequence, notes, changes, isWhole }: CheckpointSave): void {
+    const { life } = replica;
+    this.plan(this.prng.below((this.options.saveMsMax ?? 2) + 1), () => {
+      if (replica.life !== life) return;
+      const pages = new Map(isWhole ? [] : replica.saved?.pages);
+      for (const change of changes) {
+        const key = `${change.region}/${change.page}`;
+        if (change.bytes === undefined) pages.delete(key);
+        else pages.set(key, change);
+      }
+      replica.saved = { sequence, notes, pages };
+      this.handle(replica, { kind: 'saved', sequence });
+    });
+  }
+
+  /** Loses everything that is not durable. */
+  crash(index: number): void {
+    const replica = this.replica(index);
+    replica.isUp = false;
+    replica.life += 1;
+    replica.timers.clear();
+    replica.appends = [];
+    replica.waiting = [];
+    replica.appended = replica.flushed;
+    replica.isFlushing = false;
+  }
+
+  restart(index: number): void {
+    const replica = this.replica(index);
+    if (replica.isUp) return;
+    Object.assign(replica, this.#build(index));
+    replica.isUp = true;
+    const { saved } = replica;
+    const checkpoint =
+      saved === undefined
+        ? this.options.genesis?.checkpoint
+        : { sequence: saved.sequence, notes: saved.notes, pages: [...saved.pages.values()] };
+    this.handle(replica, { kind: 'start', restored: { checkpoint, records: replica.durable } });
+  }
+
+  // ---- Messages ----
+
+  #leave(replica: Replica, send: Send): void {
+    const message = { name: send.name, value: send.value } as ReplicationMessage;
+    const { to } = send;
+    if (to.kind === 'client') {
+      const at = this.clientSigners.findIndex(({ publicKey }) => equalBytes(publicKey, to.key));
+      if (at < 0 || this.#isLost()) return;
+      this.messages += 1;
+      this.plan(this.#delayMs(), () => this.client(at).receive(replica.index, message));
+      return;
+    }
+    for (let index = 0; index < this.n; index++) {
+      if (index === replica.index || (to.kind === 'replica' && to.index !== index)) continue;
+      this.deliver({ kind: 'replica', index: replica.index }, index, message);
+    }
+  }
+
+  /** Sends a message on somebody's channel, as correct members and tests do. */
+  deliver(from: Sender, to: number, message: ReplicationMessage): void {
+    const sender = from.kind === 'replica' ? from.index : -1;
+    if (!this.filter(sender, to, message) || this.#isLost()) return;
+    this.messages += 1;
+    const arrived = this.options.isEncoded === true ? reencoded(message) : message;
+    this.plan(this.#delayMs(), () => {
+      this.handle(this.replica(to), { kind: 'message', from, message: arrived });
+    });
+  }
+
+  /** A message in the name of a member, at once. */
+  speak<Name extends ReplicationMessageName>(
+    from: number,
+    to: number,
+    name: Name,
+    value: ReplicationMessageValue<Name>,
+  ): void {
+    const message = { name, value } as ReplicationMessage;
+    this.handle(this.replica(to), {
+      kind: 'message',
+      from: { kind: 'replica', index: from },
+      message,
+    });
+  }
+
+  #isLost(): boolean {
+    return this.lossPerMille > 0 && this.prng.below(1000) < this.lossPerMille;
+  }
+
+  #delayMs(): number {
+    return 1 + this.prng.below(this.options.delayMsMax ?? 3);
+  }
+
+  // ---- Oracle ----
+
+  /** Whoever records that it executed something at a sequence must agree with all others. */
+  #observe(record: Bytes): void {
+    const decoded = decodeRecord(record);
+    if (decoded?.name !== 'executed') return;
+    decoded.value.digests.forEach((digest, i) => {
+      const sequence = decoded.value.first + i;
+      const known = this.#executed.get(sequence);
+      const key = toHex(digest);
+      if (known === undefined) this.#executed.set(sequence, key);
+      else if (known !== key) this.violations.push(`two batches executed at ${sequence}`);
+    });
+  }
+
+  complete(outcome: Outcome): void {
+    this.outcomes.push(outcome);
+  }
+
+  /** Everything that can be said against the run. */
+  problems(): string[] {
+    const problems = [...this.violations];
+    const longest = this.replicas
+      .filter(({ isUp }) => isUp)
+      .map(({ service }) => service.entries)
+      .reduce((a, b) => (b.length > a.length ? b : a), [] as string[]);
+    for (const { index, isUp, service } of this.replicas) {
+      if (!isUp) continue;
+      const differs = service.entries.findIndex((entry, i) => entry !== longest[i]);
+      if (differs >= 0) problems.push(`replica ${index} differs at place ${differs}`);
+    }
+    if (new Set(longest).size !== longest.length) problems.push('an operation was executed twice');
+    const writes = this.outcomes.filter(({ isQuery, outcome }) => !isQuery && outcome === 0);
+    for (const { operation, place } of writes) {
+      if (longest[place] !== operation) problems.push(`${operation} is not at its place ${place}`);
+    }
+    for (const a of this.outcomes) {
+      if (a.outcome !== 0) continue;
+      const least = a.isQuery ? a.place - 1 : a.place;
+      for (const b of writes) {
+        if (b.completedAtMs < a.invokedAtMs && b.place > least) {
+          problems.push(`client ${a.client}, ${a.number}: older than ${b.operation}`);
+        }
+      }
+    }
+    return problems;
+  }
+}
+
+function reencoded(message: ReplicationMessage): ReplicationMessage {
+  const payload = encodeReplicationMessage(message.name, message.value as never);
+  const decoded = decodeReplicationMessage(replicationMessageNumber(message.name), payload);
+  if (decoded === undefined) throw new TypeError(`${message.name} does not survive its codec`);
+  return decoded;
+}
+
+// ---- Clients ----
+
+interface Waiting {
+  readonly number: number;
+  readonly operation: Bytes;
+  readonly isQuery: boolean;
+  readonly invokedAtMs: number;
+  readonly replies: Map<number, ReplicationMessageValue<'requestReply'>>;
+  attempts: number;
+}
+
+/** Keeps up to `window` operations in flight, and sends to all after a while. */
+export class TestClient {
+  readonly #cluster: TestCluster;
+  readonly index: number;
+  readonly signer: Signer;
+  readonly #waiting = new Map<number, Waiting>();
+  #number = 0;
+  #primary = 0;
+  retryMs = 60;
+
+  constructor(cluster: TestCluster, index: number, signer: Signer) {
+    this.#cluster = cluster;
+    this.index = index;
+    this.signer = signer;
+  }
+
+  get inFlight(): number {
+    return this.#waiting.size;
+  }
+
+  /** The eight bytes of this client's operation with a number. */
+  operation(number: number): Bytes {
+    return utf8(`${this.index.toString().padStart(3, '0')}${number.toString().padStart(5, '0')}`);
+  }
+
+  write(operation?: Bytes): number {
+    this.#number += 1;
+    this.#begin(this.#number, operation ?? this.operation(this.#number), false);
+    return this.#number;
+  }
+
+  read(): number {
+    this.#number += 1;
+    this.#begin(this.#number, countQuery, true);
+    return this.#number;
+  }
+
+  #begin(number: number, operation: Bytes, isQuery: boolean): void {
+    const invokedAtMs = this.#cluster.nowMs;
+    const replies = new Map<number, ReplicationMessageValue<'requestReply'>>();
+    const waiting = { number, operation, isQuery, invokedAtMs, replies, attempts: 0 };
+    this.#waiting.set(number, waiting);
+    this.#send(waiting);
+  }
+
+  #send(waiting: Waiting): void {
+    const cluster = this.#cluster;
+    const { number, operation, isQuery, attempts } = waiting;
+    const from: Sender = { kind: 'client', key: this.signer.publicKey };
+    const instance = testInstance;
+    const fullReplier = (number + attempts) % cluster.n;
+    for (let to = 0; to < cluster.n; to++) {
+      if (isQuery && attempts === 0) {
+        const value = { instance, number, fullReplier, operation };
+        cluster.deliver(from, to, { name: 'queryRequest', value });
+      } else if (attempts > 0 || to === this.#primary) {
+        const kind = isQuery ? 1 : 0;
+        const client = this.signer.publicKey;
+        const [request] = bundle(this.signer, instance, [{ client, number, kind, operation }]);
+        if (request === undefined) return;
+        const value = { instance, request, fullReplier };
+        cluster.deliver(from, to, { name: 'submitRequest', value });
+      }
+    }
+    waiting.attempts += 1;
+    cluster.plan(this.retryMs * Math.min(8, waiting.attempts), () => {
+      if (this.#waiting.get(number) !== waiting) return;
+      if (isQuery && waiting.attempts === 1) waiting.replies.clear();
+      this.#send(waiting);
+    });
+  }
+
+  receive(from: number, message: ReplicationMessage): void {
+    if (message.name !== 'requestReply') return;
+    const reply = message.value;
+    this.#cluster.onReply(this.index, from, reply);
+    const waiting = this.#waiting.get(reply.number);
+    if (waiting === undefined) return;
+    // A late answer to the first round says nothing about the ordered one.
+    if ((reply.kind === 2) !== (waiting.isQuery && waiting.attempts === 1)) return;
+    this.#primary = reply.view % this.#cluster.n;
+    const known = waiting.replies.get(from);
+    if (known?.kind === 0 && reply.kind === 1) return;
+    waiting.replies.set(from, reply);
+    const accepted = this.#accepted(waiting);
+    if (accepted === undefined) return;
+    this.#waiting.delete(reply.number);
+    this.#cluster.complete({
+      client: this.index,
+      number: reply.number,
+      isQuery: waiting.isQuery,
+      invokedAtMs: waiting.invokedAtMs,
+      completedAtMs: this.#cluster.nowMs,
+      outcome: accepted.outcome,
+      place: accepted.outcome === 0 ? placeOf(accepted.result[0] ?? new Uint8Array(4)) : -1,
+      operation: mapKey(waiting.operation),
+    });
+  }
+
+  #accepted({ replies }: Waiting): ReplicationMessageValue<'requestReply'> | undefined {
+    const { faults } = this.#cluster.group;
+    for (const reply of replies.values()) {
+      const equal = [...replies.values()].filter(
+        (other) => equalBytes(other.digest, reply.digest) && other.outcome === reply.outcome,
+      );
+      const final = equal.filter(({ kind }) => kind === 0);
+      const quick = equal.filter(({ kind }) => kind === 2);
+      const placed = equal.filter(
+        ({ kind, view, sequence }) =>
+          kind !== 2 && sequence === reply.sequence && (kind === 0 || view === reply.view),
+      );
+      const isEnough =
+        final.length > faults || quick.length > 2 * faults || placed.length > 2 * faults;
+      const whole = equal.find(({ result }) => result.length === 1);
+      if (isEnough && whole !== undefined) return whole;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,101 @@
+// Fetches the state of a stable checkpoint when this member's is missing or damaged. Meanwhile it votes like any other,
+// because agreement needs no state, but executes and answers nothing.
+
+import { equalBytes } from '../../base/bytes.ts';
+import type { Certificate } from '../../wire/pbft.ts';
+import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { answerFetch, StateTransfer, type TransferStep } from '../transfer.ts';
+import type { Core } from './core.ts';
+
+export const transferTimer = 'transfer';
+
+export class Transfers {
+  readonly #core: Core;
+  #transfer: StateTransfer | undefined;
+  #certificate: Certificate | undefined;
+  #started = 0;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  get isRunning(): boolean {
+    return this.#transfer !== undefined;
+  }
+
+  /** Share that is here, 0 … 1; undefined while none is running. */
+  get progress(): number | undefined {
+    return this.#transfer?.progress();
+  }
+
+  /** Goes for the state that this certificate proves; what a running transfer has fetched is used. */
+  fetch(certificate: Certificate): void {
+    const core = this.#core;
+    const { sequence, root } = certificate;
+    const target = { sequence, root };
+    this.#certificate = certificate;
+    if (this.#transfer !== undefined) {
+      this.#apply(this.#transfer.retarget(target, core.nowMs));
+      return;
+    }
+    core.parts.execution.undo();
+    core.out.count('transfer-started');
+    this.#started += 1;
+    const sources = core.group.members.map((_, i) => i).filter((i) => i !== core.index);
+    this.#transfer = new StateTransfer({
+      instance: core.instance,
+      target,
+      local: core.executor.state,
+      sources,
+      seed: core.index + core.n * this.#started,
+      timeoutMs: core.parameters.timeoutMs,
+    });
+    this.#apply(this.#transfer.begin(core.nowMs));
+  }
+
+  onPart(from: number, part: ReplicationMessageValue<'statePart'>): void {
+    const { nowMs, out } = this.#core;
+    if (this.#transfer === undefined) return out.count('transfer-unasked');
+    this.#apply(this.#transfer.onPart(from, part, nowMs));
+  }
+
+  onTimer(): void {
+    if (this.#transfer !== undefined) this.#apply(this.#transfer.onTimer(this.#core.nowMs));
+  }
+
+  #apply({ sends, timerAtMs, counts }: TransferStep): void {
+    const { out } = this.#core;
+    for (const send of sends) out.forward(send);
+    for (const code of counts) out.count(code);
+    out.timer(transferTimer, timerAtMs);
+    if (this.#transfer?.isComplete === true) this.#install(this.#transfer);
+  }
+
+  /** Everything was checked against the agreed root, so the state is right; only then is it used. */
+  #install({ result }: StateTransfer): void {
+    const { executor, out, parts } = this.#core;
+    const certificate = this.#certificate;
+    if (certificate === undefined) return;
+    const { sequence, root, isFinal } = certificate;
+    const installed = executor.restore(result, sequence, isFinal === 1);
+    this.#transfer = undefined;
+    if (!equalBytes(installed, root)) {
+      out.count('transfer-wrong-root');
+      this.fetch(certificate);
+      return;
+    }
+    out.count('transfer-done');
+    parts.execution.jumpTo(sequence);
+    parts.checkpoints.onInstalled(certificate);
+    parts.clientRequests.dropAnswered();
+    parts.viewTimer.onTransferred();
+    parts.execution.run();
+    parts.queries.onExecuted();
+  }
+
+  onFetch(from: number, fetch: ReplicationMessageValue<'fetchState'>): void {
+    const { out, executor, parts } = this.#core;
+    if (!parts.statusExchange.maySpend(from)) return out.count('peer-too-eager');
+    out.sendUrgently(this.#core.replica(from), 'statePart', answerFetch(executor.state, fetch));
+  }
+}

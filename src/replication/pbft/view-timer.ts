@@ -1,0 +1,113 @@
+// How long a replica waits for its primary, and for a NEW-VIEW (PBFT, 4.4 and 4.5.2). There is one patience for both. It
+// doubles with every view left, and shrinks only when requests are executed: so views become long enough for whatever
+// the network takes, and a primary that orders nothing new is not given more time.
+
+import type { Core } from './core.ts';
+import type { QueuedRequest } from './queue.ts';
+
+export const requestTimer = 'request';
+export const viewChangeTimer = 'view-change';
+
+export class ViewTimer {
+  readonly #core: Core;
+  #patienceMs: number;
+  /** Whether a request that was new has been executed in this view. */
+  #hasProgress = true;
+  /** The request that is timed, and since when. */
+  #timed: QueuedRequest | undefined;
+  #sinceMs: number | undefined;
+  /** When the host's timer runs out; it may have been set for an earlier request. */
+  #setForMs: number | undefined;
+  #viewChangeDueMs: number | undefined;
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.#patienceMs = core.parameters.timeoutMs;
+  }
+
+  /** @returns how long is waited now, in milliseconds. */
+  get patienceMs(): number {
+    return this.#patienceMs;
+  }
+
+  // ---- Requests ----
+
+  /** After every event: times the request that has waited longest. */
+  refresh(): void {
+    const { queue, executor, isActive, parts, nowMs } = this.#core;
+    const head = queue.head;
+    if (head === undefined || !isActive || executor.ended || parts.transfers.isRunning) {
+      this.#timed = undefined;
+      this.#sinceMs = undefined;
+      return;
+    }
+    // Until the view has executed something new, whatever leaves the queue otherwise gives its primary no more time.
+    if (this.#sinceMs === undefined || (this.#timed !== head && this.#hasProgress)) {
+      this.#sinceMs = nowMs;
+    }
+    this.#timed = head;
+    const dueMs = this.#sinceMs + this.#patienceMs;
+    if (this.#setForMs !== undefined && this.#setForMs <= dueMs) return;
+    this.#setForMs = dueMs;
+    this.#core.out.timer(requestTimer, dueMs);
+  }
+
+  onRequestTimer(): void {
+    this.#setForMs = undefined;
+    const { nowMs, parts, view, out } = this.#core;
+    this.refresh();
+    if (this.#sinceMs === undefined || nowMs < this.#sinceMs + this.#patienceMs) return;
+    out.count('primary-too-slow');
+    parts.viewChanges.start(view + 1);
+  }
+
+  /** Requests that were new have been executed. */
+  onProgress(): void {
+    if (!this.#core.isActive) return;
+    if (this.#hasProgress) {
+      this.#patienceMs = Math.max(this.#core.parameters.timeoutMs, this.#patienceMs / 2);
+    } else {
+      this.#hasProgress = true;
+      this.#sinceMs = undefined;
+    }
+  }
+
+  // ---- View changes ----
+
+  onViewLeft(): void {
+    this.#patienceMs = Math.min(2 * this.#patienceMs, this.#core.parameters.timeoutMsMax);
+    this.#sinceMs = undefined;
+    if (this.#viewChangeDueMs === undefined) return;
+    this.#viewChangeDueMs = undefined;
+    this.#core.out.timer(viewChangeTimer, undefined);
+  }
+
+  onViewEntered(): void {
+    this.#hasProgress = false;
+    this.#sinceMs = undefined;
+    if (this.#viewChangeDueMs === undefined) return;
+    this.#viewChangeDueMs = undefined;
+    this.#core.out.timer(viewChangeTimer, undefined);
+  }
+
+  /** So many members have left their views that the next primary could act: from now on it is late. */
+  awaitNewView(): void {
+    if (this.#viewChangeDueMs !== undefined) return;
+    this.#viewChangeDueMs = this.#core.nowMs + this.#patienceMs;
+    this.#core.out.timer(viewChangeTimer, this.#viewChangeDueMs);
+  }
+
+  onViewChangeTimer(): void {
+    const { isActive, nowMs, parts, view } = this.#core;
+    if (isActive || this.#viewChangeDueMs === undefined || nowMs < this.#viewChangeDueMs) return;
+    this.#viewChangeDueMs = undefined;
+    // A member without its state could not do better in the next view.
+    if (parts.transfers.isRunning) this.awaitNewView();
+    else parts.viewChanges.start(view + 1);
+  }
+
+  /** The state is complete again: what waits is timed from now. */
+  onTransferred(): void {
+    this.#sinceMs = undefined;
+  }
+}
