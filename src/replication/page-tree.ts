@@ -252,14 +252,17 @@ export function digestOf(frozen: FrozenTree, level: number, index: number): Byte
   return parent?.digest(index & 0xff) ?? absentDigest;
 }
 
-/** The pages below a node (level 1 to 3) of a frozen tree. */
+/** The pages below a node (level 1 to 3) of a frozen tree, or the page itself (level 0). */
 export function* pagesUnder(
   region: Region,
   frozen: FrozenTree,
   level: number,
   index: number,
 ): Generator<PageChange> {
-  if (level === rootLevel) {
+  if (level === 0) {
+    const bytes = frozenPage(frozen, index);
+    if (bytes !== undefined) yield { region, page: index, bytes };
+  } else if (level === rootLevel) {
     yield* pagesOf(region, frozen.top);
   } else if (level === 2) {
     const middle = frozen.top.children[index];
