@@ -16,8 +16,6 @@ import { type Bytes, bytesOfMapKey, emptyBytes, mapKey, toHex, utf8 } from '../b
 import { limits } from '../wire/limits.ts';
 import { PagedState } from './pages.ts';
 
-const context = { client: new Uint8Array(32), agreed: emptyBytes };
-
 /** A store and what it should hold. */
 class Pair {
   readonly state = new PagedState();
@@ -29,7 +27,7 @@ class Pair {
   }
 
   run(operation: Operation): Result | undefined {
-    return decodeResult(this.store.execute(encodeOperation(operation), context));
+    return decodeResult(this.store.execute(encodeOperation(operation)));
   }
 
   expected(operation: Operation): Result {
@@ -184,7 +182,7 @@ describe('the key-value store', () => {
     const pair = new Pair();
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
-        const result = decodeResult(pair.store.execute(bytes, context));
+        const result = decodeResult(pair.store.execute(bytes));
         expect(result).toBeDefined();
         if (decodeOperation(bytes) === undefined) {
           expect(result).toEqual({ kind: 'refused', reason: 'malformed' });

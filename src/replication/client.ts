@@ -1,0 +1,440 @@
+// The client of a replicated group: bundles what is submitted in one turn under one signature, keeps a window of requests
+// in flight, asks again when nobody answers, and believes replies by its engine's rule.
+
+import type { PeerId } from '../base/brand.ts';
+import { type Bytes, emptyBytes, equalBytes, toHex } from '../base/bytes.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { Signer } from '../crypto/signature.ts';
+import type { Timer } from '../env/clock.ts';
+import type { Env } from '../env/env.ts';
+import type { Address, Channel } from '../env/network.ts';
+import { limits } from '../wire/limits.ts';
+import type { SignedRequest } from '../wire/replication.ts';
+import {
+  decodeReplicationMessage,
+  encodeReplicationMessage,
+  type ReplicationMessageValue,
+  replicationMessageNumber,
+} from '../wire/replication-registry.ts';
+import type { Acceptance, Judgement } from './acceptance.ts';
+import type { Outcome, ReplicaGroup, ReplicatedClient, SubmitOptions } from './contract.ts';
+import { ReplyBox } from './reply-box.ts';
+import { bundle } from './requests.ts';
+import { RetryDelay } from './retry-delay.ts';
+
+export interface GroupClientOptions {
+  readonly env: Env;
+  /** The client's key: the one that its channels prove. */
+  readonly signer: Signer;
+  readonly group: ReplicaGroup;
+  /** Where the members are, by index. */
+  readonly addresses: readonly Address[];
+  readonly acceptance: Acceptance;
+  /**
+   * Whether this key has never been used with the group. Otherwise the client first asks which numbers it has used.
+   * Two clients never use one key at the same time.
+   */
+  readonly isFresh: boolean;
+}
+
+type Settle = (outcome: Outcome | HoldfastError) => void;
+
+/** What an application waits for. */
+interface Operation {
+  readonly operation: Bytes;
+  /** 0: execute, 1: read in order. */
+  readonly kind: 0 | 1;
+  readonly settle: Settle;
+  /** It was tried as a read in one round, in vain. */
+  mustOrder: boolean;
+  isOver: boolean;
+}
+
+interface InFlight {
+  readonly operation: Operation;
+  readonly number: number;
+  /** The request with its proof; undefined for a read in one round. */
+  readonly signed: SignedRequest | undefined;
+  readonly fullReplier: number;
+  readonly box: ReplyBox;
+  readonly sentAtMs: number;
+  /** How often it was sent again. */
+  retries: number;
+  retryAtMs: number;
+  /** Enough members agree on a result that none of them has sent whole. */
+  lacksBody: boolean;
+}
+
+/** How long a member that did not send a whole result when it was its turn gets no other turn. */
+const passedOverMs = 10_000;
+const noProof = { signature: new Uint8Array(64), count: 1, index: 0, path: [] };
+
+export class GroupClient implements ReplicatedClient {
+  readonly #options: GroupClientOptions;
+  readonly #links: readonly (Channel | undefined)[];
+  readonly #memberIndexes: ReadonlyMap<PeerId, number>;
+  readonly #delay = new RetryDelay();
+  /** Operations that wait for a place in the window, oldest first. */
+  #queue: Operation[] = [];
+  /** By ascending number. */
+  readonly #requests = new Map<number, InFlight>();
+  readonly #queries = new Map<number, InFlight>();
+  /** The next request's number; undefined until it is known what was used before. */
+  #next: number | undefined;
+  readonly #nonce: Bytes;
+  readonly #usedNumbers = new Map<number, number>();
+  #askAgainAtMs = 0;
+  /** A number space of its own, begun anywhere, so that no answer to an earlier process is taken for one to this. */
+  #nextQuery: number;
+  #view = 0;
+  /** Until when a member that owed a whole result, and did not send it, is not asked for one. */
+  readonly #passedOverUntilMs = new Map<number, number>();
+  #turn = 0;
+  #isScheduled = false;
+  #timer: Timer | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+  #isClosed = false;
+
+  /** Takes the environment's network over. */
+  constructor(options: GroupClientOptions) {
+    const { env, group, addresses, isFresh } = options;
+    this.#options = options;
+    const peers = group.members.map((key) => toHex(key) as PeerId);
+    this.#memberIndexes = new Map(peers.map((peer, index) => [peer, index]));
+    env.network.onMessage((channel, type, payload) => this.#receive(channel, type, payload));
+    this.#links = peers.map((peer, index) => {
+      const address = addresses[index];
+      return address === undefined ? undefined : env.network.open(peer, address);
+    });
+    this.#nonce = env.entropy.bytes(16);
+    const random = env.entropy.bytes(6);
+    this.#nextQuery = random.reduce((number, byte) => number * 256 + byte, 0);
+    this.#next = isFresh ? 1 : undefined;
+    if (!isFresh) this.#askForNumber();
+  }
+
+  submit(operation: Bytes, options: SubmitOptions = {}): Promise<Outcome> {
+    return this.#enter(operation, 0, options);
+  }
+
+  query(operation: Bytes, options: SubmitOptions = {}): Promise<Outcome> {
+    return this.#enter(operation, 1, options);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    const error = new HoldfastError('interrupted', 'the client was closed');
+    const waiting = [...this.#requests.values(), ...this.#queries.values()];
+    for (const { operation } of waiting) this.#finish(operation, error);
+    for (const operation of this.#queue) this.#finish(operation, error);
+    this.#queue = [];
+    this.#requests.clear();
+    this.#queries.clear();
+  }
+
+  #enter(operation: Bytes, kind: 0 | 1, { signal }: SubmitOptions): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      const error = this.#refusal(operation);
+      if (error !== undefined) return reject(error);
+      const abort = (): void => this.#abandon(entered, signal?.reason);
+      const entered: Operation = {
+        operation,
+        kind,
+        mustOrder: false,
+        isOver: false,
+        settle: (outcome) => {
+          signal?.removeEventListener('abort', abort);
+          if (outcome instanceof HoldfastError) reject(outcome);
+          else resolve(outcome);
+        },
+      };
+      if (signal?.aborted === true) return abort();
+      signal?.addEventListener('abort', abort);
+      this.#queue.push(entered);
+      this.#schedule();
+    });
+  }
+
+  #refusal(operation: Bytes): HoldfastError | undefined {
+    if (this.#isClosed) return new HoldfastError('interrupted', 'the client was closed');
+    if (operation.length > limits.operationSizeBytesMax) {
+      return new HoldfastError('over-limit', `the operation has ${operation.length} bytes`, {
+        cure: `An operation has at most ${limits.operationSizeBytesMax} bytes.`,
+      });
+    }
+    if (this.#queue.length < limits.queuedOperationsMax) return undefined;
+    return new HoldfastError('over-limit', 'too many operations wait for their turn', {
+      cure: 'Wait for some of them before submitting more.',
+    });
+  }
+
+  #finish(operation: Operation, outcome: Outcome | HoldfastError): void {
+    if (operation.isOver) return;
+    operation.isOver = true;
+    operation.settle(outcome);
+  }
+
+  /** Ends waiting. What was sent may still be executed; its number counts as done. */
+  #abandon(operation: Operation, cause: unknown): void {
+    this.#finish(
+      operation,
+      new HoldfastError('unavailable', 'no answer in time; the operation may still be executed', {
+        cause,
+      }),
+    );
+    for (const inFlight of [this.#requests, this.#queries]) {
+      for (const [number, each] of inFlight)
+        if (each.operation === operation) inFlight.delete(number);
+    }
+    this.#schedule();
+  }
+
+  /** Sends at the end of this turn, so that all that is submitted in it goes under one signature. */
+  #schedule(): void {
+    if (this.#isScheduled || this.#isClosed) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => {
+      this.#isScheduled = false;
+      if (!this.#isClosed) this.#sendQueued();
+    });
+  }
+
+  #sendQueued(): void {
+    const ordered: Operation[] = [];
+    let taken = 0;
+    for (; taken < this.#queue.length; taken++) {
+      const operation = this.#queue[taken] as Operation;
+      if (operation.isOver) continue;
+      if (operation.kind === 1 && !operation.mustOrder) {
+        if (this.#queries.size >= limits.clientWindow) break;
+        this.#sendQuery(operation);
+      } else {
+        if (!this.#hasRoom(ordered.length)) break;
+        ordered.push(operation);
+      }
+    }
+    this.#queue.splice(0, taken);
+    if (ordered.length > 0) this.#sendOrdered(ordered);
+  }
+
+  /** A number is used only when all that are a window or more below it are answered or abandoned. */
+  #hasRoom(taken: number): boolean {
+    if (this.#next === undefined) return false;
+    const [oldest] = this.#requests.keys();
+    return this.#next + taken < (oldest ?? this.#next) + limits.clientWindow;
+  }
+
+  #sendOrdered(operations: readonly Operation[]): void {
+    const { signer, group, acceptance } = this.#options;
+    const first = this.#next ?? 1;
+    this.#next = first + operations.length;
+    const requests = operations.map(({ kind, operation }, i) => ({
+      client: signer.publicKey,
+      number: first + i,
+      kind,
+      operation,
+    }));
+    const signed: SignedRequest[] =
+      acceptance.isSigned !== false
+        ? bundle(signer, group.instance, requests)
+        : requests.map((request) => ({ request, proof: noProof }));
+    signed.forEach((request, i) => {
+      const inFlight = this.#begin(operations[i] as Operation, first + i, request);
+      this.#requests.set(inFlight.number, inFlight);
+      this.#send(inFlight, [this.#primary], inFlight.fullReplier);
+    });
+  }
+
+  #sendQuery(operation: Operation): void {
+    const number = this.#nextQuery;
+    this.#nextQuery += 1;
+    const inFlight = this.#begin(operation, number, undefined);
+    this.#queries.set(number, inFlight);
+    const { asksAll } = this.#options.acceptance;
+    this.#send(inFlight, asksAll ? this.#everyone : [this.#primary], inFlight.fullReplier);
+  }
+
+  #begin(operation: Operation, number: number, signed: SignedRequest | undefined): InFlight {
+    const nowMs = this.#options.env.clock.nowMs();
+    const retryAtMs = nowMs + this.#delay.afterMs(0);
+    this.#wake(retryAtMs);
+    return {
+      operation,
+      number,
+      signed,
+      fullReplier: this.#nextFullReplier(nowMs),
+      box: new ReplyBox(this.#options.group.members.length),
+      sentAtMs: nowMs,
+      retries: 0,
+      retryAtMs,
+      lacksBody: false,
+    };
+  }
+
+  /** Members take turns at sending whole results; those that were silent at theirs are passed over. */
+  #nextFullReplier(nowMs: number): number {
+    const { length } = this.#options.group.members;
+    for (let i = 0; i < length; i++) {
+      this.#turn = (this.#turn + 1) % length;
+      const untilMs = this.#passedOverUntilMs.get(this.#turn);
+      if (untilMs === undefined || untilMs <= nowMs) break;
+    }
+    return this.#turn;
+  }
+
+  get #primary(): number {
+    return this.#view % this.#options.group.members.length;
+  }
+
+  get #everyone(): readonly number[] {
+    return this.#options.group.members.map((_, index) => index);
+  }
+
+  #send({ signed, number, operation }: InFlight, to: readonly number[], fullReplier: number): void {
+    const { instance } = this.#options.group;
+    if (signed === undefined) {
+      const value = { instance, number, fullReplier, operation: operation.operation };
+      this.#transmit(to, 'queryRequest', value);
+    } else {
+      this.#transmit(to, 'submitRequest', { instance, request: signed, fullReplier });
+    }
+  }
+
+  #transmit<Name extends 'submitRequest' | 'queryRequest' | 'lastNumber'>(
+    to: readonly number[],
+    name: Name,
+    value: ReplicationMessageValue<Name>,
+  ): void {
+    const payload = encodeReplicationMessage(name, value);
+    const type = replicationMessageNumber(name);
+    for (const member of to) this.#links[member]?.send(type, payload);
+  }
+
+  #receive(channel: Channel, type: number, payload: Bytes): void {
+    const from = this.#memberIndexes.get(channel.peer);
+    if (from === undefined || this.#isClosed) return;
+    const message = decodeReplicationMessage(type, payload);
+    if (message === undefined) return;
+    const { instance } = this.#options.group;
+    if (message.name === 'requestReply') {
+      if (equalBytes(message.value.instance, instance)) this.#onReply(from, message.value);
+    } else if (message.name === 'lastNumberIs') {
+      if (equalBytes(message.value.instance, instance)) this.#onLastNumber(from, message.value);
+    }
+  }
+
+  #onReply(from: number, value: ReplicationMessageValue<'requestReply'>): void {
+    const isQuery = value.kind === 2;
+    const inFlight = (isQuery ? this.#queries : this.#requests).get(value.number);
+    if (inFlight?.box.take(from, value) === true) this.#judge(inFlight);
+  }
+
+  #judge(inFlight: InFlight): void {
+    const { acceptance } = this.#options;
+    const { box, signed } = inFlight;
+    const judgement: Judgement =
+      signed === undefined ? acceptance.query(box.replies) : acceptance.ordered(box.replies);
+    if (judgement.kind === 'impossible') this.#orderQuery(inFlight);
+    if (judgement.kind !== 'accepted') return;
+    const { reply } = judgement;
+    const body = reply.outcome === 0 ? box.bodyOf(reply) : emptyBytes;
+    if (body !== undefined) this.#accept(inFlight, outcomeOf(reply.outcome, body));
+    else if (!inFlight.lacksBody) {
+      inFlight.lacksBody = true;
+      this.#askForBody(inFlight);
+    }
+  }
+
+  #accept(inFlight: InFlight, outcome: Outcome): void {
+    const { number, signed, box, retries, sentAtMs, operation } = inFlight;
+    (signed === undefined ? this.#queries : this.#requests).delete(number);
+    const nowMs = this.#options.env.clock.nowMs();
+    if (inFlight.lacksBody) {
+      this.#passedOverUntilMs.set(inFlight.fullReplier, nowMs + passedOverMs);
+    } else if (retries === 0) {
+      this.#delay.note(nowMs - sentAtMs);
+    }
+    this.#learnView(box);
+    this.#finish(operation, outcome);
+    if (this.#queue.length > 0) this.#schedule();
+  }
+
+  /** The highest view that more members than may lie have reached. A wrong guess costs time only. */
+  #learnView(box: ReplyBox): void {
+    const views = box.replies.map(({ view }) => view).sort((a, b) => b - a);
+    this.#view = Math.max(this.#view, views[this.#options.acceptance.liars] ?? 0);
+  }
+
+  /** A read in one round that came to nothing is ordered like a write, before what waits. */
+  #orderQuery({ number, operation }: InFlight): void {
+    this.#queries.delete(number);
+    if (operation.isOver) return;
+    const { env } = this.#options;
+    env.metrics.count('replication_queries_ordered_total');
+    operation.mustOrder = true;
+    this.#queue.unshift(operation);
+    this.#schedule();
+  }
+
+  /** Each member is told that it is the one to send the whole result: whoever was asked before has not. */
+  #askForBody(inFlight: InFlight): void {
+    for (const member of this.#everyone) this.#send(inFlight, [member], member);
+  }
+
+  #askForNumber(): void {
+    const { group, env } = this.#options;
+    this.#transmit(this.#everyone, 'lastNumber', { instance: group.instance, nonce: this.#nonce });
+    this.#askAgainAtMs = env.clock.nowMs() + this.#delay.afterMs(0);
+    this.#wake(this.#askAgainAtMs);
+  }
+
+  #onLastNumber(from: number, { nonce, number }: ReplicationMessageValue<'lastNumberIs'>): void {
+    if (this.#next !== undefined || !equalBytes(nonce, this.#nonce)) return;
+    if (!this.#usedNumbers.has(from)) this.#usedNumbers.set(from, number);
+    const last = this.#options.acceptance.lastNumber([...this.#usedNumbers.values()]);
+    if (last === undefined) return;
+    // Requests of the earlier process that nobody has executed yet are within a window above.
+    this.#next = last + limits.clientWindow + 1;
+    this.#schedule();
+  }
+
+  #wake(atMs: number): void {
+    if (atMs >= this.#timerAtMs || this.#isClosed) return;
+    this.#timer?.cancel();
+    this.#timerAtMs = atMs;
+    const { clock, timers } = this.#options.env;
+    this.#timer = timers.after(Math.max(0, atMs - clock.nowMs()), () => this.#onTimer());
+  }
+
+  #onTimer(): void {
+    this.#timerAtMs = Number.POSITIVE_INFINITY;
+    const nowMs = this.#options.env.clock.nowMs();
+    if (this.#next === undefined && this.#askAgainAtMs <= nowMs) this.#askForNumber();
+    for (const query of [...this.#queries.values()]) {
+      if (query.retryAtMs <= nowMs) this.#orderQuery(query);
+    }
+    let earliestMs = Number.POSITIVE_INFINITY;
+    for (const request of this.#requests.values()) {
+      if (request.retryAtMs <= nowMs) this.#retry(request, nowMs);
+      earliestMs = Math.min(earliestMs, request.retryAtMs);
+    }
+    for (const { retryAtMs } of this.#queries.values())
+      earliestMs = Math.min(earliestMs, retryAtMs);
+    if (this.#next === undefined) earliestMs = Math.min(earliestMs, this.#askAgainAtMs);
+    if (Number.isFinite(earliestMs)) this.#wake(earliestMs);
+  }
+
+  /** The primary may be dead or hostile: everyone hears of the request, and makes the primary order it. */
+  #retry(request: InFlight, nowMs: number): void {
+    request.retries += 1;
+    request.retryAtMs = nowMs + this.#delay.afterMs(request.retries);
+    if (request.lacksBody) this.#askForBody(request);
+    else this.#send(request, this.#everyone, request.fullReplier);
+  }
+}
+
+function outcomeOf(outcome: number, result: Bytes): Outcome {
+  if (outcome === 0) return { kind: 'result', result };
+  return outcome === 1 ? { kind: 'ended' } : { kind: 'too-old' };
+}

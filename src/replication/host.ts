@@ -1,0 +1,349 @@
+// Runs a replica's engine: says who each channel belongs to, hands events in one at a time, and carries out effects in
+// the order of the contract: what rests on records leaves when they are durable, one flush for all that waits.
+
+import type { PeerId } from '../base/brand.ts';
+import { type Bytes, fromHex, mapKey, toHex } from '../base/bytes.ts';
+import type { Disk } from '../env/disk.ts';
+import type { Env } from '../env/env.ts';
+import type { Address, Channel } from '../env/network.ts';
+import { limits } from '../wire/limits.ts';
+import {
+  decodeReplicationMessage,
+  encodeReplicationMessage,
+  replicationMessageName,
+  replicationMessageNumber,
+} from '../wire/replication-registry.ts';
+import type {
+  CheckpointSave,
+  Effects,
+  Engine,
+  EngineEvent,
+  Evidence,
+  ReplicaGroup,
+  ReplicaStatus,
+  Restored,
+  Send,
+  Sender,
+} from './contract.ts';
+import { ReplicaDisk } from './replica-disk.ts';
+import { TimerSet } from './timer-set.ts';
+
+export interface ReplicaHostOptions {
+  readonly env: Env;
+  /** Undefined: everything is in memory and counts as durable at once. For measurements only. */
+  readonly disk: Disk | undefined;
+  readonly group: ReplicaGroup;
+  /** Index of this member. */
+  readonly self: number;
+  /** Where the members are, by index. */
+  readonly addresses: readonly Address[];
+  readonly engine: Engine;
+  /** Keeps what a member provably did wrong. */
+  readonly onEvidence: (evidence: Evidence) => void;
+  /** The disk or the engine failed: this replica does nothing more, and its process should end. Called once. */
+  readonly onFailure: (error: Error) => void;
+}
+
+/** The other end of a channel. */
+interface Peer {
+  readonly sender: Sender;
+  /** Key of the map of clients; undefined for a member. */
+  readonly clientKey: string | undefined;
+  bad: number;
+}
+
+/** What waits for the records appended so far. */
+interface Waiting {
+  /** Number of the last append that it rests on. */
+  readonly append: number;
+  readonly sends: readonly Send[];
+  readonly mark: number | undefined;
+}
+
+export class ReplicaHost {
+  readonly #options: ReplicaHostOptions;
+  readonly #disk: ReplicaDisk | undefined;
+  #restored: Restored | undefined;
+  readonly #timers: TimerSet;
+  readonly #peers = new WeakMap<Channel, Peer>();
+  readonly #memberIndexes: ReadonlyMap<PeerId, number>;
+  /** Links to the other members, by index. */
+  #links: readonly (Channel | undefined)[] = [];
+  /** The newest channel of each client; once full, in the order in which they were heard. */
+  readonly #clients = new Map<string, Channel>();
+  /** Events that arrive while one is being handled. */
+  #events: EngineEvent[] = [];
+  #isBusy = false;
+  #waiting: Waiting[] = [];
+  /** Sends that wait, by the one they are for. */
+  readonly #waitingFor = new Map<string | number, number>();
+  #appends = 0;
+  #durableAppends = 0;
+  #isSyncing = false;
+  #saves: CheckpointSave[] = [];
+  #isSaving = false;
+  #isOver = false;
+
+  private constructor(
+    options: ReplicaHostOptions,
+    disk: ReplicaDisk | undefined,
+    restored: Restored | undefined,
+  ) {
+    this.#options = options;
+    this.#disk = disk;
+    this.#restored = restored;
+    this.#timers = new TimerSet(options.env, (name) => this.#dispatch({ kind: 'timer', name }));
+    this.#memberIndexes = new Map(
+      options.group.members.map((key, index) => [toHex(key) as PeerId, index]),
+    );
+  }
+
+  /**
+   * Reads what the disk holds. `start` sets the replica going.
+   * @throws HoldfastError when the disk was not created for this member (`createReplica`), or has lost what it held.
+   */
+  static async open(options: ReplicaHostOptions): Promise<ReplicaHost> {
+    const { disk, group, self } = options;
+    if (disk === undefined) return new ReplicaHost(options, undefined, undefined);
+    const opened = await ReplicaDisk.open(disk, group, self);
+    return new ReplicaHost(options, opened.disk, opened.restored);
+  }
+
+  /** Takes the network over, dials the other members and starts the engine. */
+  start(): void {
+    const { env, group, self, addresses } = this.#options;
+    env.network.onMessage((channel, type, payload) => this.receive(channel, type, payload));
+    env.network.onClosed((channel) => this.closed(channel));
+    this.#links = group.members.map((key, index) => {
+      const address = addresses[index];
+      if (index === self || address === undefined) return undefined;
+      return env.network.open(toHex(key) as PeerId, address);
+    });
+    const restored = this.#restored;
+    // The engine has it from here on: all pages are not kept a second time.
+    this.#restored = undefined;
+    this.#dispatch({ kind: 'start', restored });
+  }
+
+  status(): ReplicaStatus {
+    return this.#options.engine.status();
+  }
+
+  /** Stops at once, as a crash would: nothing that waits leaves. */
+  close(): void {
+    this.#isOver = true;
+    this.#timers.close();
+    this.#waiting = [];
+    this.#events = [];
+  }
+
+  /** A message from the network. Never throws, whatever it is. */
+  receive(channel: Channel, type: number, payload: Bytes): void {
+    if (this.#isOver) return;
+    const { metrics } = this.#options.env;
+    if (replicationMessageName(type) === undefined) {
+      metrics.count('replication_events_total', 'unknown-type');
+      return;
+    }
+    const peer = this.#peerOf(channel);
+    const message = decodeReplicationMessage(type, payload);
+    if (message === undefined) {
+      metrics.count('replication_events_total', 'malformed-message');
+      peer.bad += 1;
+      if (peer.bad >= limits.badMessagesPerChannelMax) channel.close('too-many-bad-messages');
+      return;
+    }
+    if (peer.clientKey !== undefined) this.#noteClient(peer.clientKey, channel);
+    this.#dispatch({ kind: 'message', from: peer.sender, message });
+  }
+
+  /** An incoming connection is gone. */
+  closed(channel: Channel): void {
+    const key = this.#peers.get(channel)?.clientKey;
+    if (key !== undefined && this.#clients.get(key) === channel) this.#clients.delete(key);
+  }
+
+  #peerOf(channel: Channel): Peer {
+    let peer = this.#peers.get(channel);
+    if (peer === undefined) {
+      const index = this.#memberIndexes.get(channel.peer);
+      const key = fromHex(channel.peer) ?? new Uint8Array(32);
+      peer =
+        index === undefined
+          ? { sender: { kind: 'client', key }, clientKey: mapKey(key), bad: 0 }
+          : { sender: { kind: 'replica', index }, clientKey: undefined, bad: 0 };
+      this.#peers.set(channel, peer);
+    }
+    return peer;
+  }
+
+  /** Replies go to the channel on which the client was heard last. */
+  #noteClient(key: string, channel: Channel): void {
+    const isFull = this.#clients.size >= limits.clientChannelsMax;
+    if (this.#clients.get(key) === channel && !isFull) return;
+    this.#clients.delete(key);
+    if (isFull) {
+      for (const longestSilent of this.#clients.keys()) {
+        if (this.#clients.size < limits.clientChannelsMax) break;
+        this.#clients.delete(longestSilent);
+      }
+    }
+    this.#clients.set(key, channel);
+  }
+
+  /** One event at a time, in order, also when carrying out effects brings new ones at once. */
+  #dispatch(event: EngineEvent): void {
+    if (this.#isOver) return;
+    this.#events.push(event);
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        // The clock is read now, not when the event arrived: a process that was held up must notice.
+        this.#carryOut(this.#options.engine.handle(next, this.#options.env.clock.nowMs()));
+      }
+    } catch (error) {
+      // An engine throws only when its own state is not what it relies on: it must not go on, and cannot.
+      this.#fail(error);
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  #carryOut(effects: Effects): void {
+    const { compact, records, sends, mark, save } = effects;
+    if (this.#disk !== undefined && (compact !== undefined || records.length > 0)) {
+      this.#disk.append(compact, records);
+      this.#appends += 1;
+    }
+    for (const send of sends) if (send.isUrgent) this.#leave(send);
+    this.#defer(sends, mark);
+    for (const change of effects.timers) this.#timers.set(change);
+    if (save !== undefined) this.#save(save);
+    for (const evidence of effects.evidence) this.#options.onEvidence(evidence);
+    const { metrics } = this.#options.env;
+    for (const code of effects.counts) metrics.count('replication_events_total', code);
+    if (this.#durableAppends < this.#appends) this.#sync();
+  }
+
+  /** Sends that vouch for something leave after all records appended before them, and in order. */
+  #defer(sends: readonly Send[], mark: number | undefined): void {
+    if (this.#durableAppends === this.#appends) {
+      for (const send of sends) if (!send.isUrgent) this.#leave(send);
+      if (mark !== undefined) this.#events.push({ kind: 'durable', mark });
+      return;
+    }
+    const waiting = sends.filter((send) => !send.isUrgent && this.#mayWait(send));
+    if (waiting.length === 0 && mark === undefined) return;
+    this.#waiting.push({ append: this.#appends, sends: waiting, mark });
+  }
+
+  /** Bounds what waits for one peer, who may ask faster than the disk works. */
+  #mayWait({ to }: Send): boolean {
+    if (to.kind === 'replicas') return true;
+    const whom = to.kind === 'client' ? mapKey(to.key) : to.index;
+    const waiting = this.#waitingFor.get(whom) ?? 0;
+    const bound =
+      to.kind === 'client' ? limits.waitingSendsPerClientMax : limits.waitingSendsPerReplicaMax;
+    if (waiting >= bound) {
+      this.#options.env.metrics.count('replication_events_total', 'send-dropped-waiting');
+      return false;
+    }
+    this.#waitingFor.set(whom, waiting + 1);
+    return true;
+  }
+
+  /** One flush at a time; what is appended meanwhile shares the next one. */
+  #sync(): void {
+    if (this.#isSyncing || this.#disk === undefined) return;
+    this.#isSyncing = true;
+    const append = this.#appends;
+    this.#disk.sync().then(
+      () => {
+        this.#isSyncing = false;
+        this.#onDurable(append);
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #onDurable(append: number): void {
+    if (this.#isOver) return;
+    this.#durableAppends = append;
+    // The next flush runs while what waited for this one leaves.
+    if (append < this.#appends) this.#sync();
+    const count = this.#waiting.findIndex((waiting) => waiting.append > append);
+    const ready = this.#waiting.splice(0, count === -1 ? this.#waiting.length : count);
+    if (this.#waiting.length === 0) this.#waitingFor.clear();
+    for (const { sends, mark } of ready) {
+      for (const send of sends) {
+        if (this.#waitingFor.size > 0) this.#waitsNoLonger(send);
+        if (send.view === undefined || this.#options.engine.isCurrent(send.view)) this.#leave(send);
+        else this.#options.env.metrics.count('replication_events_total', 'send-dropped-view');
+      }
+      if (mark !== undefined) this.#dispatch({ kind: 'durable', mark });
+    }
+  }
+
+  #waitsNoLonger({ to }: Send): void {
+    if (to.kind === 'replicas') return;
+    const whom = to.kind === 'client' ? mapKey(to.key) : to.index;
+    const waiting = this.#waitingFor.get(whom) ?? 0;
+    if (waiting > 1) this.#waitingFor.set(whom, waiting - 1);
+    else this.#waitingFor.delete(whom);
+  }
+
+  #leave(send: Send): void {
+    const { to } = send;
+    const type = replicationMessageNumber(send.name);
+    // One function for all names: the compiler cannot see that name and value belong together in each.
+    const payload = encodeReplicationMessage(send.name, send.value as never);
+    if (to.kind === 'replicas') {
+      for (const link of this.#links) if (link !== undefined) this.#transmit(link, type, payload);
+      return;
+    }
+    const channel =
+      to.kind === 'replica' ? this.#links[to.index] : this.#clients.get(mapKey(to.key));
+    if (channel !== undefined) this.#transmit(channel, type, payload);
+  }
+
+  #transmit(channel: Channel, type: number, payload: Bytes): void {
+    if (channel.send(type, payload)) return;
+    this.#options.env.metrics.count('replication_events_total', 'send-dropped-queue');
+  }
+
+  #save(save: CheckpointSave): void {
+    if (this.#disk === undefined) {
+      this.#events.push({ kind: 'saved', sequence: save.sequence });
+      return;
+    }
+    this.#saves.push(save);
+    if (!this.#isSaving) this.#saveNext(this.#disk);
+  }
+
+  #saveNext(disk: ReplicaDisk): void {
+    const save = this.#saves.shift();
+    this.#isSaving = save !== undefined;
+    if (save === undefined) return;
+    disk.save(save).then(
+      () => {
+        this.#dispatch({ kind: 'saved', sequence: save.sequence });
+        this.#saveNext(disk);
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return;
+    const failure = error instanceof Error ? error : new ReplicaFailed('the replica failed');
+    this.close();
+    this.#options.env.log.error('replica-failed', { message: failure.message });
+    this.#options.onFailure(failure);
+  }
+}
+
+/** A disk gave an error that was not an error object. */
+class ReplicaFailed extends Error {
+  override readonly name = 'ReplicaFailed';
+}

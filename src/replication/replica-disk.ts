@@ -1,0 +1,275 @@
+// What a replica keeps on its disks. The journal holds the engine's records; the table holds the newest checkpoint and
+// the mark that this disk was made for this replica. A disk without the mark never becomes a replica by itself: one that
+// was wiped has forgotten its promises and must not look like one that never made any.
+//
+// Journal: one byte of kind before each record. Table, all keys after `r` and the instance:
+//   f                            format: version, whether it has ever started, index of the member
+//   c                            checkpoint: version, sequence, notes
+//   p region page version        a page as of that save; those with a later version than the checkpoint do not count
+
+import { assert } from '../base/assert.ts';
+import { type Bytes, concatBytes, equalBytes, uint64Bytes, utf8 } from '../base/bytes.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { taggedHash } from '../crypto/hash.ts';
+import type { Change, Disk, Position, TableEntry } from '../env/disk.ts';
+import type { CheckpointSave, PageChange, ReplicaGroup, Restored } from './contract.ts';
+import { regionNumbers, regions } from './page-tree.ts';
+
+const formatVersion = 1;
+/** Bytes of pages that one write to the table takes. */
+const writeSizeBytesMax = 4 * 1024 * 1024;
+const readEntries = 1000;
+const checksumSizeBytes = 16;
+
+const recordKinds = { record: 0, compactedPart: 1, compactedEnd: 2, head: 3 } as const;
+
+interface Keys {
+  readonly format: Bytes;
+  readonly checkpoint: Bytes;
+  readonly pages: Bytes;
+  readonly afterPages: Bytes;
+}
+
+function keysOf(instance: Bytes): Keys {
+  const key = (name: string): Bytes => concatBytes(utf8('r'), instance, utf8(name));
+  return { format: key('f'), checkpoint: key('c'), pages: key('p'), afterPages: key('q') };
+}
+
+/** A page's place in one number: region, then page. */
+function placeOf({ region, page }: PageChange): number {
+  return regionNumbers[region] * 2 ** 32 + page;
+}
+
+function pageKey(keys: Keys, place: number, version: number): Bytes {
+  return concatBytes(keys.pages, uint64Bytes(place), uint64Bytes(version));
+}
+
+function uint64At(bytes: Bytes, offset: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return view.getUint32(offset) * 2 ** 32 + view.getUint32(offset + 4);
+}
+
+function seal(key: Bytes, body: Bytes): Bytes {
+  return concatBytes(taggedHash('record', key, body).subarray(0, checksumSizeBytes), body);
+}
+
+/** The body, or undefined if it is damaged or belongs under another key. */
+function unseal(key: Bytes, sealed: Bytes): Bytes | undefined {
+  const body = sealed.subarray(checksumSizeBytes);
+  return equalBytes(seal(key, body), sealed) ? body : undefined;
+}
+
+function formatRecord(keys: Keys, self: number, hasStarted: boolean): Change {
+  const body = Uint8Array.of(formatVersion, hasStarted ? 1 : 0, self >>> 8, self);
+  return { key: keys.format, value: seal(keys.format, body) };
+}
+
+/**
+ * Makes an empty disk the disk of member `self`. Done once, when the group is created or the member joins it.
+ * @throws HoldfastError when the disk is a replica's of this group already.
+ */
+export async function createReplica(disk: Disk, group: ReplicaGroup, self: number): Promise<void> {
+  const keys = keysOf(group.instance);
+  if (disk.table.get(keys.format) !== undefined) {
+    throw new HoldfastError(
+      'data-folder',
+      'this data folder holds a replica of the group already',
+      {
+        cure: 'Start it, or choose another folder.',
+      },
+    );
+  }
+  await disk.table.write([formatRecord(keys, self, false)]);
+}
+
+export class ReplicaDisk {
+  readonly #disk: Disk;
+  readonly #keys: Keys;
+  /** Version of each page in the checkpoint, by place. */
+  readonly #versions = new Map<number, number>();
+  #version = 0;
+  #lastPosition: Position | undefined;
+  /** Records that a compaction made needless: they go when it is durable. */
+  #trimUpTo: Position | undefined;
+
+  private constructor(disk: Disk, keys: Keys) {
+    this.#disk = disk;
+    this.#keys = keys;
+  }
+
+  /**
+   * @returns the disk and what it holds: undefined on the first start.
+   * @throws HoldfastError when the disk was not created for this member, or has lost what it held.
+   */
+  static async open(
+    disk: Disk,
+    group: ReplicaGroup,
+    self: number,
+  ): Promise<{ disk: ReplicaDisk; restored: Restored | undefined }> {
+    const keys = keysOf(group.instance);
+    const hasStarted = readFormat(disk, keys, self);
+    const opened = new ReplicaDisk(disk, keys);
+    if (!hasStarted) {
+      for (const { position } of disk.journal.recover()) opened.#lastPosition = position;
+      opened.#append(recordKinds.head, group.instance);
+      await disk.journal.sync();
+      await disk.table.write([formatRecord(keys, self, true)]);
+      return { disk: opened, restored: undefined };
+    }
+    const records = opened.#recover();
+    if (records === undefined) throw lost('its journal is gone');
+    const checkpoint = await opened.#readCheckpoint();
+    return { disk: opened, restored: { checkpoint, records } };
+  }
+
+  /** `compact` takes the place of all earlier records; `records` follow. Nothing is durable before `sync`. */
+  append(compact: readonly Bytes[] | undefined, records: readonly Bytes[]): void {
+    if (compact !== undefined) {
+      const before = this.#lastPosition;
+      for (const record of compact) this.#append(recordKinds.compactedPart, record);
+      this.#append(recordKinds.compactedEnd, new Uint8Array(0));
+      this.#trimUpTo = before;
+    }
+    for (const record of records) this.#append(recordKinds.record, record);
+  }
+
+  /** Resolves when all that was appended before the call is durable. Rejects if the disk fails. */
+  async sync(): Promise<void> {
+    const trimUpTo = this.#trimUpTo;
+    await this.#disk.journal.sync();
+    if (trimUpTo === undefined) return;
+    this.#disk.journal.trim(trimUpTo);
+    if (this.#trimUpTo === trimUpTo) this.#trimUpTo = undefined;
+  }
+
+  /**
+   * Saves a checkpoint; saves run one after the other. A crash midway leaves the one before whole: pages are written
+   * beside those that they replace, and the last write names the new checkpoint and takes the replaced ones away.
+   */
+  async save({ sequence, notes, changes, isWhole }: CheckpointSave): Promise<void> {
+    this.#version += 1;
+    const version = this.#version;
+    const replaced: Change[] = [];
+    const retire = (place: number): void => {
+      const old = this.#versions.get(place);
+      if (old === undefined) return;
+      replaced.push({ key: pageKey(this.#keys, place, old), value: undefined });
+      this.#versions.delete(place);
+    };
+    if (isWhole) for (const place of [...this.#versions.keys()]) retire(place);
+    let batch: Change[] = [];
+    let sizeBytes = 0;
+    for (const change of changes) {
+      const place = placeOf(change);
+      retire(place);
+      if (change.bytes === undefined) continue;
+      this.#versions.set(place, version);
+      batch.push({ key: pageKey(this.#keys, place, version), value: change.bytes });
+      sizeBytes += change.bytes.length;
+      if (sizeBytes < writeSizeBytesMax) continue;
+      await this.#disk.table.write(batch);
+      batch = [];
+      sizeBytes = 0;
+    }
+    const { checkpoint: key } = this.#keys;
+    const body = concatBytes(uint64Bytes(version), uint64Bytes(sequence), notes);
+    await this.#disk.table.write([...batch, ...replaced, { key, value: seal(key, body) }]);
+  }
+
+  #append(kind: number, record: Bytes): void {
+    const framed = new Uint8Array(1 + record.length);
+    framed[0] = kind;
+    framed.set(record, 1);
+    this.#lastPosition = this.#disk.journal.append(framed);
+  }
+
+  /** The engine's records that count; undefined when there is not even the journal's first one. */
+  #recover(): Bytes[] | undefined {
+    let records: Bytes[] | undefined;
+    let parts: Bytes[] = [];
+    for (const { position, bytes } of this.#disk.journal.recover()) {
+      this.#lastPosition = position;
+      const body = bytes.subarray(1);
+      // Trimmed records may come back after a crash: what a complete compaction replaced does not count.
+      if (bytes[0] === recordKinds.compactedEnd) {
+        records = parts;
+        parts = [];
+      } else if (bytes[0] === recordKinds.compactedPart) {
+        parts.push(body);
+      } else {
+        records ??= [];
+        if (bytes[0] === recordKinds.record) records.push(body);
+      }
+    }
+    return records;
+  }
+
+  async #readCheckpoint(): Promise<Restored['checkpoint']> {
+    const { checkpoint: key } = this.#keys;
+    const sealed = this.#disk.table.get(key);
+    const body = sealed === undefined ? undefined : unseal(key, sealed);
+    if (sealed !== undefined && (body === undefined || body.length < 16)) {
+      throw lost('the record of its checkpoint is damaged');
+    }
+    this.#version = body === undefined ? 0 : uint64At(body, 0);
+    const pages: PageChange[] = [];
+    const unfinished: Change[] = [];
+    for (const entry of this.#pageEntries()) {
+      const place = uint64At(entry.key, this.#keys.pages.length);
+      const version = uint64At(entry.key, this.#keys.pages.length + 8);
+      const region = regions[Math.floor(place / 2 ** 32)];
+      if (version > this.#version || region === undefined) {
+        unfinished.push({ key: entry.key, value: undefined });
+        continue;
+      }
+      this.#versions.set(place, version);
+      pages.push({ region, page: place % 2 ** 32, bytes: entry.value });
+    }
+    // Left by a save that a crash cut short. They go before their version is used again.
+    if (unfinished.length > 0) await this.#disk.table.write(unfinished);
+    if (body === undefined) return undefined;
+    return { sequence: uint64At(body, 8), notes: body.subarray(16), pages };
+  }
+
+  *#pageEntries(): Generator<TableEntry> {
+    const { pages, afterPages } = this.#keys;
+    const keySizeBytes = pages.length + 16;
+    for (let from = pages; ; ) {
+      const entries = this.#disk.table.range({ from, to: afterPages, limit: readEntries });
+      for (const entry of entries) if (entry.key.length === keySizeBytes) yield entry;
+      const last = entries.at(-1);
+      if (last === undefined || entries.length < readEntries) return;
+      from = concatBytes(last.key, Uint8Array.of(0));
+    }
+  }
+}
+
+/** Whether the replica has ever started. */
+function readFormat(disk: Disk, keys: Keys, self: number): boolean {
+  const sealed = disk.table.get(keys.format);
+  if (sealed === undefined) {
+    throw new HoldfastError('data-folder', 'this data folder holds no replica of the group', {
+      cure: 'Check the folder. If its contents are lost, replace the member: it must not start again empty.',
+    });
+  }
+  const body = unseal(keys.format, sealed);
+  if (body?.length !== 4) throw lost('its format record is damaged');
+  const [version = 0, hasStarted = 0, high = 0, low = 0] = body;
+  if (version !== formatVersion) {
+    throw new HoldfastError('data-folder', `this data folder has the unknown format ${version}`);
+  }
+  if (high * 256 + low !== self) {
+    throw new HoldfastError(
+      'data-folder',
+      `this data folder belongs to member ${high * 256 + low}`,
+    );
+  }
+  assert(hasStarted <= 1, 'the sealed record is our own');
+  return hasStarted === 1;
+}
+
+function lost(what: string): HoldfastError {
+  return new HoldfastError('data-folder', `this replica cannot start: ${what}`, {
+    cure: 'Replace the member: what it has promised to the others is lost.',
+  });
+}
