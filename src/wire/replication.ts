@@ -46,7 +46,8 @@ export const QueryRequest = new ContainerType({
 
 /**
  * `kind` 0: executed for good, 1: executed tentatively, 2: read in one round. `outcome` 0: a result, 1: the instance has
- * ended, 2: the number is too old. `result` holds the bytes, or nothing where only the digest is sent.
+ * ended, 2: the number is too old, 3: none from this member: it only acknowledges (kind 1), or cannot read in one round
+ * now (kind 2). `result` holds the bytes, or nothing where only the digest is sent.
  */
 export const RequestReply = new ContainerType({
   instance: Bytes32,

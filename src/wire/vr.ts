@@ -48,14 +48,6 @@ export const VrCommit = new ContainerType({
   low: Uint64,
 });
 
-/** Three-message writes: a backup's acknowledgement to the client, of the client's requests in one batch. */
-export const VrAccepted = new ContainerType({
-  instance: Bytes32,
-  view: Uint64,
-  sequence: Uint64,
-  numbers: new ListBasicType(Uint64, limits.batchRequestsMax),
-});
-
 // ---- View change ----
 
 export const VrStartViewChange = new ContainerType({ instance: Bytes32, view: Uint64 });

@@ -6,6 +6,7 @@ import type { Bytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import { resultDigest } from '../requests.ts';
+import { noDigest, withoutResult } from './acceptance.ts';
 import type { Core } from './core.ts';
 
 interface Asked {
@@ -107,7 +108,7 @@ export class Leases {
 
   onQuery(client: Bytes, { number, operation }: ReplicationMessageValue<'queryRequest'>): void {
     const core = this.#core;
-    if (core.isWitness || !this.#mayRead) return core.out.count('vr-no-lease');
+    if (core.isWitness || !this.#mayRead) return this.#decline(client, number);
     if (this.#reads.length >= limits.heldQueriesMax) return core.out.count('vr-queue-full');
     const { rules, commit, log, parameters } = core;
     const target = rules.readTarget(commit, log.last, parameters.threeMessageWrites);
@@ -117,10 +118,10 @@ export class Leases {
 
   /** Serves what waits for no more than is executed for good, provided that nothing else is executed. */
   serveReads(): void {
-    const { parts, commit, out } = this.#core;
+    const { parts, commit } = this.#core;
     if (this.#reads.length === 0) return;
     if (!this.#mayRead) {
-      out.count('vr-no-lease');
+      for (const { client, number } of this.#reads) this.#decline(client, number);
       this.#reads = [];
       return;
     }
@@ -131,6 +132,15 @@ export class Leases {
       served += 1;
     }
     if (served > 0) this.#reads = this.#reads.slice(served);
+  }
+
+  /** The client has its read ordered instead. */
+  #decline(client: Bytes, number: number): void {
+    const { instance, view, commit, out } = this.#core;
+    out.count('vr-no-lease');
+    const said = { kind: 2, outcome: withoutResult, digest: noDigest, result: [] };
+    const value = { instance, view, sequence: commit, number, ...said };
+    out.toClient(client, 'requestReply', value, undefined, true);
   }
 
   #serve({ client, number, operation }: Read): void {

@@ -1,9 +1,10 @@
 // The normal case (section 4.1): the primary gives batches consecutive numbers and multicasts them; backups append in
 // order and acknowledge cumulatively; f acknowledgements and the primary's own durable copy commit.
 
-import { emptyBytes, mapKey } from '../../base/bytes.ts';
+import { emptyBytes } from '../../base/bytes.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { Core } from './core.ts';
+import { noDigest, withoutResult } from './acceptance.ts';
 import { decodeEntry, encodeEntry, type LogEntry } from './log.ts';
 
 interface Mark {
@@ -245,17 +246,10 @@ export class Normal {
   /** Three-message writes: clients count the acknowledgements themselves. */
   #tellClients({ entry }: LogEntry): void {
     const { instance, view, log, out } = this.#core;
-    const told = new Map<string, number[]>();
     const sequence = log.last;
     for (const { client, number } of entry.requests) {
-      const key = mapKey(client);
-      const numbers = told.get(key);
-      if (numbers !== undefined) numbers.push(number);
-      else {
-        const first = [number];
-        told.set(key, first);
-        out.toClient(client, 'vrAccepted', { instance, view, sequence, numbers: first }, view);
-      }
+      const said = { kind: 1, outcome: withoutResult, digest: noDigest, result: [] };
+      out.toClient(client, 'requestReply', { instance, view, sequence, number, ...said }, view);
     }
   }
 

@@ -3,7 +3,10 @@
 
 import { type Bytes, mapKey } from '../../base/bytes.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
-import type { ReplicationMessage } from '../../wire/replication-registry.ts';
+import type { ReplicationMessage, ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import type { Acceptance } from '../acceptance.ts';
+import { ReplyBox } from '../reply-box.ts';
+import { vrAcceptance } from './acceptance.ts';
 import type { TestCluster } from './test-cluster.ts';
 import { Violation } from './test-cluster.ts';
 import { countOf, countOperation, countQuery } from './test-service.ts';
@@ -11,9 +14,7 @@ import { countOf, countOperation, countQuery } from './test-service.ts';
 interface Open {
   readonly number: number;
   readonly request: SignedRequest;
-  /** Tentative result and acknowledgements by view and sequence, as one text. */
-  readonly tentative: Map<string, number>;
-  readonly accepted: Map<string, Set<number>>;
+  readonly box: ReplyBox;
 }
 
 interface OpenRead {
@@ -39,10 +40,12 @@ export class TestClient {
   #left = 0;
   #windowMax = 1;
   primary = 0;
+  readonly #acceptance: Acceptance;
 
   constructor(cluster: TestCluster, index: number) {
     this.#cluster = cluster;
     this.index = index;
+    this.#acceptance = vrAcceptance(cluster.faults);
     this.publicKey = new Uint8Array(32).fill(index + 1);
     this.key = mapKey(this.publicKey);
   }
@@ -72,12 +75,7 @@ export class TestClient {
   submit(operation: Bytes): number {
     const number = this.#next++;
     const request = { client: this.publicKey, number, kind: 0, operation };
-    const open = {
-      number,
-      request: { request, proof },
-      tentative: new Map(),
-      accepted: new Map(),
-    };
+    const open: Open = { number, request: { request, proof }, box: new ReplyBox(this.#cluster.size) };
     this.#open.set(number, open);
     this.#send(open, this.primary);
     this.#retryLater(open);
@@ -119,40 +117,31 @@ export class TestClient {
   }
 
   receive(from: number, message: ReplicationMessage): void {
-    if (message.name === 'vrAccepted') {
-      const { view, sequence, numbers } = message.value;
-      for (const number of numbers) {
-        const open = this.#open.get(number);
-        const place = `${view}/${sequence}`;
-        const members = open?.accepted.get(place) ?? new Set();
-        open?.accepted.set(place, members.add(from));
-        if (open !== undefined) this.#acceptTentative(open, place);
-      }
-    } else if (message.name === 'requestReply') {
-      const { view, sequence, number, kind, outcome, result } = message.value;
-      const [bytes] = result;
-      if (kind === 2) this.#endRead(number, bytes);
-      else if (outcome === 1) this.#end(number);
-      else if (kind === 0) {
-        this.primary =
-          view %
-          (this.#cluster.parameters.witnesses ? this.#cluster.faults + 1 : this.#cluster.size);
-        if (bytes !== undefined) this.#accept(number, countOf(bytes));
-      } else {
-        const open = this.#open.get(number);
-        if (open === undefined || bytes === undefined) return;
-        open.tentative.set(`${view}/${sequence}`, countOf(bytes));
-        this.#acceptTentative(open, `${view}/${sequence}`);
-      }
+    if (message.name === 'requestReply') this.#onReply(from, message.value);
+  }
+
+  #onReply(from: number, value: ReplicationMessageValue<'requestReply'>): void {
+    const { number, kind, outcome, result } = value;
+    const [bytes] = result;
+    if (kind === 2) return this.#endRead(number, bytes);
+    const open = this.#open.get(number);
+    if (open !== undefined) {
+      open.box.take(from, value);
+      this.#judge(open);
+    } else if (kind === 0 && outcome === 0 && bytes !== undefined) {
+      // A later answer must be the same.
+      this.#accept(number, countOf(bytes));
     }
   }
 
-  #acceptTentative(open: Open, place: string): void {
-    const result = open.tentative.get(place);
-    const acceptances = open.accepted.get(place)?.size ?? 0;
-    if (result !== undefined && acceptances >= this.#cluster.faults) {
-      this.#accept(open.number, result);
-    }
+  #judge({ number, box }: Open): void {
+    const judged = this.#acceptance.ordered(box.replies);
+    if (judged.kind !== 'accepted') return;
+    const { reply } = judged;
+    if (reply.outcome === 1) return this.#end(number);
+    this.primary = this.#cluster.primaryOf(reply.view);
+    const bytes = box.bodyOf(reply);
+    if (bytes !== undefined) this.#accept(number, countOf(bytes));
   }
 
   #accept(number: number, result: number): void {

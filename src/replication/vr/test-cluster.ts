@@ -189,6 +189,10 @@ export class TestCluster {
     };
   }
 
+  primaryOf(view: number): number {
+    return view % (this.parameters.witnesses ? this.faults + 1 : this.size);
+  }
+
   node(index: number): Node {
     return this.nodes[index] as Node;
   }
