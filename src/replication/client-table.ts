@@ -141,7 +141,6 @@ export class ClientTable {
       entries.splice(at, 0, { number, sequence, body: bodyOf(result), slot });
     }
     this.#put(place, { ...before, base, entries });
-    this.#newest[place] = sequence;
     this.#dirty.add(place);
   }
 

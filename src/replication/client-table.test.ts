@@ -1,0 +1,214 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Bytes, mapKey, toHex } from '../base/bytes.ts';
+import { limits } from '../wire/limits.ts';
+import { ClientTable, StateDamaged } from './client-table.ts';
+import { PagedState } from './pages.ts';
+
+const clientOf = (i: number): Bytes => {
+  const key = new Uint8Array(32);
+  new DataView(key.buffer).setUint32(4, i);
+  return key;
+};
+const resultOf = (length: number, fill: number): Bytes => new Uint8Array(length).fill(fill);
+
+interface Stored {
+  readonly result: Bytes;
+  readonly sequence: number;
+}
+
+/** The rule as it is written: a base and a map for each client. */
+class NaiveTable {
+  clients = new Map<string, { base: number; entries: Map<number, Stored> }>();
+
+  record(client: Bytes, number: number, stored: Stored): void {
+    const key = mapKey(client);
+    const known = this.clients.get(key) ?? { base: 0, entries: new Map<number, Stored>() };
+    this.clients.set(key, known);
+    known.entries.set(number, stored);
+    while (known.entries.size > limits.clientWindow) {
+      known.base = Math.min(...known.entries.keys());
+      known.entries.delete(known.base);
+    }
+  }
+
+  find(client: Bytes, number: number): string {
+    const known = this.clients.get(mapKey(client));
+    const stored = known?.entries.get(number);
+    if (stored !== undefined) return `${toHex(stored.result)} ${stored.sequence}`;
+    return number > (known?.base ?? 0) ? 'new' : 'too-old';
+  }
+
+  largest(client: Bytes): number {
+    const known = this.clients.get(mapKey(client));
+    return known === undefined ? 0 : Math.max(known.base, ...known.entries.keys());
+  }
+
+  copy(): NaiveTable {
+    const copy = new NaiveTable();
+    copy.clients = new Map(
+      [...this.clients].map(([key, { base, entries }]) => [
+        key,
+        { base, entries: new Map(entries) },
+      ]),
+    );
+    return copy;
+  }
+}
+
+function said(table: ClientTable, client: Bytes, number: number): string {
+  const found = table.find(client, number);
+  return found.kind === 'stored' ? `${toHex(found.result)} ${found.sequence}` : found.kind;
+}
+
+const length = fc.oneof(
+  { weight: 6, arbitrary: fc.nat(40) },
+  fc.constantFrom(256, 257, 16_384, 16_385, 65_536),
+);
+const step = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constant('record' as const),
+      client: fc.nat(3),
+      number: fc.integer({ min: 1, max: 90 }),
+      length,
+    }),
+  },
+  fc.record({ do: fc.constantFrom('mark' as const, 'undo', 'keep', 'flush', 'load') }),
+);
+
+describe('the table of clients', () => {
+  it('does what the written rule says, through undo, flush and load', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 160 }), (steps) => {
+        const state = new PagedState();
+        const table = new ClientTable(state.region('clients'));
+        let naive = new NaiveTable();
+        let marked: NaiveTable | undefined;
+        let sequence = 0;
+        for (const each of steps) {
+          sequence += 1;
+          if (each.do === 'record') {
+            const client = clientOf(each.client);
+            if (naive.find(client, each.number) !== 'new') continue;
+            const result = resultOf(each.length, sequence);
+            table.record(client, each.number, result, sequence);
+            naive.record(client, each.number, { result, sequence });
+          } else if (each.do === 'mark' && marked === undefined) {
+            table.mark();
+            marked = naive.copy();
+          } else if (each.do === 'undo' && marked !== undefined) {
+            table.undo();
+            naive = marked;
+            marked = undefined;
+          } else if (each.do === 'keep' && marked !== undefined) {
+            table.keep();
+            marked = undefined;
+          } else if (each.do === 'flush' && marked === undefined) {
+            table.flush();
+          } else if (each.do === 'load' && marked === undefined) {
+            table.flush();
+            table.load();
+          }
+        }
+        for (let i = 0; i < 5; i++) {
+          expect(table.largest(clientOf(i))).toBe(naive.largest(clientOf(i)));
+          for (let number = 0; number <= 91; number++) {
+            expect(said(table, clientOf(i), number)).toBe(naive.find(clientOf(i), number));
+          }
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('has the same pages whether they were written often, once, or loaded in between', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+        const [a, b] = [new PagedState(), new PagedState()];
+        const [often, once] = [a, b].map((state) => new ClientTable(state.region('clients'))) as [
+          ClientTable,
+          ClientTable,
+        ];
+        steps.forEach((each, sequence) => {
+          if (each.do === 'record') {
+            const client = clientOf(each.client);
+            if (often.find(client, each.number).kind !== 'new') return;
+            const result = resultOf(each.length, sequence);
+            for (const table of [often, once]) table.record(client, each.number, result, sequence);
+          } else {
+            often.flush();
+            if (each.do === 'load') often.load();
+            else if (each.do === 'undo') {
+              // Takes a whole scope back, in which a new client came and another's window moved.
+              often.mark();
+              often.record(clientOf(99), 1, resultOf(300, 1), sequence);
+              often.undo();
+            }
+          }
+        });
+        often.flush();
+        once.flush();
+        expect(toHex(a.rootNow())).toBe(toHex(b.rootNow()));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('lets the client whose newest result is oldest give way, and gives the place back on undo', () => {
+    const state = new PagedState();
+    const table = new ClientTable(state.region('clients'));
+    for (let i = 0; i < limits.replicatedClientsMax; i++) {
+      // Two of a kind: the first place of them goes first.
+      table.record(clientOf(i), 1, resultOf(2, i), 10 + Math.floor(i / 2));
+    }
+    table.record(clientOf(0), 2, resultOf(300, 1), 9000);
+    table.flush();
+    const before = toHex(state.rootNow());
+    table.mark();
+    table.record(clientOf(100_000), 1, resultOf(500, 7), 9001);
+    expect(table.find(clientOf(1), 1).kind).toBe('new');
+    expect(table.find(clientOf(2), 1).kind).toBe('stored');
+    table.undo();
+    table.flush();
+    expect(table.find(clientOf(1), 1).kind).toBe('stored');
+    expect(table.find(clientOf(100_000), 1).kind).toBe('new');
+    expect(toHex(state.rootNow())).toBe(before);
+    table.record(clientOf(100_000), 1, resultOf(500, 7), 9001);
+    table.record(clientOf(100_001), 1, resultOf(1, 7), 9001);
+    table.record(clientOf(100_002), 1, resultOf(1, 7), 9001);
+    for (const gone of [1, 2, 3]) expect(table.largest(clientOf(gone))).toBe(0);
+    expect(table.largest(clientOf(0))).toBe(2);
+    expect(table.size).toBe(limits.replicatedClientsMax);
+    table.flush();
+    const reloaded = new ClientTable(state.region('clients'));
+    reloaded.load();
+    reloaded.record(clientOf(100_003), 1, resultOf(1, 7), 9002);
+    expect(reloaded.largest(clientOf(4))).toBe(0);
+    expect(reloaded.largest(clientOf(5))).toBe(1);
+  });
+
+  it('forgets the sequences for a new instance, and nothing else', () => {
+    const state = new PagedState();
+    const table = new ClientTable(state.region('clients'));
+    table.record(clientOf(1), 5, resultOf(20_000, 3), 77);
+    table.record(clientOf(1), 6, resultOf(2, 4), 78);
+    table.flush();
+    table.resetSequences();
+    table.flush();
+    table.load();
+    expect(said(table, clientOf(1), 5)).toBe(`${toHex(resultOf(20_000, 3))} 0`);
+    expect(said(table, clientOf(1), 6)).toBe(`${toHex(resultOf(2, 4))} 0`);
+  });
+
+  it('does not take other pages for its own', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 120 }), (page) => {
+        const state = new PagedState();
+        state.region('clients').write(0, page);
+        expect(() => new ClientTable(state.region('clients')).load()).toThrow(StateDamaged);
+      }),
+    );
+  });
+});

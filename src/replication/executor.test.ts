@@ -1,0 +1,134 @@
+import { describe, expect, it } from 'vitest';
+import {
+  decodeResult,
+  encodeOperation,
+  KeyValueStore,
+  type Operation,
+} from '../../examples/key-value/index.ts';
+import { emptyBytes, textOf, toHex, utf8 } from '../base/bytes.ts';
+import { limits } from '../wire/limits.ts';
+import type { OrderedRequest } from '../wire/replication.ts';
+import type { StateMachine } from './contract.ts';
+import { Executor, ServiceFailed } from './executor.ts';
+
+const client = new Uint8Array(32).fill(3);
+
+function request(number: number, operation: Operation, kind = 0): OrderedRequest {
+  return { client, number, kind, operation: encodeOperation(operation) };
+}
+
+const put = (key: string, value: string): Operation => ({
+  kind: 'put',
+  key: utf8(key),
+  value: utf8(value),
+});
+const get = (key: string): Operation => ({ kind: 'get', key: utf8(key) });
+
+function valueAt(executor: Executor, key: string): string | undefined {
+  const answer = executor.query(encodeOperation(get(key)));
+  const result = decodeResult(answer?.result ?? emptyBytes);
+  return result?.kind === 'value' ? textOf(result.value) : result?.kind;
+}
+
+describe('the executor', () => {
+  it('executes each request once and repeats its result', () => {
+    const executor = new Executor(new KeyValueStore());
+    const first = executor.execute(request(2, put('a', '1')), emptyBytes, 1);
+    expect(first).toMatchObject({ outcome: 0, isNew: true });
+    executor.execute(request(1, put('a', '2')), emptyBytes, 2);
+    expect(executor.execute(request(2, put('a', '1')), emptyBytes, 3)).toMatchObject({
+      outcome: 0,
+      result: first.result,
+      isNew: false,
+    });
+    expect(valueAt(executor, 'a')).toBe('2');
+  });
+
+  it('says what is too old after the window has moved on', () => {
+    const executor = new Executor(new KeyValueStore());
+    for (let number = 2; number <= limits.clientWindow + 2; number++) {
+      executor.execute(request(number, put('a', `${number}`)), emptyBytes, number);
+    }
+    expect(executor.execute(request(1, put('a', 'late')), emptyBytes, 99)).toEqual({
+      outcome: 2,
+      result: emptyBytes,
+      isNew: false,
+    });
+    expect(valueAt(executor, 'a')).toBe(`${limits.clientWindow + 2}`);
+  });
+
+  it('takes tentative execution back: pages, results and the end of the instance', () => {
+    const executor = new Executor(new KeyValueStore());
+    executor.execute(request(1, put('a', '1')), emptyBytes, 1);
+    const before = toHex(executor.checkpoint(1).root);
+    executor.mark();
+    executor.execute(request(2, put('a', '2')), emptyBytes, 2);
+    executor.execute(request(3, { kind: 'stop' }), emptyBytes, 2);
+    expect(executor.ended).toBe(true);
+    executor.undo();
+    expect(executor.ended).toBe(false);
+    expect(valueAt(executor, 'a')).toBe('1');
+    expect(toHex(executor.checkpoint(2).root)).toBe(before);
+    expect(executor.execute(request(2, put('a', '3')), emptyBytes, 3).isNew).toBe(true);
+    executor.mark();
+    executor.execute(request(4, put('a', '4')), emptyBytes, 4);
+    executor.keep();
+    expect(valueAt(executor, 'a')).toBe('4');
+  });
+
+  it('executes nothing after a stop, and stores no answer to it', () => {
+    const executor = new Executor(new KeyValueStore());
+    const done = executor.execute(request(1, put('a', '1')), emptyBytes, 1);
+    executor.execute(request(2, { kind: 'stop' }), emptyBytes, 2);
+    const final = toHex(executor.checkpoint(2).root);
+    const late = executor.execute(request(3, put('a', '2')), emptyBytes, 2);
+    expect(late).toEqual({ outcome: 1, result: emptyBytes, isNew: false });
+    expect(executor.query(encodeOperation(get('a')))?.outcome).toBe(1);
+    expect(executor.execute(request(1, put('a', '1')), emptyBytes, 2).result).toEqual(done.result);
+    expect(toHex(executor.checkpoint(3).root)).toBe(final);
+    // The next instance starts from these pages and executes what came too late for this one.
+    const next = new Executor(new KeyValueStore());
+    expect(toHex(next.restore(executor.state.all(), 0, false))).toBe(final);
+    next.table.resetSequences();
+    expect(next.execute(request(3, put('a', '2')), emptyBytes, 1).isNew).toBe(true);
+    expect(next.execute(request(1, put('a', '9')), emptyBytes, 1).isNew).toBe(false);
+    expect(valueAt(next, 'a')).toBe('2');
+  });
+
+  it('orders reads without changing pages other than the table, and lets operations decide what reads', () => {
+    const executor = new Executor(new KeyValueStore());
+    executor.execute(request(1, put('a', '1')), emptyBytes, 1);
+    const read = executor.execute(request(2, get('a'), 1), emptyBytes, 2);
+    expect(decodeResult(read.result)).toEqual({ kind: 'value', value: utf8('1') });
+    executor.execute(request(3, put('a', '2'), 1), emptyBytes, 3);
+    expect(valueAt(executor, 'a')).toBe('2');
+    expect(executor.query(encodeOperation(put('a', '3')))).toBeUndefined();
+    expect(valueAt(executor, 'a')).toBe('2');
+  });
+
+  it('goes back to a checkpoint and on from there', () => {
+    const executor = new Executor(new KeyValueStore());
+    executor.execute(request(1, put('a', '1')), emptyBytes, 1);
+    const root = toHex(executor.checkpoint(1).root);
+    executor.execute(request(2, put('a', '2')), emptyBytes, 2);
+    executor.checkpoint(2);
+    executor.rollback(1, false);
+    expect(valueAt(executor, 'a')).toBe('1');
+    expect(toHex(executor.state.rootNow())).toBe(root);
+    expect(executor.execute(request(2, put('b', '2')), emptyBytes, 2).isNew).toBe(true);
+  });
+
+  it('stops with a typed error when the service breaks its contract', () => {
+    const broken = (execute: StateMachine['execute']): Executor =>
+      new Executor({ load() {}, execute, query: () => emptyBytes, isQuery: () => false });
+    const cause = new RangeError('a bug');
+    const throwing = broken(() => {
+      throw cause;
+    });
+    const run = (executor: Executor) => () =>
+      executor.execute(request(1, put('a', '1')), emptyBytes, 1);
+    expect(run(throwing)).toThrow(ServiceFailed);
+    expect(run(throwing)).toThrow(expect.objectContaining({ cause }));
+    expect(run(broken(() => new Uint8Array(limits.resultSizeBytesMax + 1)))).toThrow('too long');
+  });
+});
