@@ -11,7 +11,17 @@ const allowed = {
   replication: ['env', 'wire', 'crypto', 'quorum'],
   files: ['env', 'wire'],
   node: ['env', 'wire', 'crypto'],
-  server: ['env', 'wire', 'crypto', 'configuration', 'quorum', 'registers', 'dbqs', 'node'],
+  server: [
+    'env',
+    'wire',
+    'crypto',
+    'configuration',
+    'quorum',
+    'registers',
+    'replication',
+    'dbqs',
+    'node',
+  ],
   client: [
     'env',
     'wire',

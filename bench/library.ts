@@ -33,6 +33,8 @@ export const library = {
   ids: () => load<typeof import('../src/dbqs/ids.ts')>('dbqs/ids.js'),
   phase: () => load<typeof import('../src/quorum/phase.ts')>('quorum/phase.js'),
   arithmetic: () => load<typeof import('../src/quorum/arithmetic.ts')>('quorum/arithmetic.js'),
+  replication: () =>
+    load<typeof import('../src/server/replication/index.ts')>('server/replication/index.js'),
   requests: () => load<{ readonly pingRequest: typeof pingRequest }>('dbqs/requests.js'),
   table: () => load<typeof import('../src/node/table.ts')>('node/table.js'),
   tls: () => load<typeof import('../src/node/tls.ts')>('node/tls.js'),

@@ -7,6 +7,7 @@ import { latency } from './latency.ts';
 import { buildTrouble } from './library.ts';
 import { machine } from './measure.ts';
 import { summarizeProfiles } from './profile.ts';
+import { replication } from './replication.ts';
 import type { Report } from './report.ts';
 import { type Run, runWith } from './run.ts';
 import { throughput } from './throughput.ts';
@@ -15,6 +16,7 @@ const benchmarks: Readonly<Record<string, (run: Run) => Promise<Report>>> = {
   latency,
   throughput,
   blocks,
+  replication,
 };
 
 interface Flags {

@@ -12,6 +12,9 @@ export interface OnSystem {
 
 export interface Run {
   readonly isQuick: boolean;
+  /** Where folders are made; the temporary folder unless given. */
+  readonly parent: string | undefined;
+  readonly profileFolder: string | undefined;
   note(words: string): void;
   withSystem<T>(work: (system: OnSystem) => Promise<T>): Promise<T>;
 }
@@ -25,6 +28,8 @@ export function runWith(options: RunOptions): Run {
   const { isQuick, note, profileFolder } = options;
   return {
     isQuick,
+    parent: options.parent,
+    profileFolder,
     note,
     async withSystem(work) {
       const system = await startSystem(options);

@@ -1,0 +1,74 @@
+// A client of a group as part of a process: the real env round `GroupClient`.
+
+import type { Bytes } from '../../base/bytes.ts';
+import { ed25519 } from '../../crypto/signature.ts';
+import { type Log, silentLog } from '../../env/log.ts';
+import { systemClock, systemTimers } from '../../node/clock.ts';
+import { systemEntropy } from '../../node/entropy.ts';
+import { createIdentity } from '../../node/identity.ts';
+import { NodeMetrics } from '../../node/metrics.ts';
+import { createTlsNetwork } from '../../node/network.ts';
+import { byzantineAcceptance } from '../../replication/acceptance.ts';
+import { GroupClient } from '../../replication/client.ts';
+import type { Outcome, ReplicatedClient, SubmitOptions } from '../../replication/contract.ts';
+import { vrAcceptance } from '../../replication/vr/acceptance.ts';
+import { replicationPayloadSizeBytesMax } from '../../wire/replication-registry.ts';
+import type { PlacedGroup } from './group.ts';
+
+export interface ConnectGroupOptions {
+  readonly group: PlacedGroup;
+  readonly engine: 'pbft' | 'vr';
+  /**
+   * Secret, 32 bytes: the seed of the client's key, which no two processes use at a time. Unless given the client has a
+   * key of its own that ends with it.
+   */
+  readonly identitySeed?: Bytes;
+  readonly log?: Log;
+}
+
+export interface ConnectedGroup extends ReplicatedClient {
+  /** Ends its connections too. */
+  close(): Promise<void>;
+}
+
+/** Connects to a group; members that are out are dialled again by themselves. */
+export async function connectGroup(options: ConnectGroupOptions): Promise<ConnectedGroup> {
+  const { group, engine, identitySeed, log = silentLog } = options;
+  const seed = identitySeed ?? systemEntropy.bytes(32);
+  const metrics = new NodeMetrics();
+  const network = await createTlsNetwork({
+    identity: await createIdentity(seed),
+    sizeBytesMax: replicationPayloadSizeBytesMax,
+    clock: systemClock,
+    timers: systemTimers,
+    entropy: systemEntropy,
+    log,
+    metrics,
+  });
+  const env = {
+    clock: systemClock,
+    timers: systemTimers,
+    entropy: systemEntropy,
+    network,
+    log,
+    metrics,
+  };
+  const client = new GroupClient({
+    env,
+    signer: ed25519.signer(seed),
+    group,
+    addresses: group.addresses,
+    acceptance: engine === 'pbft' ? byzantineAcceptance(group.faults) : vrAcceptance(group.faults),
+    isFresh: identitySeed === undefined,
+  });
+  return {
+    submit: (operation: Bytes, more?: SubmitOptions): Promise<Outcome> =>
+      client.submit(operation, more),
+    query: (operation: Bytes, more?: SubmitOptions): Promise<Outcome> =>
+      client.query(operation, more),
+    async close() {
+      client.close();
+      await network.close();
+    },
+  };
+}

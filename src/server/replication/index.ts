@@ -1,0 +1,23 @@
+// `import { … } from 'holdfast/replication'`: replicated state machines on real machines.
+
+export type {
+  Engine,
+  Evidence,
+  OperationContext,
+  Outcome,
+  PageStore,
+  ReplicaGroup,
+  ReplicaStatus,
+  ReplicatedClient,
+  StateMachine,
+  SubmitOptions,
+} from '../../replication/contract.ts';
+export { type ConnectedGroup, type ConnectGroupOptions, connectGroup } from './client.ts';
+export { describeGroup, type GroupMember, type PlacedGroup } from './group.ts';
+export {
+  createReplicaFolder,
+  type EngineChoice,
+  type ReplicaOptions,
+  type RunningReplica,
+  startReplica,
+} from './replica.ts';

@@ -1,0 +1,204 @@
+// One replica of a group as part of a process: the real env round an engine.
+
+import type { PeerId } from '../../base/brand.ts';
+import { type Bytes, equalBytes, toHex } from '../../base/bytes.ts';
+import { HoldfastError } from '../../base/errors.ts';
+import { ed25519 } from '../../crypto/signature.ts';
+import type { Disk } from '../../env/disk.ts';
+import { type Log, silentLog } from '../../env/log.ts';
+import { systemClock, systemTimers } from '../../node/clock.ts';
+import { createDataFolder, type DataFolderOwner, openDataFolder } from '../../node/data-folder.ts';
+import { openDisk } from '../../node/disk.ts';
+import { systemEntropy } from '../../node/entropy.ts';
+import { createIdentity } from '../../node/identity.ts';
+import { NodeMetrics } from '../../node/metrics.ts';
+import { createTlsNetwork } from '../../node/network.ts';
+import type { Engine, Evidence, ReplicaStatus, StateMachine } from '../../replication/contract.ts';
+import { ReplicaHost } from '../../replication/host.ts';
+import { createPbftEngine } from '../../replication/pbft/engine.ts';
+import type { PbftParameters } from '../../replication/pbft/parameters.ts';
+import { createReplica } from '../../replication/replica-disk.ts';
+import { createVrEngine } from '../../replication/vr/engine.ts';
+import type { VrParameters } from '../../replication/vr/parameters.ts';
+import { replicationPayloadSizeBytesMax } from '../../wire/replication-registry.ts';
+import type { PlacedGroup } from './group.ts';
+
+/** How a group agrees: PBFT on 3f+1 members of which f may lie, or Viewstamped Replication on 2f+1 of which f may stop. */
+export type EngineChoice =
+  | { readonly kind: 'pbft'; readonly parameters?: Partial<PbftParameters> }
+  | { readonly kind: 'vr'; readonly parameters?: Partial<VrParameters> };
+
+export interface ReplicaOptions {
+  readonly group: PlacedGroup;
+  /** Secret, 32 bytes: the seed of a member's key. Says which member this is. */
+  readonly identitySeed: Bytes;
+  readonly engine: EngineChoice;
+  readonly service: StateMachine;
+  /** Made by `createReplicaFolder`. Undefined keeps nothing: for tests and measurements, and VR in mode `view`. */
+  readonly folder: string | undefined;
+  /** Which clients may connect, by public key; everyone unless given. */
+  readonly admits?: (client: Bytes) => boolean;
+  /** Told of what a member or client provably did wrong. */
+  readonly onEvidence?: (evidence: Evidence) => void;
+  readonly log?: Log;
+}
+
+export interface RunningReplica {
+  /** Index in the group. */
+  readonly index: number;
+  status(): ReplicaStatus;
+  /** Resolves if the disk or the service fails: the replica then does nothing more, and its process should end. */
+  readonly failed: Promise<Error>;
+  /** In the Prometheus text format. */
+  metrics(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Makes the data folder of a member, once, when the group is created. A replica never starts on a folder that was not
+ * made for it: a wiped one has forgotten what the member promised.
+ * @throws HoldfastError `data-folder` when the folder holds something.
+ */
+export async function createReplicaFolder(
+  folder: string,
+  group: PlacedGroup,
+  index: number,
+): Promise<void> {
+  await createDataFolder(folder, ownerOf(group, index));
+  const { disk, close } = await openFolder(folder, group, index);
+  try {
+    await createReplica(disk, group, index);
+  } finally {
+    await close();
+  }
+}
+
+/**
+ * Starts a replica.
+ * @throws HoldfastError `data-folder`, `port-in-use`, `bad-configuration`.
+ */
+export async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
+  const { group, folder, identitySeed, log = silentLog } = options;
+  const identity = await createIdentity(identitySeed);
+  const index = group.members.findIndex((key) => equalBytes(key, identity.publicKey));
+  const address = group.addresses[index];
+  if (address === undefined) {
+    throw new HoldfastError('bad-configuration', 'this key is no member of the group', {
+      cure: 'Start the replica with the seed of one of the members.',
+    });
+  }
+  const open = folder === undefined ? undefined : await openFolder(folder, group, index);
+  const metrics = new NodeMetrics({ process: true });
+  const members = new Set(group.members.map((key) => toHex(key)));
+  const { admits } = options;
+  const network = await createTlsNetwork({
+    identity,
+    listen: address,
+    sizeBytesMax: replicationPayloadSizeBytesMax,
+    isKnown: (peer) => members.has(peer),
+    admit: (peer) => members.has(peer) || (admits?.(keyOf(peer)) ?? true),
+    clock: systemClock,
+    timers: systemTimers,
+    entropy: systemEntropy,
+    log,
+    metrics,
+  }).catch(async (error: unknown) => {
+    await open?.close();
+    throw error;
+  });
+  const env = {
+    clock: systemClock,
+    timers: systemTimers,
+    entropy: systemEntropy,
+    network,
+    log,
+    metrics,
+  };
+  let fail: (error: Error) => void = () => {};
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  const stop = async (host?: ReplicaHost): Promise<void> => {
+    host?.close();
+    await network.close();
+    await open?.close();
+  };
+  try {
+    const host = await ReplicaHost.open({
+      env,
+      disk: open?.disk,
+      group,
+      self: index,
+      addresses: group.addresses,
+      engine: engineOf(options, index),
+      onEvidence: (evidence) => {
+        log.warn('evidence', { code: evidence.code, accused: toHex(evidence.accused) });
+        options.onEvidence?.(evidence);
+      },
+      onFailure: fail,
+    });
+    host.start();
+    return {
+      index,
+      status: () => host.status(),
+      failed,
+      metrics: () => metrics.text(),
+      stop: () => stop(host),
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function engineOf({ engine, group, service, identitySeed }: ReplicaOptions, index: number): Engine {
+  const { parameters = {} } = engine;
+  if (engine.kind === 'vr') {
+    return createVrEngine({
+      group,
+      index,
+      service,
+      parameters,
+      nonce: () => systemEntropy.bytes(16),
+    });
+  }
+  const signer = ed25519.signer(identitySeed);
+  return createPbftEngine({ group, index, service, parameters, signer, scheme: ed25519 });
+}
+
+function keyOf(peer: PeerId): Bytes {
+  return new Uint8Array(Buffer.from(peer, 'hex'));
+}
+
+function ownerOf(group: PlacedGroup, index: number): DataFolderOwner {
+  const key = group.members[index];
+  if (key === undefined)
+    throw new HoldfastError('bad-configuration', `there is no member ${index}`);
+  return { serverId: toHex(key), systemId: toHex(group.instance) };
+}
+
+async function openFolder(
+  path: string,
+  group: PlacedGroup,
+  index: number,
+): Promise<{ disk: Disk; close(): Promise<void> }> {
+  const folder = await openDataFolder(path, ownerOf(group, index));
+  const opening = openDisk(folder, { clock: systemClock, entropy: systemEntropy });
+  if (opening.kind === 'damaged') {
+    await folder.release();
+    throw new HoldfastError(
+      'data-folder',
+      `The data folder ${path} is damaged: ${opening.damage.file} (${opening.damage.reason}).`,
+      { cure: 'Replace the member: what it has promised to the others is lost.' },
+    );
+  }
+  const { disk } = opening;
+  return {
+    disk,
+    async close() {
+      await disk.journal.close();
+      await disk.table.close();
+      await folder.release();
+    },
+  };
+}
