@@ -1,0 +1,259 @@
+// A whole replicated group under simulation: members, liars and twins among them, clients, and the record of what they
+// executed and saw.
+
+import { type Bytes, toHex } from '../../src/base/bytes.ts';
+import type { Prng } from '../../src/base/prng.ts';
+import type { SignatureScheme, Signer } from '../../src/crypto/signature.ts';
+import type { Address } from '../../src/env/network.ts';
+import { type Acceptance, byzantineAcceptance } from '../../src/replication/acceptance.ts';
+import type { Evidence, ReplicaGroup } from '../../src/replication/contract.ts';
+import { vrAcceptance } from '../../src/replication/vr/acceptance.ts';
+import { drawClockRatePpm, fabricOptions } from '../simulator/fault-mix.ts';
+import { cutBothWays } from '../simulator/faults.ts';
+import { Fabric } from '../simulator/network.ts';
+import { simulatedSignatures } from '../simulator/signatures.ts';
+import type { Simulation } from '../simulator/simulation.ts';
+import { Agreement } from './agreement.ts';
+import { ClientMachine, type Session } from './client-machine.ts';
+import { KeyHistory } from './key-history.ts';
+import { lieMaker } from './lies/lies.ts';
+import type { LieMaker } from './lies/lying-engine.ts';
+import { membersOf, type RunOptions } from './options.ts';
+import type { Parts } from './parts.ts';
+import { accusedIndex, ReplicaMachine } from './replica-machine.ts';
+
+export interface GroupSetup {
+  readonly simulation: Simulation;
+  readonly options: RunOptions;
+  readonly parts: Parts;
+  /** Lies by member instead of the drawn ones; they may be more than the group claims to bear. */
+  readonly lies?: ReadonlyMap<number, readonly LieMaker[]>;
+  /** Members that are twins, instead of drawn ones. */
+  readonly twins?: readonly number[];
+}
+
+export class SimulatedGroup {
+  readonly simulation: Simulation;
+  readonly options: RunOptions;
+  readonly fabric: Fabric;
+  readonly prng: Prng;
+  readonly scheme: SignatureScheme = simulatedSignatures();
+  readonly group: ReplicaGroup;
+  /** Twins included, behind all others. */
+  readonly replicas: readonly ReplicaMachine[];
+  readonly clients: ClientMachine[] = [];
+  readonly agreement = new Agreement();
+  readonly history = new KeyHistory();
+  lies = 0;
+  readonly #parts: Parts;
+  readonly #signers: readonly Signer[];
+  readonly #subject: number;
+  readonly #equivocators = new Set<string>();
+  #complaint: string | undefined;
+  #tag = 0;
+
+  constructor(setup: GroupSetup) {
+    const { simulation, options, parts } = setup;
+    this.simulation = simulation;
+    this.options = options;
+    this.#parts = parts;
+    this.#subject = simulation.trace.subject('harness');
+    this.prng = simulation.prng.fork();
+    this.fabric = new Fabric(simulation, fabricOptions(options.faultMix));
+    const size = membersOf(options.engine, options.faults);
+    this.#signers = Array.from({ length: size }, () => this.scheme.signer(this.prng.bytes(32)));
+    this.group = {
+      instance: this.prng.bytes(32),
+      members: this.#signers.map(({ publicKey }) => publicKey),
+      faults: options.faults,
+    };
+    const faulty = this.prng.shuffled(this.group.members.map((_, index) => index));
+    const twins = setup.twins ?? faulty.splice(0, options.twins);
+    const lies =
+      setup.lies ??
+      new Map(options.liars.map((names, i) => [faulty[i] ?? 0, names.map((one) => lieMaker(one))]));
+    this.replicas = this.#makeReplicas(lies, twins);
+  }
+
+  /** Members whose behaviour must be right. */
+  get correct(): readonly ReplicaMachine[] {
+    return this.replicas.filter(({ isCorrect }) => isCorrect);
+  }
+
+  get addresses(): readonly Address[] {
+    return this.group.members.map((_, index) => addressOf(index));
+  }
+
+  get acceptance(): Acceptance {
+    const { engine, faults } = this.options;
+    const correct = engine === 'pbft' ? byzantineAcceptance(faults) : vrAcceptance(faults);
+    return this.#parts.acceptance(correct, faults);
+  }
+
+  replica(index: number): ReplicaMachine {
+    return this.replicas[index] as ReplicaMachine;
+  }
+
+  names(...indexes: readonly number[]): string[] {
+    return indexes.map((index) => this.replica(index).name);
+  }
+
+  /** Whoever most correct members' newest view makes primary. */
+  get primary(): ReplicaMachine {
+    let view = -1;
+    let primary = 0;
+    for (const { status } of this.correct) {
+      if (status === undefined || status.view <= view) continue;
+      view = status.view;
+      primary = status.primary;
+    }
+    return this.replica(primary);
+  }
+
+  /** Puts into the trace what is done to the group from outside. */
+  note(what: string, detail: string): void {
+    this.simulation.trace.note(what, this.#subject, detail);
+  }
+
+  newSigner(): Signer {
+    return this.scheme.signer(this.prng.bytes(32));
+  }
+
+  nextTag(): number {
+    return ++this.#tag;
+  }
+
+  /** A client that has not been started. */
+  addClient(name: string, onStart: (session: Session) => void): ClientMachine {
+    const { simulation, fabric, group, history, options } = this;
+    const client = new ClientMachine({
+      simulation,
+      fabric,
+      group,
+      addresses: this.addresses,
+      acceptance: this.acceptance,
+      signer: this.newSigner(),
+      name,
+      clockRatePpm: drawClockRatePpm(options.faultMix, this.prng),
+      history,
+      reusesNumbers: this.#parts.reusesNumbers,
+      nextTag: () => this.nextTag(),
+      onStart,
+      onNonsense: (what) => {
+        this.#complaint ??= `a client believed what no store says: ${what}`;
+      },
+    });
+    this.clients.push(client);
+    return client;
+  }
+
+  /** A client with this key signs contradictions: accusing it is right. */
+  expectEquivocation(key: Bytes): void {
+    this.#equivocators.add(toHex(key));
+  }
+
+  /** The first thing that shows a correct member, or the group, at fault. */
+  get complaint(): string | undefined {
+    const said = this.replicas
+      .filter(({ isLiar }) => !isLiar)
+      .map(({ utterances }) => utterances.violation)
+      .find((violation) => violation !== undefined);
+    return this.agreement.violation ?? said ?? this.#complaint;
+  }
+
+  #onEvidence(by: string, evidence: Evidence): void {
+    const index = accusedIndex(this.group, evidence);
+    const isRight =
+      index === undefined
+        ? this.#equivocators.has(toHex(evidence.accused))
+        : !this.replica(index).isCorrect;
+    if (isRight) return;
+    const who = index === undefined ? 'a client' : `r${index}`;
+    this.#complaint ??= `${by} holds evidence against ${who}, which is correct: ${evidence.code}`;
+  }
+
+  #makeReplicas(
+    lies: ReadonlyMap<number, readonly LieMaker[]>,
+    twins: readonly number[],
+  ): ReplicaMachine[] {
+    const { group, prng } = this;
+    // Those in this set take the second of two twins for the one.
+    const others = new Set(
+      group.members.flatMap((_, index) =>
+        prng.chance(1, 2) && !twins.includes(index) ? [index] : [],
+      ),
+    );
+    const addressesFor = (viewer: number): Address[] =>
+      group.members.map((_, index) =>
+        addressOf(index, twins.includes(index) && others.has(viewer)),
+      );
+    const make = (index: number, isSecond: boolean): ReplicaMachine =>
+      this.#makeReplica(
+        index,
+        lies.get(index) ?? [],
+        twins.includes(index),
+        isSecond,
+        addressesFor(index),
+      );
+    const replicas = group.members.map((_, index) => make(index, false));
+    for (const index of twins) replicas.push(make(index, true));
+    for (const index of twins) this.#partTwins(index, [...others]);
+    return replicas;
+  }
+
+  /** Mostly each member hears one of two twins only; now and then it hears both. */
+  #partTwins(index: number, others: readonly number[]): void {
+    if (this.prng.chance(1, 4)) return;
+    const ones = this.group.members.flatMap((_, i) =>
+      others.includes(i) || i === index ? [] : [i],
+    );
+    const nameOf = (i: number): string => hostOf(i, false);
+    // Not a fault that heals: it is the attacker's doing.
+    this.permanentCuts.push(
+      () => this.fabric.add(cutBothWays([hostOf(index, false)], others.map(nameOf))),
+      () => this.fabric.add(cutBothWays([hostOf(index, true)], ones.map(nameOf))),
+    );
+  }
+
+  /** Rules that stay when everything heals: call each again then. */
+  readonly permanentCuts: (() => void)[] = [];
+
+  #makeReplica(
+    index: number,
+    lies: readonly LieMaker[],
+    isTwin: boolean,
+    isSecond: boolean,
+    addresses: readonly Address[],
+  ): ReplicaMachine {
+    const { simulation, fabric, options, group, scheme, agreement, prng } = this;
+    const name = hostOf(index, isSecond);
+    return new ReplicaMachine({
+      simulation,
+      fabric,
+      options,
+      parts: this.#parts,
+      group,
+      index,
+      name,
+      signer: this.#signers[index] as Signer,
+      scheme,
+      addresses,
+      clockRatePpm: drawClockRatePpm(options.faultMix, prng),
+      agreement,
+      lies,
+      isTwin,
+      onEvidence: (evidence) => this.#onEvidence(name, evidence),
+      onLie: () => {
+        this.lies += 1;
+      },
+    });
+  }
+}
+
+function hostOf(index: number, isSecond: boolean): string {
+  return isSecond ? `r${index}b` : `r${index}`;
+}
+
+function addressOf(index: number, isSecond = false): Address {
+  return { host: hostOf(index, isSecond), port: 1 };
+}

@@ -1,0 +1,118 @@
+// What goes wrong in a run besides network and machines: primaries, disks, clients, and the power of all at once.
+
+import type { Prng } from '../../src/base/prng.ts';
+import type { Spells } from '../simulator/fault-mix.ts';
+import { cutBothWays, cutOneWay } from '../simulator/faults.ts';
+import type { SimulatedGroup } from './group.ts';
+import type { ReplicaMachine } from './replica-machine.ts';
+
+export class Nemesis {
+  readonly #group: SimulatedGroup;
+  readonly #prng: Prng;
+  #isOver = false;
+  #lossesLeft: number;
+
+  /** It begins now. */
+  constructor(group: SimulatedGroup) {
+    this.#group = group;
+    this.#prng = group.prng.fork();
+    const { options } = group;
+    this.#lossesLeft = options.diskLosses;
+    this.#repeat(options.primaryTroubles, () => this.#troublePrimary());
+    this.#repeat(options.blackouts, () => this.#blackOut());
+    this.#repeat(options.carefulCrashes, () => this.#crashCarefully());
+    this.#repeat(options.clientCrashes, () => this.#crashClient());
+    const losses: Spells = { gapMs: [500, Math.max(501, options.safetyMs / 2)], lastMs: [0, 0] };
+    if (this.#lossesLeft > 0) this.#repeat(losses, () => this.#loseDisk());
+  }
+
+  /** Nothing new happens from now on, and everyone is up who can be. */
+  end(): void {
+    this.#isOver = true;
+    for (const replica of this.#group.replicas) replica.start();
+    for (const client of this.#group.clients) client.start();
+  }
+
+  #repeat(spells: Spells | undefined, begin: () => (() => void) | undefined): void {
+    if (spells === undefined || this.#isOver) return;
+    this.#after(spells.gapMs, () => {
+      const finish = begin();
+      this.#after(spells.lastMs, () => {
+        finish?.();
+        this.#repeat(spells, begin);
+      });
+    });
+  }
+
+  #after(span: readonly [number, number], action: () => void): void {
+    this.#group.simulation.after(
+      this.#prng.between(Math.floor(span[0]), Math.floor(span[1])),
+      () => {
+        if (!this.#isOver) action();
+      },
+      'nemesis',
+    );
+  }
+
+  #troublePrimary(): () => void {
+    const { primary, replicas, fabric } = this.#group;
+    const others = replicas.filter((one) => one !== primary).map(({ name }) => name);
+    switch (this.#prng.below(4)) {
+      case 0:
+        return fabric.add(cutBothWays([primary.name], others));
+      case 1:
+        // Its messages leave and nothing comes in, so that it looks alive.
+        return fabric.add(cutOneWay(others, [primary.name]));
+      case 2:
+        return fabric.add(cutOneWay([primary.name], others));
+      default:
+        primary.crash(this.#prng.chance(1, 2));
+        return () => primary.start();
+    }
+  }
+
+  #blackOut(): () => void {
+    const { replicas } = this.#group;
+    const isSilent = this.#prng.chance(1, 2);
+    for (const replica of replicas) replica.crash(isSilent);
+    return () => {
+      for (const replica of replicas) replica.start();
+    };
+  }
+
+  /** One that is down has forgotten everything, and counts as failed until it has recovered from the others. */
+  #crashCarefully(): (() => void) | undefined {
+    const { replicas, options } = this.#group;
+    const isWell = ({ status }: ReplicaMachine): boolean =>
+      status !== undefined && status.status !== 'recovering';
+    const well = replicas.filter(isWell);
+    if (replicas.length - well.length >= options.faults) return undefined;
+    const victim = this.#prng.pick(well);
+    victim?.crash(this.#prng.chance(1, 2));
+    return () => victim?.start();
+  }
+
+  #crashClient(): (() => void) | undefined {
+    const client = this.#prng.pick(this.#group.clients.filter(({ node }) => node.up));
+    client?.crash();
+    return () => client?.start();
+  }
+
+  /** A disk is replaced by an empty one, or rots. */
+  #loseDisk(): undefined {
+    const victim = this.#prng.pick(this.#group.correct);
+    if (victim === undefined || this.#lossesLeft === 0) return;
+    this.#lossesLeft -= 1;
+    victim.damage();
+    victim.crash();
+    const { disk } = victim.node;
+    // Viewstamped Replication bears disks that are gone, not such as lie.
+    const kind = this.#group.options.engine === 'vr' ? 0 : this.#prng.below(4);
+    if (kind === 0) disk.create();
+    else if (kind === 1) disk.damageTableValue();
+    else if (kind === 2) disk.damageTableKey();
+    else disk.damageJournal();
+    this.#group.note('disk-lost', `${victim.name} ${kind}`);
+    victim.start();
+  }
+}

@@ -1,0 +1,47 @@
+// One run by name: of a scenario or what the seed draws, with or without a mutant, once or twice.
+
+import { mutants } from './mutants.ts';
+import type { RunName, RunReport } from './report.ts';
+import { run } from './run.ts';
+import { playScenario, scenarioNames } from './scenarios/scenarios.ts';
+
+export interface OneRunOptions {
+  readonly name: RunName;
+  readonly isTwice?: boolean;
+  readonly onTraceLine?: (line: string) => void;
+}
+
+/** What is wrong with a name, if anything. */
+export function unknownName({
+  scenario,
+  mutant,
+}: Pick<RunName, 'scenario' | 'mutant'>): string | undefined {
+  if (scenario !== undefined && !scenarioNames().includes(scenario)) {
+    return `no such scenario: ${scenario}; there are ${scenarioNames().join(', ')}`;
+  }
+  if (mutant !== undefined && !mutants.has(mutant)) {
+    return `no such mutant: ${mutant}; there are ${[...mutants.keys()].join(', ')}`;
+  }
+  return undefined;
+}
+
+export async function oneRun({ name, isTwice, onTraceLine }: OneRunOptions): Promise<RunReport> {
+  const first = await once(name, onTraceLine);
+  if (isTwice !== true) return first;
+  const second = await once(name);
+  if (second.traceHash === first.traceHash && second.events === first.events) return first;
+  const message = `two runs of one seed differ: ${first.traceHash} and ${second.traceHash}`;
+  return { ...first, failure: { kind: 'unstable', message } };
+}
+
+function once(name: RunName, onTraceLine?: (line: string) => void): Promise<RunReport> {
+  const broken = name.mutant === undefined ? undefined : mutants.get(name.mutant);
+  const scenario = name.scenario ?? broken?.scenario;
+  const engine = name.engine ?? broken?.engine;
+  const settings = {
+    name: { ...name, engine },
+    ...(broken === undefined ? {} : { parts: broken.parts }),
+    ...(onTraceLine === undefined ? {} : { onTraceLine }),
+  };
+  return scenario === undefined ? run(settings) : playScenario(scenario, settings);
+}

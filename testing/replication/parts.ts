@@ -1,0 +1,36 @@
+// The places where a replicated group under simulation takes its parts from, so that a mutant can put a broken one in
+// without touching the code under test.
+
+import type { Disk } from '../../src/env/disk.ts';
+import type { Acceptance } from '../../src/replication/acceptance.ts';
+import type { Engine, StateMachine } from '../../src/replication/contract.ts';
+import { type PbftRules, pbftRules } from '../../src/replication/pbft/rules.ts';
+import { type VrRules, vrRules } from '../../src/replication/vr/rules.ts';
+
+/** Each takes what a correct node would be made with and gives what it is made with instead. */
+export interface Parts {
+  readonly pbftRules: PbftRules;
+  readonly vrRules: VrRules;
+  engine(engine: Engine): Engine;
+  service(service: StateMachine): StateMachine;
+  disk(disk: Disk): Disk;
+  acceptance(acceptance: Acceptance, faults: number): Acceptance;
+  /** True: a replica's disk is as new after each restart. */
+  readonly forgetsAtRestart: boolean;
+  /** True: a restarted client begins with number 1 again. */
+  readonly reusesNumbers: boolean;
+  /** Breaks code that can be had no other way; the result mends it. One run at a time. */
+  patch(): () => void;
+}
+
+export const correctParts: Parts = {
+  pbftRules,
+  vrRules,
+  engine: (engine) => engine,
+  service: (service) => service,
+  disk: (disk) => disk,
+  acceptance: (acceptance) => acceptance,
+  forgetsAtRestart: false,
+  reusesNumbers: false,
+  patch: () => () => {},
+};
