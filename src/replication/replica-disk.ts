@@ -21,7 +21,14 @@ const writeSizeBytesMax = 4 * 1024 * 1024;
 const readEntries = 1000;
 const checksumSizeBytes = 16;
 
-const recordKinds = { record: 0, compactedPart: 1, compactedEnd: 2, head: 3 } as const;
+const recordKinds = {
+  record: 0,
+  compactedBegin: 1,
+  compactedPart: 2,
+  compactedEnd: 3,
+  head: 4,
+} as const;
+const noBytes = new Uint8Array(0);
 
 interface Keys {
   readonly format: Bytes;
@@ -126,8 +133,9 @@ export class ReplicaDisk {
   append(compact: readonly Bytes[] | undefined, records: readonly Bytes[]): void {
     if (compact !== undefined) {
       const before = this.#lastPosition;
+      this.#append(recordKinds.compactedBegin, noBytes);
       for (const record of compact) this.#append(recordKinds.compactedPart, record);
-      this.#append(recordKinds.compactedEnd, new Uint8Array(0));
+      this.#append(recordKinds.compactedEnd, noBytes);
       this.#trimUpTo = before;
     }
     for (const record of records) this.#append(recordKinds.record, record);
@@ -193,6 +201,9 @@ export class ReplicaDisk {
       // Trimmed records may come back after a crash: what a complete compaction replaced does not count.
       if (bytes[0] === recordKinds.compactedEnd) {
         records = parts;
+        parts = [];
+      } else if (bytes[0] === recordKinds.compactedBegin) {
+        // What is left of one that a crash cut short does not belong to this one.
         parts = [];
       } else if (bytes[0] === recordKinds.compactedPart) {
         parts.push(body);

@@ -1,0 +1,370 @@
+import { describe, expect, it } from 'vitest';
+import type { PeerId } from '../base/brand.ts';
+import { type Bytes, toHex, utf8 } from '../base/bytes.ts';
+import { Prng } from '../base/prng.ts';
+import type { Channel } from '../env/network.ts';
+import { limits } from '../wire/limits.ts';
+import {
+  encodeReplicationMessage,
+  replicationMessageName,
+  replicationMessageNumber,
+} from '../wire/replication-registry.ts';
+import type {
+  Effects,
+  Engine,
+  EngineEvent,
+  Recipient,
+  ReplicaGroup,
+  ReplicaStatus,
+  Send,
+} from './contract.ts';
+import { ReplicaHost } from './host.ts';
+import { createReplica } from './replica-disk.ts';
+import { TestDisk } from './test-disk.ts';
+import { TestEnv } from './test-env.ts';
+
+const group: ReplicaGroup = {
+  instance: new Uint8Array(32).fill(7),
+  members: [1, 2, 3, 4].map((i) => new Uint8Array(32).fill(i)),
+  faults: 1,
+};
+const addresses = group.members.map((_, i) => ({ host: 'localhost', port: 1000 + i }));
+const clientKey = new Uint8Array(32).fill(99);
+
+const nothing: Effects = {
+  records: [],
+  compact: undefined,
+  sends: [],
+  timers: [],
+  save: undefined,
+  mark: undefined,
+  evidence: [],
+  counts: [],
+};
+
+/** Gives the effects that the test lines up, and notes what it is told. */
+class ScriptedEngine implements Engine {
+  readonly events: EngineEvent[] = [];
+  readonly script: Partial<Effects>[] = [];
+  currentView = 0;
+  failure: Error | undefined;
+
+  handle(event: EngineEvent): Effects {
+    this.events.push(event);
+    if (this.failure !== undefined) throw this.failure;
+    // Only messages and timers are scripted: other events answer with nothing.
+    const isScripted = event.kind === 'message' || event.kind === 'timer';
+    return { ...nothing, ...(isScripted ? this.script.shift() : undefined) };
+  }
+
+  isCurrent(view: number): boolean {
+    return view === this.currentView;
+  }
+
+  status(): ReplicaStatus {
+    return {
+      view: this.currentView,
+      status: 'normal',
+      primary: 0,
+      executed: 0,
+      committed: 0,
+      checkpoint: 0,
+      transferred: undefined,
+      root: '',
+    };
+  }
+
+  /** Kinds of events after the start, with what tells them apart. */
+  get told(): string[] {
+    return this.events.slice(1).map((event) => {
+      if (event.kind === 'durable') return `durable ${event.mark}`;
+      if (event.kind === 'saved') return `saved ${event.sequence}`;
+      return event.kind === 'timer' ? `timer ${event.name}` : event.kind;
+    });
+  }
+}
+
+/** A message whose number tells it apart. */
+function send(
+  number: number,
+  to: Recipient,
+  options: Partial<Pick<Send, 'view' | 'isUrgent'>> = {},
+): Send {
+  const value = { instance: group.instance, nonce: new Uint8Array(16), number };
+  return { to, name: 'lastNumberIs', value, view: undefined, isUrgent: false, ...options };
+}
+const toAll: Recipient = { kind: 'replicas' };
+
+async function running(isInMemory = false) {
+  const env = new TestEnv();
+  const disk = new TestDisk();
+  await createReplica(disk, group, 0);
+  const engine = new ScriptedEngine();
+  const failures: Error[] = [];
+  const host = await ReplicaHost.open({
+    env: env.env,
+    disk: isInMemory ? undefined : disk,
+    group,
+    self: 0,
+    addresses,
+    engine,
+    onEvidence: ({ code }) => env.counts.push(`evidence ${code}`),
+    onFailure: (error) => failures.push(error),
+  });
+  host.start();
+  disk.isQuick = false;
+  const channelOf = (key: Bytes): Channel => env.incoming(toHex(key) as PeerId);
+  const client = channelOf(clientKey);
+  const value = { instance: group.instance, nonce: new Uint8Array(16) };
+  const payload = encodeReplicationMessage('lastNumber', value);
+  const type = replicationMessageNumber('lastNumber');
+  /** Lets the engine handle a message, with these effects. */
+  const effect = (effects: Partial<Effects>, channel = client): void => {
+    engine.script.push(effects);
+    env.deliver(channel, type, payload);
+  };
+  return { env, disk, engine, host, failures, effect, client, channelOf };
+}
+
+/** What left, by recipient and number. */
+function left(env: TestEnv): string[] {
+  return env.sent.map(({ peer, type, payload }) => {
+    const number = new DataView(payload.buffer, payload.byteOffset).getUint32(48, true);
+    expect(replicationMessageName(type)).toBe('lastNumberIs');
+    return `${Number.parseInt(peer.slice(0, 2), 16)}:${number}`;
+  });
+}
+
+/** Lets promises settle. */
+async function settled(): Promise<void> {
+  for (let i = 0; i < 10; i++) await Promise.resolve();
+}
+
+describe('the host', () => {
+  it('lets what vouches for records leave only when they are durable, and in order', async () => {
+    const { env, disk, effect, engine } = await running();
+    effect({ sends: [send(1, toAll)] });
+    expect(left(env)).toEqual(['2:1', '3:1', '4:1']);
+    env.sent.length = 0;
+    effect({
+      records: [utf8('a')],
+      sends: [send(2, toAll), send(3, { kind: 'client', key: clientKey }, { isUrgent: true })],
+      mark: 7,
+    });
+    // Without records of its own it still waits for those before it.
+    effect({ sends: [send(4, { kind: 'replica', index: 2 })], mark: 8 });
+    expect(left(env)).toEqual(['99:3']);
+    expect(engine.told).not.toContain('durable 7');
+    disk.flush();
+    await settled();
+    expect(left(env)).toEqual(['99:3', '2:2', '3:2', '4:2', '3:4']);
+    expect(engine.told.slice(-2)).toEqual(['durable 7', 'durable 8']);
+  });
+
+  it('has one flush running, and the next one takes all that came meanwhile', async () => {
+    const { env, disk, effect } = await running();
+    const before = disk.flushCount;
+    effect({ records: [utf8('a')], sends: [send(1, { kind: 'replica', index: 1 })] });
+    for (let i = 2; i < 6; i++) {
+      effect({ records: [utf8('b')], sends: [send(i, { kind: 'replica', index: 1 })] });
+    }
+    expect(disk.flushCount - before).toBe(1);
+    disk.flush();
+    await settled();
+    expect(left(env)).toEqual(['2:1']);
+    expect(disk.flushCount - before).toBe(2);
+    disk.flush();
+    await settled();
+    expect(left(env)).toEqual(['2:1', '2:2', '2:3', '2:4', '2:5']);
+    expect(disk.flushCount - before).toBe(2);
+  });
+
+  it('drops what belongs to a view that was left before the records were durable', async () => {
+    const { env, disk, effect, engine } = await running();
+    effect({
+      records: [utf8('a')],
+      sends: [send(1, toAll, { view: 0 }), send(2, { kind: 'replica', index: 1 })],
+    });
+    engine.currentView = 1;
+    disk.flush();
+    await settled();
+    expect(left(env)).toEqual(['2:2']);
+    expect(env.counts).toContain('send-dropped-view');
+  });
+
+  it('counts as durable what is in memory only when asked to', async () => {
+    const { env, effect, engine } = await running(true);
+    const save = { sequence: 9, notes: utf8(''), changes: [], isWhole: true };
+    effect({ records: [utf8('a')], sends: [send(1, toAll)], mark: 1, save });
+    expect(left(env)).toHaveLength(3);
+    expect(engine.told).toEqual(['message', 'durable 1', 'saved 9']);
+  });
+
+  it('saves checkpoints one after the other and says when', async () => {
+    const { disk, effect, engine } = await running();
+    const save = (sequence: number) => ({
+      sequence,
+      notes: utf8('n'),
+      changes: [{ region: 'service' as const, page: sequence, bytes: utf8('p') }],
+      isWhole: false,
+    });
+    effect({ save: save(1) });
+    effect({ save: save(2) });
+    await settled();
+    expect(engine.told).toEqual(['message', 'message']);
+    disk.write();
+    await settled();
+    expect(engine.told.at(-1)).toBe('saved 1');
+    disk.write();
+    await settled();
+    expect(engine.told.at(-1)).toBe('saved 2');
+  });
+
+  it('restarts with what was durable', async () => {
+    const { disk, effect, host } = await running();
+    effect({ records: [utf8('a')] });
+    disk.flush();
+    await settled();
+    effect({ records: [utf8('b')] });
+    host.close();
+    const engine = new ScriptedEngine();
+    const after = disk.crash(new Prng(1));
+    const options = { group, self: 0, addresses, engine, onEvidence() {}, onFailure() {} };
+    const again = await ReplicaHost.open({ ...options, env: new TestEnv().env, disk: after });
+    again.start();
+    const [start] = engine.events;
+    const records = start?.kind === 'start' ? start.restored?.records.map(toHex) : undefined;
+    expect(records?.[0]).toBe(toHex(utf8('a')));
+  });
+
+  it('does nothing more after a failed flush, and says so once', async () => {
+    const { env, disk, effect, engine, failures } = await running();
+    effect({ records: [utf8('a')], sends: [send(1, toAll)], timers: [{ name: 't', atMs: 5 }] });
+    effect({ records: [utf8('b')] });
+    const events = engine.events.length;
+    disk.fail(new TypeError('gone'));
+    await settled();
+    effect({ sends: [send(2, toAll)] });
+    env.advance(100);
+    expect(failures.map(({ message }) => message)).toEqual(['gone']);
+    expect(left(env)).toEqual([]);
+    expect(engine.events).toHaveLength(events);
+  });
+
+  it('stops when its engine finds its own state wrong', async () => {
+    const { effect, engine, failures } = await running();
+    engine.failure = new TypeError('impossible');
+    effect({});
+    effect({});
+    expect(failures.map(({ message }) => message)).toEqual(['impossible']);
+    expect(engine.events).toHaveLength(2);
+  });
+
+  it('keeps one timer per name, and wakes the engine neither early nor twice', async () => {
+    const { env, effect, engine } = await running();
+    effect({
+      timers: [
+        { name: 'a', atMs: 10 },
+        { name: 'b', atMs: 20 },
+      ],
+    });
+    effect({ timers: [{ name: 'a', atMs: 50 }] });
+    env.advance(30);
+    expect(engine.told.filter((event) => event.startsWith('timer'))).toEqual(['timer b']);
+    effect({
+      timers: [
+        { name: 'a', atMs: 40 },
+        { name: 'c', atMs: 45 },
+      ],
+    });
+    effect({ timers: [{ name: 'c', atMs: undefined }] });
+    env.advance(11);
+    expect(engine.told.at(-1)).toBe('timer a');
+    env.advance(1000);
+    expect(engine.told.filter((event) => event.startsWith('timer'))).toEqual([
+      'timer b',
+      'timer a',
+    ]);
+  });
+
+  it('knows a sender by its channel', async () => {
+    const { effect, engine, channelOf } = await running();
+    effect({}, channelOf(group.members[2] as Bytes));
+    effect({}, channelOf(clientKey));
+    const senders = engine.events.flatMap((event) =>
+      event.kind === 'message' ? [event.from] : [],
+    );
+    expect(senders).toEqual([
+      { kind: 'replica', index: 2 },
+      { kind: 'client', key: clientKey },
+    ]);
+  });
+
+  it('answers a client on the channel on which it was heard last', async () => {
+    const { env, effect, channelOf, host } = await running();
+    const [first, second] = [channelOf(clientKey), channelOf(clientKey)];
+    const reply = { sends: [send(1, { kind: 'client', key: clientKey })] };
+    effect(reply, first);
+    effect(reply, second);
+    expect(env.sent.map(({ channel }) => channel)).toEqual([first, second]);
+    host.closed(first);
+    effect(reply, second);
+    expect(env.sent).toHaveLength(3);
+    host.closed(second);
+    effect(reply, channelOf(group.members[1] as Bytes));
+    expect(env.sent).toHaveLength(3);
+  });
+
+  it('ends channels that send no messages, and nothing they send reaches the engine', async () => {
+    const { env, engine, client } = await running();
+    const type = replicationMessageNumber('submitRequest');
+    for (let i = 0; i < limits.badMessagesPerChannelMax; i++) {
+      expect(env.closedChannels).toEqual([]);
+      env.deliver(client, type, Uint8Array.of(1, 2, 3));
+    }
+    expect(env.closedChannels).toEqual([client]);
+    // A message of another protocol on a shared network is none of its business.
+    env.deliver(client, 1, Uint8Array.of(1));
+    expect(engine.events).toHaveLength(1);
+  });
+
+  it('bounds what waits for the disk on behalf of one client', async () => {
+    const { env, disk, effect } = await running();
+    effect({ records: [utf8('a')] });
+    const most = limits.waitingSendsPerClientMax;
+    for (let i = 0; i < most + 5; i++) {
+      effect({ sends: [send(i, { kind: 'client', key: clientKey })] });
+    }
+    disk.flush();
+    await settled();
+    expect(left(env)).toHaveLength(most);
+    expect(env.counts.filter((code) => code === 'send-dropped-waiting')).toHaveLength(5);
+    effect({ records: [utf8('b')], sends: [send(1, { kind: 'client', key: clientKey })] });
+    disk.flush();
+    await settled();
+    expect(left(env)).toHaveLength(most + 1);
+  });
+
+  it('remembers a bounded number of clients', async () => {
+    const { env, effect, channelOf } = await running();
+    const keyOf = (i: number): Bytes => {
+      const key = new Uint8Array(32).fill(200);
+      new DataView(key.buffer).setUint32(0, i + 2 ** 31);
+      return key;
+    };
+    const first = channelOf(keyOf(0));
+    effect({}, first);
+    for (let i = 1; i <= limits.clientChannelsMax; i++) effect({}, channelOf(keyOf(i)));
+    effect({ sends: [send(1, { kind: 'client', key: keyOf(0) })] }, channelOf(keyOf(5)));
+    expect(env.sent).toHaveLength(0);
+    effect({ sends: [send(1, { kind: 'client', key: keyOf(0) })] }, first);
+    expect(env.sent).toHaveLength(1);
+  });
+
+  it('hands evidence and counts on', async () => {
+    const { env, effect } = await running();
+    const evidence = { code: 'two-roots', accused: clientKey, proof: utf8('p') };
+    effect({ evidence: [evidence], counts: ['view-change'] });
+    expect(env.counts).toEqual(['evidence two-roots', 'view-change']);
+  });
+});
