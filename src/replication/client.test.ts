@@ -1,0 +1,345 @@
+import { describe, expect, it } from 'vitest';
+import type { PeerId } from '../base/brand.ts';
+import { type Bytes, textOf, toHex, utf8 } from '../base/bytes.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { ed25519 } from '../crypto/signature.ts';
+import { limits } from '../wire/limits.ts';
+import {
+  decodeReplicationMessage,
+  encodeReplicationMessage,
+  type ReplicationMessage,
+  type ReplicationMessageValue,
+  replicationMessageNumber,
+} from '../wire/replication-registry.ts';
+import { byzantineAcceptance } from './acceptance.ts';
+import { GroupClient } from './client.ts';
+import type { Outcome, ReplicaGroup } from './contract.ts';
+import { RequestVerifier, resultDigest } from './requests.ts';
+import { TestEnv } from './test-env.ts';
+
+const group: ReplicaGroup = {
+  instance: new Uint8Array(32).fill(7),
+  members: [1, 2, 3, 4].map((i) => new Uint8Array(32).fill(i)),
+  faults: 1,
+};
+const addresses = group.members.map((_, i) => ({ host: 'localhost', port: 1000 + i }));
+const signer = ed25519.signer(new Uint8Array(32).fill(1));
+const peers = group.members.map((key) => toHex(key) as PeerId);
+
+type Reply = ReplicationMessageValue<'requestReply'>;
+
+class Stage {
+  readonly test = new TestEnv(3);
+  readonly client: GroupClient;
+  readonly outcomes: (string | HoldfastError)[] = [];
+
+  constructor(isFresh = true) {
+    this.client = new GroupClient({
+      env: this.test.env,
+      signer,
+      group,
+      addresses,
+      acceptance: byzantineAcceptance(1),
+      isFresh,
+    });
+  }
+
+  /** What was sent since the last call, as `member:name`. */
+  taken(): { member: number; message: ReplicationMessage }[] {
+    return this.test.sent.splice(0).map(({ peer, type, payload }) => {
+      const message = decodeReplicationMessage(type, payload);
+      if (message === undefined) expect.unreachable('clients send messages only');
+      return { member: peers.indexOf(peer), message };
+    });
+  }
+
+  /** Numbers of the requests sent since the last call, with the members they went to. */
+  requests(): string[] {
+    return this.taken().flatMap(({ member, message }) =>
+      message.name === 'submitRequest' ? [`${member}:${message.value.request.request.number}`] : [],
+    );
+  }
+
+  async submit(...texts: string[]): Promise<void> {
+    for (const text of texts) this.watch(this.client.submit(utf8(text)));
+    await settled();
+  }
+
+  watch(outcome: Promise<Outcome>): void {
+    outcome.then(
+      (value) =>
+        this.outcomes.push(value.kind === 'result' ? (textOf(value.result) ?? '?') : value.kind),
+      (error: HoldfastError) => this.outcomes.push(error),
+    );
+  }
+
+  async deliver<Name extends 'requestReply' | 'lastNumberIs'>(
+    member: number,
+    name: Name,
+    value: ReplicationMessageValue<Name>,
+  ): Promise<void> {
+    const payload = encodeReplicationMessage(name, value);
+    this.test.deliver(
+      this.test.link(peers[member] as PeerId),
+      replicationMessageNumber(name),
+      payload,
+    );
+    await settled();
+  }
+
+  /** A reply with the whole result unless `whole` is false. */
+  async reply(
+    member: number,
+    number: number,
+    text: string,
+    options: Partial<Reply> & { whole?: boolean } = {},
+  ): Promise<void> {
+    const { whole = true, ...others } = options;
+    const outcome = others.outcome ?? 0;
+    const result = utf8(text);
+    await this.deliver(member, 'requestReply', {
+      instance: group.instance,
+      view: 0,
+      sequence: number,
+      number,
+      kind: 0,
+      outcome,
+      digest: resultDigest(outcome, result),
+      result: whole ? [result] : [],
+      ...others,
+    });
+  }
+}
+
+async function settled(): Promise<void> {
+  for (let i = 0; i < 10; i++) await Promise.resolve();
+}
+
+describe('a client of a group', () => {
+  it('sends what is submitted in one turn to the primary under one signature', async () => {
+    const stage = new Stage();
+    await stage.submit('a', 'b', 'c');
+    const sent = stage.taken();
+    expect(sent.map(({ member }) => member)).toEqual([0, 0, 0]);
+    let checks = 0;
+    const verifier = new RequestVerifier(
+      {
+        signer: ed25519.signer,
+        verify(...args) {
+          checks += 1;
+          return ed25519.verify(...args);
+        },
+      },
+      group.instance,
+    );
+    for (const { message } of sent) {
+      if (message.name !== 'submitRequest') expect.unreachable();
+      expect(verifier.verify(message.value.request)).toBeDefined();
+    }
+    expect(checks).toBe(1);
+  });
+
+  it('believes enough equal replies, once, whatever else is said', async () => {
+    const stage = new Stage();
+    await stage.submit('a', 'b');
+    await stage.reply(1, 1, 'lie');
+    await stage.reply(1, 1, 'one');
+    await stage.reply(2, 1, 'one', { instance: new Uint8Array(32) });
+    await stage.reply(2, 1, 'one');
+    expect(stage.outcomes).toEqual([]);
+    await stage.reply(3, 1, 'one');
+    await stage.reply(0, 1, 'one');
+    expect(stage.outcomes).toEqual(['one']);
+    await stage.reply(2, 2, '', { outcome: 1 });
+    await stage.reply(3, 2, '', { outcome: 1 });
+    expect(stage.outcomes).toEqual(['one', 'ended']);
+  });
+
+  it('takes a reply for good in the place of a tentative one', async () => {
+    const stage = new Stage();
+    await stage.submit('a');
+    await stage.reply(0, 1, 'one', { kind: 1 });
+    await stage.reply(1, 1, 'one', { kind: 1 });
+    expect(stage.outcomes).toEqual([]);
+    await stage.reply(0, 1, 'one', { view: 1 });
+    await stage.reply(1, 1, 'one', { view: 1 });
+    expect(stage.outcomes).toEqual(['one']);
+    // It has learned who is primary now.
+    stage.taken();
+    await stage.submit('b');
+    expect(stage.requests()).toEqual(['1:2']);
+  });
+
+  it('asks every member for the whole result when only digests came, or wrong bytes', async () => {
+    const stage = new Stage();
+    await stage.submit('a');
+    stage.taken();
+    await stage.reply(1, 1, 'one', { whole: false });
+    const digest = resultDigest(0, utf8('one'));
+    await stage.reply(2, 1, 'two', { digest });
+    expect(stage.outcomes).toEqual([]);
+    const asked = stage
+      .taken()
+      .map(({ member, message }) =>
+        message.name === 'submitRequest' ? [member, message.value.fullReplier] : [],
+      );
+    expect(asked).toEqual([
+      [0, 0],
+      [1, 1],
+      [2, 2],
+      [3, 3],
+    ]);
+    await stage.reply(2, 1, 'two', { digest });
+    await stage.reply(1, 1, 'one');
+    expect(stage.outcomes).toEqual(['one']);
+  });
+
+  it('keeps a window of numbers in flight and the rest waiting', async () => {
+    const stage = new Stage();
+    const texts = Array.from({ length: limits.clientWindow + 3 }, (_, i) => `${i}`);
+    await stage.submit(...texts);
+    expect(stage.requests()).toHaveLength(limits.clientWindow);
+    // The oldest one holds the window: a later answer makes no room.
+    await stage.reply(0, 2, 'x');
+    await stage.reply(1, 2, 'x');
+    expect(stage.requests()).toEqual([]);
+    await stage.reply(0, 1, 'x');
+    await stage.reply(1, 1, 'x');
+    const next = limits.clientWindow;
+    expect(stage.requests()).toEqual([`0:${next + 1}`, `0:${next + 2}`]);
+  });
+
+  it('asks all members when nobody answers, less and less often', async () => {
+    const stage = new Stage();
+    await stage.submit('a');
+    stage.taken();
+    stage.test.advance(260);
+    expect(stage.requests()).toEqual(['0:1', '1:1', '2:1', '3:1']);
+    stage.test.advance(400);
+    expect(stage.requests()).toEqual([]);
+    stage.test.advance(60_000);
+    const often = stage.requests().length / 4;
+    expect(often).toBeGreaterThan(5);
+    expect(often).toBeLessThan(15);
+    await stage.reply(2, 1, 'late');
+    await stage.reply(3, 1, 'late');
+    expect(stage.outcomes).toEqual(['late']);
+    stage.test.advance(60_000);
+    expect(stage.requests()).toEqual([]);
+  });
+
+  it('stops waiting at the signal and goes on with what waits', async () => {
+    const stage = new Stage();
+    const abort = new AbortController();
+    stage.watch(stage.client.submit(utf8('a'), { signal: abort.signal }));
+    await stage.submit(...Array.from({ length: limits.clientWindow }, (_, i) => `${i}`));
+    expect(stage.requests()).toHaveLength(limits.clientWindow);
+    abort.abort();
+    await settled();
+    expect(stage.requests()).toEqual([`0:${limits.clientWindow + 1}`]);
+    expect(stage.outcomes).toEqual([expect.objectContaining({ code: 'unavailable' })]);
+    stage.watch(stage.client.submit(utf8('b'), { signal: abort.signal }));
+    await settled();
+    expect(stage.outcomes).toHaveLength(2);
+  });
+
+  it('reads in one round from all, and orders the read when that comes to nothing', async () => {
+    const stage = new Stage();
+    const numberOf = (): number => {
+      const sent = stage.taken();
+      expect(sent.map(({ member, message }) => `${member} ${message.name}`)).toEqual(
+        [0, 1, 2, 3].map((member) => `${member} queryRequest`),
+      );
+      const [first] = sent;
+      return first?.message.name === 'queryRequest' ? first.message.value.number : 0;
+    };
+    stage.watch(stage.client.query(utf8('q')));
+    await settled();
+    const first = numberOf();
+    for (const member of [0, 1, 2]) await stage.reply(member, first, 'same', { kind: 2 });
+    expect(stage.outcomes).toEqual(['same']);
+    // Answers that differ, then silence.
+    stage.watch(stage.client.query(utf8('q')));
+    await settled();
+    const second = numberOf();
+    await stage.reply(0, second, 'a', { kind: 2 });
+    await stage.reply(1, second, 'b', { kind: 2 });
+    await stage.reply(2, second, 'c', { kind: 2 });
+    expect(stage.requests()).toEqual(['0:1']);
+    stage.watch(stage.client.query(utf8('q')));
+    await settled();
+    numberOf();
+    stage.test.advance(60);
+    await settled();
+    expect(
+      stage.taken().some(({ message }) => {
+        if (message.name !== 'submitRequest') return false;
+        const { number, kind } = message.value.request.request;
+        return number === 2 && kind === 1;
+      }),
+    ).toBe(true);
+    await stage.reply(0, 2, 'ordered');
+    await stage.reply(1, 2, 'ordered');
+    expect(stage.outcomes).toEqual(['same', 'ordered']);
+  });
+
+  it('first asks what its key has used, and goes on beyond a window of it', async () => {
+    const stage = new Stage(false);
+    await stage.submit('a');
+    const asked = stage.taken();
+    expect(asked.map(({ message }) => message.name)).toEqual(Array(4).fill('lastNumber'));
+    const [first] = asked;
+    const nonce =
+      first?.message.name === 'lastNumber' ? first.message.value.nonce : new Uint8Array(16);
+    const { instance } = group;
+    await stage.deliver(0, 'lastNumberIs', { instance, nonce, number: 40 });
+    await stage.deliver(0, 'lastNumberIs', { instance, nonce, number: 90 });
+    await stage.deliver(1, 'lastNumberIs', { instance, nonce, number: 50 });
+    await stage.deliver(2, 'lastNumberIs', { instance, nonce: new Uint8Array(16), number: 70 });
+    expect(stage.requests()).toEqual([]);
+    stage.test.advance(300);
+    expect(stage.taken()).toHaveLength(4);
+    await stage.deliver(2, 'lastNumberIs', { instance, nonce, number: 60 });
+    expect(stage.requests()).toEqual([`0:${60 + limits.clientWindow + 1}`]);
+  });
+
+  it('refuses what is too large or too much, and ends what waits when closed', async () => {
+    const stage = new Stage();
+    await stage.submit('a');
+    stage.watch(stage.client.submit(new Uint8Array(limits.operationSizeBytesMax + 1)));
+    await settled();
+    expect(stage.outcomes).toEqual([expect.objectContaining({ code: 'over-limit' })]);
+    stage.client.close();
+    await settled();
+    await stage.submit('b');
+    expect(stage.outcomes.slice(1)).toEqual([
+      expect.objectContaining({ code: 'interrupted' }),
+      expect.objectContaining({ code: 'interrupted' }),
+    ]);
+    expect(stage.outcomes[1]).toBeInstanceOf(HoldfastError);
+  });
+
+  it('survives any bytes from members, and hears nobody else', async () => {
+    const stage = new Stage();
+    await stage.submit('a');
+    const bytes: Bytes = new Uint8Array(300).fill(255);
+    for (let type = 0; type < 120; type++) {
+      stage.test.deliver(stage.test.link(peers[0] as PeerId), type, bytes);
+    }
+    const stranger = stage.test.incoming('ab'.repeat(32) as PeerId);
+    const result = utf8('lie');
+    const reply = {
+      instance: group.instance,
+      view: 0,
+      sequence: 1,
+      number: 1,
+      kind: 0,
+      outcome: 0,
+    };
+    const value = { ...reply, digest: resultDigest(0, result), result: [result] };
+    const payload = encodeReplicationMessage('requestReply', value);
+    stage.test.deliver(stranger, replicationMessageNumber('requestReply'), payload);
+    await stage.reply(0, 1, 'lie');
+    expect(stage.outcomes).toEqual([]);
+  });
+});
