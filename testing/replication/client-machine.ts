@@ -144,15 +144,15 @@ export class Session {
       case 'get':
         return [begin(nameOf(operation.key), undefined)];
       case 'put':
-        return [begin(nameOf(operation.key), { kind: 'write', value: valueOf(operation.value) })];
+        return [begin(nameOf(operation.key), { kind: 'write', value: valueName(operation.value) })];
       case 'delete':
         return [begin(nameOf(operation.key), { kind: 'write', value: undefined })];
       case 'compare-and-set': {
         const { key, expected, value } = operation;
         const effect = {
           kind: 'swap',
-          expected: valueOf(expected),
-          value: valueOf(value),
+          expected: valueName(expected),
+          value: valueName(value),
         } as const;
         return [begin(nameOf(key), effect)];
       }
@@ -209,7 +209,7 @@ export class Session {
             return undefined;
           }
           const entry = entries.find((one) => nameOf(one.key) === key);
-          return { kind: 'read', value: valueOf(entry?.value) };
+          return { kind: 'read', value: valueName(entry?.value) };
         });
       }
       case 'stop':
@@ -219,7 +219,7 @@ export class Session {
 
   #read(key: Bytes, value: Bytes | undefined): Effect {
     this.#seen.set(nameOf(key), value);
-    return { kind: 'read', value: valueOf(value) };
+    return { kind: 'read', value: valueName(value) };
   }
 }
 
@@ -228,7 +228,7 @@ function nameOf(key: Bytes): string {
 }
 
 /** A value by its name, which is all of it that differs from others. */
-function valueOf(value: Bytes | undefined): Value {
+function valueName(value: Bytes | undefined): Value {
   if (value === undefined) return undefined;
   const text = textOf(value);
   return text?.split('|')[0] ?? toHex(value);

@@ -1,6 +1,6 @@
 // One run by name: of a scenario or what the seed draws, with or without a mutant, once or twice.
 
-import { mutants } from './mutants.ts';
+import { mutants } from './mutants/mutants.ts';
 import type { RunName, RunReport } from './report.ts';
 import { run } from './run.ts';
 import { playScenario, scenarioNames } from './scenarios/scenarios.ts';
@@ -41,6 +41,7 @@ function once(name: RunName, onTraceLine?: (line: string) => void): Promise<RunR
   const settings = {
     name: { ...name, engine },
     ...(broken === undefined ? {} : { parts: broken.parts }),
+    ...(broken?.adjust === undefined ? {} : { adjust: broken.adjust }),
     ...(onTraceLine === undefined ? {} : { onTraceLine }),
   };
   return scenario === undefined ? run(settings) : playScenario(scenario, settings);

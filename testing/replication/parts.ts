@@ -1,6 +1,7 @@
 // The places where a replicated group under simulation takes its parts from, so that a mutant can put a broken one in
 // without touching the code under test.
 
+import type { SignatureScheme } from '../../src/crypto/signature.ts';
 import type { Disk } from '../../src/env/disk.ts';
 import type { Acceptance } from '../../src/replication/acceptance.ts';
 import type { Engine, StateMachine } from '../../src/replication/contract.ts';
@@ -14,6 +15,8 @@ export interface Parts {
   engine(engine: Engine): Engine;
   service(service: StateMachine): StateMachine;
   disk(disk: Disk): Disk;
+  /** With which replicas check what others have signed. */
+  scheme(scheme: SignatureScheme): SignatureScheme;
   acceptance(acceptance: Acceptance, faults: number): Acceptance;
   /** True: a replica's disk is as new after each restart. */
   readonly forgetsAtRestart: boolean;
@@ -29,6 +32,7 @@ export const correctParts: Parts = {
   engine: (engine) => engine,
   service: (service) => service,
   disk: (disk) => disk,
+  scheme: (scheme) => scheme,
   acceptance: (acceptance) => acceptance,
   forgetsAtRestart: false,
   reusesNumbers: false,

@@ -171,7 +171,14 @@ export class ReplicaMachine {
     const plain =
       options.engine === 'pbft'
         ? new PbftEngine(
-            { group, index, signer, scheme, service, parameters: options.pbft },
+            {
+              group,
+              index,
+              signer,
+              scheme: parts.scheme(scheme),
+              service,
+              parameters: options.pbft,
+            },
             parts.pbftRules,
           )
         : createVrEngine({

@@ -16,6 +16,8 @@ import { strictTimeoutMs, Workload } from './workload.ts';
 export interface RunSettings {
   readonly name: RunName;
   readonly parts?: Parts;
+  /** Changes what the seed draws. */
+  readonly adjust?: (options: RunOptions) => RunOptions;
   readonly onTraceLine?: (line: string) => void;
 }
 
@@ -26,7 +28,8 @@ const convergenceMsMax = 240_000;
 
 export function run(settings: RunSettings): Promise<RunReport> {
   const { name, parts = correctParts } = settings;
-  const options = drawOptions(new Prng(name.seed).fork(), name.engine);
+  const drawn = drawOptions(new Prng(name.seed).fork(), name.engine);
+  const options = settings.adjust?.(drawn) ?? drawn;
   const simulation = simulationOf(settings);
   const group = new SimulatedGroup({ simulation, options, parts });
   return reportOn(settings, group, () => course(group));

@@ -184,10 +184,43 @@ const misreporting: LieMaker = ({ prng }) => ({
   },
 });
 
+/** Speaks in the names of others, whose keys it does not have. */
+const impersonating: LieMaker = (context) => {
+  const { prng, group, index, signer } = context;
+  const { instance } = group;
+  let newest: ViewChangeStatement | undefined;
+  return {
+    onEvent: (event) => {
+      if (event.kind === 'message' && event.message.name === 'viewChange') {
+        newest = event.message.value.statement;
+      }
+      return event;
+    },
+    onTick: () => {
+      const { view, executed } = context.status();
+      const sequence =
+        executed + context.checkpointInterval - (executed % context.checkpointInterval);
+      const claim = { sequence, root: prng.bytes(32), isFinal: 0 };
+      return group.members.flatMap((_, replica) => {
+        if (replica === index) return [];
+        const to = { kind: 'replica', index: (replica + 1) % group.members.length } as const;
+        const vote = { instance, replica, ...claim, signature: signer.sign(claim.root) };
+        const said = [utter(to, 'checkpoint', vote)];
+        if (newest !== undefined) {
+          const statement = { ...newest, replica, view: view + 1, prepared: [], accepted: [] };
+          said.push(utter(to, 'viewChange', signedViewChange(context, statement)));
+        }
+        return said;
+      });
+    },
+  };
+};
+
 export const viewChangeLies = {
   forging,
   misleading,
   restless,
   contradicting,
   misreporting,
+  impersonating,
 } as const satisfies Record<string, LieMaker>;

@@ -1,0 +1,123 @@
+// PBFT with one of its rules replaced.
+
+import { pbftRules } from '../../../src/replication/pbft/rules.ts';
+import type { LieName } from '../lies/lies.ts';
+import type { RunOptions } from '../options.ts';
+import { type Mutant, pbftMutant } from './mutant.ts';
+
+/** Runs in which as many members as may lie do so, in these ways. */
+export function withLies(...names: readonly LieName[]): (options: RunOptions) => RunOptions {
+  return (options) => ({
+    ...options,
+    twins: 0,
+    diskLosses: 0,
+    liars: Array.from({ length: options.faults }, () => names),
+  });
+}
+
+const withTwins = (options: RunOptions): RunOptions => ({
+  ...options,
+  twins: options.faults,
+  diskLosses: 0,
+  liars: [],
+});
+
+export const pbftMutants: Readonly<Record<string, Mutant>> = {
+  'prepared-by-too-few': pbftMutant(
+    'a batch is prepared by f backups',
+    { isPrepared: (votes, faults) => votes >= faults },
+    { adjust: withLies('equivocating'), seeds: 40 },
+  ),
+  'committed-by-too-few': pbftMutant(
+    'f+1 COMMITs are enough',
+    { isCommitted: (votes, faults) => votes >= faults + 1 },
+    { adjust: withLies('equivocating'), seeds: 40 },
+  ),
+  'one-claim-believed': pbftMutant(
+    'one member is believed that a batch is committed',
+    { isCommittedByClaims: (claims) => claims >= 1 },
+    { adjust: withLies('eager', 'misvoting'), seeds: 20 },
+  ),
+  'stable-by-too-few': pbftMutant(
+    'one vote makes a checkpoint stable',
+    { isStable: (votes) => votes >= 1 },
+    { seeds: 20 },
+  ),
+  'second-new-view': pbftMutant(
+    'a second NEW-VIEW of one view is taken',
+    { mayAcceptNewView: (view, _, offered) => offered >= view },
+    { adjust: withTwins, seeds: 40 },
+  ),
+  'mark-not-raised': pbftMutant(
+    'the low water mark stays when a NEW-VIEW shows a higher one',
+    { heightAfterNewView: (own) => own },
+    { seeds: 60 },
+  ),
+  'new-view-overwritten': pbftMutant(
+    'a primary may order again where its NEW-VIEW has',
+    {
+      mayPrePrepare: (sequence, _, height, window) =>
+        pbftRules.mayPrePrepare(sequence, 0, height, window),
+    },
+    { seeds: 60 },
+  ),
+  'accepted-replaced': pbftMutant(
+    'a second PRE-PREPARE for a slot replaces the first',
+    { mayReplaceAccepted: () => true },
+    { adjust: withTwins, seeds: 40 },
+  ),
+  'later-claims-ignored': pbftMutant(
+    'a new view takes a batch though a later one is claimed',
+    { hasNoLaterClaim: () => true },
+    { adjust: withLies('forging'), seeds: 60 },
+  ),
+  'claims-not-vouched': pbftMutant(
+    'one member is believed that a batch was prepared',
+    { isVouched: () => true },
+    { adjust: withLies('forging'), seeds: 60 },
+  ),
+  'null-too-soon': pbftMutant(
+    'a new view leaves out what too few deny',
+    { mayBeNull: (members) => members >= 1 },
+    { seeds: 40 },
+  ),
+  'view-change-quorum-short': pbftMutant(
+    '2f VIEW-CHANGEs make a new view',
+    {
+      isViewChangeQuorum: (members, faults) => members >= 2 * faults,
+      hasNoLaterClaim: (members, faults) => members >= 2 * faults,
+      mayBeNull: (members, faults) => members >= 2 * faults,
+    },
+    { adjust: withLies('forging'), seeds: 60 },
+  ),
+  'follows-anyone': pbftMutant(
+    'one member that wants another view is followed',
+    { mustJoin: (members) => members >= 1 },
+    { adjust: withLies('restless'), seeds: 10 },
+  ),
+  'follows-nobody': pbftMutant(
+    'nobody is followed into another view',
+    { mustJoin: () => false },
+    { seeds: 60 },
+  ),
+  'primary-without-memory': pbftMutant(
+    'a primary does not note what it proposes',
+    { entersQ: (isPrimary) => !isPrimary },
+    { seeds: 60 },
+  ),
+  'new-view-not-noted': pbftMutant(
+    "a NEW-VIEW's batches are not noted as accepted",
+    { entersQ: (_, isFromNewView) => !isFromNewView },
+    { seeds: 60 },
+  ),
+  'reads-ahead-ignored': pbftMutant(
+    'reads do not wait for what is prepared',
+    { readFloor: () => 0 },
+    { adjust: withLies('stale'), seeds: 60 },
+  ),
+  'checkpoint-unsaved': pbftMutant(
+    'a checkpoint is voted for before it is on disk',
+    { mayVoteForCheckpoint: () => true },
+    { seeds: 60 },
+  ),
+};

@@ -1,0 +1,161 @@
+// Viewstamped Replication with one of its rules replaced.
+
+import type { VrParameters } from '../../../src/replication/vr/parameters.ts';
+import { vrRules } from '../../../src/replication/vr/rules.ts';
+import type { RunOptions } from '../options.ts';
+import { type Mutant, vrMutant } from './mutant.ts';
+
+/** Runs with these parameters, and nothing that they do not bear. */
+export function withVr(vr: Partial<VrParameters>): (options: RunOptions) => RunOptions {
+  return (options) => ({ ...options, vr: { ...options.vr, ...vr } });
+}
+
+const inMemory = (options: RunOptions): RunOptions => {
+  const { crashes: _, ...faultMix } = options.faultMix;
+  return {
+    ...withVr({ mode: 'view', witnesses: false })(options),
+    faultMix,
+    diskLosses: 0,
+    primaryTroubles: undefined,
+    blackouts: undefined,
+    carefulCrashes: { gapMs: [0, 400], lastMs: [0, 400] },
+    safetyMs: 20_000,
+    operations: 150,
+    timeoutMs: 2_000,
+  };
+};
+
+const eventful = (options: RunOptions): RunOptions => ({
+  ...options,
+  vr: { ...options.vr, mode: 'full' },
+  diskLosses: 0,
+  primaryTroubles: { gapMs: [0, 600], lastMs: [0, 800] },
+  blackouts: { gapMs: [500, 3_000], lastMs: [0, 300] },
+  timeoutMs: 2_000,
+  operations: 150,
+  safetyMs: 20_000,
+});
+
+const withoutWitnesses = (options: RunOptions): RunOptions =>
+  eventful(withVr({ witnesses: false })(options));
+
+const leased = (options: RunOptions): RunOptions => {
+  const { pauses: _, ...faultMix } = options.faultMix;
+  return {
+    ...eventful(withVr({ leaseMs: 400, witnesses: false, primaryTimeoutMs: 200 })(options)),
+    mix: { ...options.mix, get: 8, put: 8 },
+    faultMix: { ...faultMix, clockRatePpmMax: 400 },
+  };
+};
+
+export const vrMutants: Readonly<Record<string, Mutant>> = {
+  'vr-committed-by-too-few': vrMutant(
+    'one acknowledgement fewer commits',
+    {
+      committed: (own, acknowledged, needed) =>
+        vrRules.committed(own, [own, ...acknowledged], needed),
+    },
+    { adjust: withoutWitnesses, seeds: 40 },
+  ),
+  'vr-own-copy-in-memory': vrMutant(
+    "the primary's copy counts before it is on disk",
+    { ownCopy: (_, last) => last },
+    { adjust: withoutWitnesses, seeds: 60 },
+  ),
+  'vr-gaps-acknowledged': vrMutant(
+    'an entry is acknowledged though one before it is missing',
+    { acknowledged: (_, received) => received },
+    { adjust: withoutWitnesses, seeds: 40 },
+  ),
+  'vr-log-replaced-again': vrMutant(
+    'a log is replaced by one of its own view',
+    { mayReplaceLog: (own, v) => v >= own.view },
+    { adjust: withoutWitnesses, seeds: 60 },
+  ),
+  'vr-dead-entries-kept': vrMutant(
+    'own entries below a given suffix stay though they are of a dead view',
+    { kept: (_, first, last) => (first <= last + 1 ? first - 1 : undefined) },
+    { adjust: withoutWitnesses, seeds: 60 },
+  ),
+  'vr-longest-log-wins': vrMutant(
+    'a new view goes on with the longest log, not the newest',
+    {
+      chooseLog: (claims) =>
+        vrRules.chooseLog(claims.map((claim) => ({ ...claim, lastNormal: 0 }))),
+    },
+    { adjust: withoutWitnesses, seeds: 60 },
+  ),
+  'vr-views-from-too-few': vrMutant(
+    'f DOVIEWCHANGEs start a view',
+    { mayStartView: (votes, faults) => votes >= faults },
+    { adjust: withoutWitnesses, seeds: 40 },
+  ),
+  'vr-restarts-as-normal': vrMutant(
+    'a replica that had left a view is normal after a restart',
+    { statusAfterRestart: () => 'normal' },
+    { adjust: withoutWitnesses, seeds: 60 },
+  ),
+  'vr-log-dropped-for-transfer': vrMutant(
+    'a replica takes the later view before it has its log',
+    { keepsLogWhileTransferring: () => false },
+    { adjust: withoutWitnesses, seeds: 60 },
+  ),
+  'vr-hears-while-recovering': vrMutant(
+    'a replica without its memory listens to all',
+    { hearsWhileRecovering: () => true },
+    { adjust: inMemory, seeds: 60 },
+  ),
+  'vr-promised-view-forgotten': vrMutant(
+    'a replica recovers into a view before one that it had promised',
+    {
+      recoveryView: (answers, _, faults, primaryOf) =>
+        vrRules.recoveryView(answers, 0, faults, primaryOf),
+    },
+    { adjust: inMemory, seeds: 100 },
+  ),
+  'vr-recovers-from-one': vrMutant(
+    'a replica recovers from whom it hears first',
+    {
+      recoveryView: (answers) => [...answers.values()][0]?.view,
+    },
+    { adjust: inMemory, seeds: 60 },
+  ),
+  'vr-lease-too-long': vrMutant(
+    'a lease lasts three times as long as it was granted for',
+    { leaseEnd: (sentAtMs, _, leaseMs) => sentAtMs + 3 * leaseMs },
+    { adjust: leased, seeds: 40 },
+  ),
+  'vr-promise-not-kept': vrMutant(
+    'a replica votes though it has granted a lease',
+    { mayVote: () => true },
+    { adjust: leased, seeds: 40 },
+  ),
+  'vr-promise-forgotten': vrMutant(
+    'a granted lease binds nobody',
+    { promiseEnd: (nowMs) => nowMs },
+    { adjust: leased, seeds: 40 },
+  ),
+  'vr-reads-before-inheritance': vrMutant(
+    'a new primary reads before it has committed what it inherited',
+    { mayRead: (nowMs, leaseUntilMs) => nowMs < leaseUntilMs },
+    { adjust: leased, seeds: 100 },
+  ),
+  'vr-reads-behind-clients': vrMutant(
+    'a read does not wait for writes that only their clients know to be done',
+    { readTarget: (commit) => commit },
+    {
+      adjust: (options) => withVr({ threeMessageWrites: true })(leased(options)),
+      seeds: 40,
+    },
+  ),
+  'vr-stale-marks': vrMutant(
+    'marks of requests under way stay when a log is replaced',
+    { rebuildsPending: () => false },
+    { adjust: withoutWitnesses, seeds: 60 },
+  ),
+  'vr-witness-forgets': vrMutant(
+    'a witness drops its log though somebody lacks it',
+    { mayDropLog: () => true },
+    { adjust: (options) => eventful(withVr({ witnesses: true })(options)), seeds: 60 },
+  ),
+};
