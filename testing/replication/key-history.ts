@@ -93,23 +93,152 @@ function applied(effect: Effect, value: Value): { readonly value: Value } | unde
   return effect.expected === value ? { value: effect.value } : undefined;
 }
 
-/** One way in which things may have gone: the value, and which of those under way have taken effect. */
+/** One way in which things may have gone. */
 interface Way {
   readonly value: Value;
+  /** Operations under way that have taken effect. */
   readonly done: ReadonlySet<KeyOperation>;
+  /** Writes under way that may have taken effect unseen, right before another one. */
+  readonly hidden: ReadonlySet<KeyOperation>;
 }
 
 /**
- * Lowe's just-in-time search: goes through invocations and answers in order, and keeps every way in which things may have
- * gone; an operation is given effect only when its answer, or that of another one, needs it.
+ * Goes through invocations and answers in order and keeps every way in which things may have gone (Lowe's just-in-time
+ * search). Exact, and small because
+ * - an operation is given effect only when its answer, or that of another one, needs it;
+ * - reads under way take effect as soon as they can, for they change nothing;
+ * - a write that another one replaces at once is not applied but may hide, as long as it is under way.
  */
+class Search {
+  readonly #numbers: ReadonlyMap<KeyOperation, number>;
+  readonly #pending = new Set<KeyOperation>();
+  #ways: Way[] = [{ value: undefined, done: new Set(), hidden: new Set() }];
+  #steps = 0;
+
+  constructor(operations: readonly KeyOperation[]) {
+    this.#numbers = new Map(operations.map((operation, number) => [operation, number]));
+  }
+
+  /** Values that the key may hold now. */
+  get values(): readonly Value[] {
+    return [...new Set(this.#ways.map(({ value }) => value))];
+  }
+
+  invoke(operation: KeyOperation): void {
+    this.#pending.add(operation);
+    this.#ways = this.#ways.map((way) => this.#reading(way));
+  }
+
+  /** Whether there is a way in which the operation could end like this; undefined if that takes too long to find out. */
+  answer(operation: KeyOperation): boolean | undefined {
+    const found = new Map<string, Way>();
+    const visited = new Set<string>();
+    const stack = [...this.#ways];
+    for (let way = stack.pop(); way !== undefined; way = stack.pop()) {
+      this.#steps += 1;
+      if (this.#steps > stepsMax) return undefined;
+      const isDone = way.done.has(operation);
+      if (isDone || way.hidden.has(operation)) {
+        const rest = {
+          value: way.value,
+          done: without(way.done, operation),
+          hidden: without(way.hidden, operation),
+        };
+        found.set(this.#nameOf(rest), rest);
+      }
+      if (isDone) continue;
+      for (const next of this.#extensions(way, operation)) {
+        const name = this.#nameOf(next);
+        if (visited.has(name)) continue;
+        visited.add(name);
+        stack.push(next);
+      }
+    }
+    this.#pending.delete(operation);
+    if (found.size === 0) return false;
+    this.#ways = [...found.values()];
+    return true;
+  }
+
+  *#extensions(way: Way, goal: KeyOperation): Generator<Way> {
+    // Of operations that never end and do the same, one is as good as another.
+    const tried = new Set<Value>();
+    for (const operation of this.#pending) {
+      const { effect } = operation;
+      if (effect === undefined || effect.kind === 'read' || way.done.has(operation)) continue;
+      const after = applied(effect, way.value);
+      if (after === undefined) continue;
+      if (effect.kind === 'write' && isUnknown(operation)) {
+        if (tried.has(effect.value)) continue;
+        tried.add(effect.value);
+      }
+      const done = new Set(way.done).add(operation);
+      const hidden =
+        effect.kind === 'write' ? this.#writesBut(done) : without(way.hidden, operation);
+      const next = this.#reading({ value: after.value, done, hidden });
+      const isNeeded = operation === goal || next.done.size > done.size || this.#isExpected(next);
+      // What swaps cannot hide: its moment may be now or never.
+      if (isNeeded || (effect.kind === 'swap' && !isUnknown(operation))) yield next;
+    }
+  }
+
+  /** All writes under way that will end, but those. */
+  #writesBut(done: ReadonlySet<KeyOperation>): Set<KeyOperation> {
+    const writes = new Set<KeyOperation>();
+    for (const operation of this.#pending) {
+      if (operation.effect?.kind !== 'write' || isUnknown(operation)) continue;
+      if (!done.has(operation)) writes.add(operation);
+    }
+    return writes;
+  }
+
+  /** Whether something under way needs this value. */
+  #isExpected({ value, done }: Way): boolean {
+    for (const operation of this.#pending) {
+      const { effect } = operation;
+      if (effect?.kind === 'swap' && effect.expected === value && !done.has(operation)) return true;
+    }
+    return false;
+  }
+
+  /** The way, with all reads under way done that see the value. */
+  #reading(way: Way): Way {
+    let done: Set<KeyOperation> | undefined;
+    for (const operation of this.#pending) {
+      const { effect } = operation;
+      if (effect?.kind !== 'read' || effect.value !== way.value || way.done.has(operation))
+        continue;
+      done ??= new Set(way.done);
+      done.add(operation);
+    }
+    return done === undefined ? way : { ...way, done };
+  }
+
+  #nameOf({ value, done, hidden }: Way): string {
+    return `${value ?? '-'}|${this.#namesOf(done)}|${this.#namesOf(hidden)}`;
+  }
+
+  #namesOf(operations: ReadonlySet<KeyOperation>): string {
+    const numbers = [...operations].map((one) => this.#numbers.get(one) ?? -1);
+    return numbers.sort((a, b) => a - b).join(',');
+  }
+}
+
+function without(
+  operations: ReadonlySet<KeyOperation>,
+  gone: KeyOperation,
+): ReadonlySet<KeyOperation> {
+  if (!operations.has(gone)) return operations;
+  const rest = new Set(operations);
+  rest.delete(gone);
+  return rest;
+}
+
+function isUnknown({ end }: KeyOperation): boolean {
+  return end === Number.POSITIVE_INFINITY;
+}
+
 function checkKey(key: string, operations: readonly KeyOperation[]): KeyVerdict | undefined {
-  const numbers = new Map(operations.map((operation, number) => [operation, number]));
-  const nameOf = ({ value, done }: Way): string =>
-    `${value ?? '-'}|${[...done]
-      .map((one) => numbers.get(one))
-      .sort()
-      .join(',')}`;
   const moments = operations
     .flatMap((operation) => [
       { place: operation.begin, operation },
@@ -117,64 +246,25 @@ function checkKey(key: string, operations: readonly KeyOperation[]): KeyVerdict 
     ])
     .filter(({ place }) => place !== Number.POSITIVE_INFINITY)
     .sort((a, b) => a.place - b.place);
-  const pending = new Set<KeyOperation>();
-  let ways: Way[] = [{ value: undefined, done: new Set() }];
-  let steps = 0;
+  const search = new Search(operations);
   for (const { place, operation } of moments) {
     if (place === operation.begin) {
-      pending.add(operation);
+      search.invoke(operation);
       continue;
     }
-    const found = new Map<string, Way>();
-    const visited = new Set<string>();
-    const stack = [...ways];
-    for (let way = stack.pop(); way !== undefined; way = stack.pop()) {
-      if (++steps > stepsMax) {
-        return { key, isUndecided: true, message: `key ${key}: undecided after ${stepsMax} steps` };
-      }
-      if (way.done.has(operation)) {
-        const done = new Set(way.done);
-        done.delete(operation);
-        const rest = { value: way.value, done };
-        found.set(nameOf(rest), rest);
-        continue;
-      }
-      for (const next of extensions(way, pending)) {
-        const name = nameOf(next);
-        if (visited.has(name)) continue;
-        visited.add(name);
-        stack.push(next);
-      }
+    const held = search.values.map((value) => value ?? 'nothing');
+    const isPossible = search.answer(operation);
+    if (isPossible === true) continue;
+    if (isPossible === undefined) {
+      return { key, isUndecided: true, message: `key ${key}: undecided after ${stepsMax} steps` };
     }
-    pending.delete(operation);
-    if (found.size === 0) {
-      const held = [...new Set(ways.map(({ value }) => value ?? 'nothing'))]
-        .slice(0, 5)
-        .join(' or ');
-      return {
-        key,
-        isUndecided: false,
-        message: `key ${key}: no order explains ${textOf(operation)}; it may have held ${held}\n${around(operations, operation)}`,
-      };
-    }
-    ways = [...found.values()];
+    return {
+      key,
+      isUndecided: false,
+      message: `key ${key}: no order explains ${textOf(operation)}; it may have held ${held.join(' or ')}\n${around(operations, operation)}`,
+    };
   }
   return undefined;
-}
-
-function* extensions({ value, done }: Way, pending: ReadonlySet<KeyOperation>): Generator<Way> {
-  // Of operations that never end and do the same, one is as good as another.
-  const tried = new Set<Value>();
-  for (const operation of pending) {
-    const { effect } = operation;
-    if (effect === undefined || done.has(operation)) continue;
-    if (operation.end === Number.POSITIVE_INFINITY && effect.kind === 'write') {
-      if (tried.has(effect.value)) continue;
-      tried.add(effect.value);
-    }
-    const after = applied(effect, value);
-    if (after !== undefined) yield { value: after.value, done: new Set([...done, operation]) };
-  }
 }
 
 const contextMax = 12;

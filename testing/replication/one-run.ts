@@ -1,6 +1,7 @@
 // One run by name: of a scenario or what the seed draws, with or without a mutant, once or twice.
 
-import { mutants } from './mutants/mutants.ts';
+import { type Mutant, mutants } from './mutants/mutants.ts';
+import type { RunOptions } from './options.ts';
 import type { RunName, RunReport } from './report.ts';
 import { run } from './run.ts';
 import { playScenario, scenarioNames } from './scenarios/scenarios.ts';
@@ -41,8 +42,16 @@ function once(name: RunName, onTraceLine?: (line: string) => void): Promise<RunR
   const settings = {
     name: { ...name, engine },
     ...(broken === undefined ? {} : { parts: broken.parts }),
-    ...(broken?.adjust === undefined ? {} : { adjust: broken.adjust }),
+    ...(broken === undefined ? {} : { adjust: adjusted(broken) }),
     ...(onTraceLine === undefined ? {} : { onTraceLine }),
   };
   return scenario === undefined ? run(settings) : playScenario(scenario, settings);
+}
+
+/** Without what a variant does not need: then what is found is its doing. */
+function adjusted({ adjust }: Mutant): (options: RunOptions) => RunOptions {
+  return (drawn) => {
+    const options = { ...drawn, clientCrashes: undefined };
+    return adjust?.(options) ?? options;
+  };
 }

@@ -96,6 +96,12 @@ export class ReplicaMachine {
     return !this.isLiar && !this.isDamaged;
   }
 
+  /** Whether it keeps logs only and executes nothing. */
+  get isWitness(): boolean {
+    const { vr, faults } = this.#options.options;
+    return vr.witnesses === true && this.index > faults;
+  }
+
   get status(): ReplicaStatus | undefined {
     return this.node.up ? this.host?.status() : undefined;
   }
@@ -204,7 +210,7 @@ export class ReplicaMachine {
         onLie,
       });
     }
-    return this.isCorrect ? this.watch.wrap(engine) : engine;
+    return this.isCorrect && !this.isWitness ? this.watch.wrap(engine) : engine;
   }
 }
 

@@ -162,7 +162,10 @@ async function demandProgress(
   return converge(group);
 }
 
-/** All correct members come to stand behind the same batch. */
+/**
+ * All correct members come to stand behind the same batch. One may still be on its way to another view: it follows when
+ * there is something to do, and the others follow it when they need it.
+ */
 export async function converge(
   group: SimulatedGroup,
   withinMs = convergenceMsMax,
@@ -173,9 +176,9 @@ export async function converge(
     return statuses.every(
       (status) =>
         status !== undefined &&
-        (status.status === 'normal' || status.status === 'final') &&
-        status.executed === first?.executed &&
-        status.view === first.view,
+        status.status !== 'transferring' &&
+        status.status !== 'recovering' &&
+        status.executed === first?.executed,
     );
   };
   if (await group.simulation.runUntil(isThere, withinMs)) return undefined;
@@ -184,8 +187,7 @@ export async function converge(
 
 /** Correct members that keep the state. */
 function executing(group: SimulatedGroup): SimulatedGroup['correct'] {
-  const { vr, faults } = group.options;
-  return group.correct.filter(({ index }) => vr.witnesses !== true || index <= faults);
+  return group.correct.filter(({ isWitness }) => !isWitness);
 }
 
 function standing(group: SimulatedGroup): string {

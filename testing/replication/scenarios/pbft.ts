@@ -1,0 +1,411 @@
+// Scripts for PBFT groups.
+
+import { encodeOperation } from '../../../examples/key-value/index.ts';
+import { utf8 } from '../../../src/base/bytes.ts';
+import { lieMaker } from '../lies/lies.ts';
+import type { LieMaker } from '../lies/lying-engine.ts';
+import { membersOf, type RunOptions } from '../options.ts';
+import { RawClient } from '../raw-client.ts';
+import { tagged } from '../recording-service.ts';
+import type { ReplicaMachine } from '../replica-machine.ts';
+import type { RunSettings } from '../run.ts';
+import { playOn, type Stage, type StageShape } from '../stage.ts';
+import type { Scenario } from './scenario.ts';
+
+type Script = (stage: Stage, extra: number) => Promise<void>;
+type Shape = (faults: number, extra: number) => Partial<StageShape>;
+
+function scenario(
+  what: string,
+  script: Script,
+  shape: Shape = () => ({}),
+  isTight = false,
+): Scenario {
+  return {
+    what,
+    isTight,
+    play: (settings: RunSettings, faults: number, extra: number) =>
+      playOn(settings, { engine: 'pbft', faults, ...shape(faults, extra) }, (stage) =>
+        script(stage, extra),
+      ),
+  };
+}
+
+function pbft(parameters: RunOptions['pbft']): Shape {
+  return () => ({ options: { pbft: { timeoutMs: 300, timeoutMsMax: 8_000, ...parameters } } });
+}
+
+const small = { checkpointInterval: 4, window: 8 };
+
+/** A NEW-VIEW names a VIEW-CHANGE that some members never got: they fetch it. */
+const hiddenViewChange: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  await stage.put(session, 'k');
+  const n = membersOf('pbft', stage.faults);
+  const heal = stage.cut([`r${n - 2}`], [`r${n - 1}`], 'viewChange');
+  // The last one alone: others would hand it on when asked for its status.
+  stage.replica(0).crash();
+  await stage.put(session, 'k');
+  await stage.until(
+    () => stage.group.correct.every(({ status }) => status === undefined || status.view > 0),
+    'all that are up enter a later view',
+  );
+  heal();
+  stage.replica(0).start();
+  await stage.work([session], 6);
+  await stage.together();
+};
+
+/** A client signs two operations under one number and shares them out. */
+const twoBodies: Script = async (stage) => {
+  const { group } = stage;
+  const liar = new RawClient(group, 'two-faced');
+  group.expectEquivocation(liar.signer.publicKey);
+  const put = (value: string): Uint8Array =>
+    tagged(group.nextTag(), encodeOperation({ kind: 'put', key: utf8('k'), value: utf8(value) }));
+  const [one, other] = [put('one|'), put('other|')];
+  liar.submit([0, 1], 1, one);
+  liar.submit(group.group.members.map((_, i) => i).slice(2), 1, other);
+  const { session } = stage.client('c0');
+  await stage.work([session], 10);
+  await stage.simulation.runFor(3_000);
+  liar.submit(
+    group.group.members.map((_, i) => i),
+    1,
+    one,
+  );
+  await stage.simulation.runFor(1_000);
+  const executed = [one, other].filter((operation) =>
+    group.agreement.hasExecuted(Buffer.from(operation.subarray(0, 8)).toString('hex')),
+  );
+  stage.demand(executed.length === 1, `${executed.length} of two operations under one number ran`);
+  stage.expect(liar.replies.length > stage.faults, 'the number is answered');
+  await stage.together();
+};
+
+/** Replies are tentative and enough, COMMITs are lost, the primary dies: the result stays. */
+const tentativeSurvives: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  await stage.put(session, 'other');
+  const heal = stage.lose(
+    ({ name }) => name === 'pbftCommit' || name === 'committed' || name === 'pbftStatus',
+  );
+  const value = await stage.put(session, 'k');
+  stage.replica(0).crash(true);
+  heal();
+  const { session: reader } = stage.client('c1');
+  stage.demand(
+    (await stage.get(reader, 'k')) === value,
+    'a tentative result was accepted, and lost',
+  );
+  stage.replica(0).start();
+  await stage.together();
+};
+
+/** f members lie in reads and f correct ones are behind: a read gives the new value, or is ordered. */
+const readsBesideLaggards: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  const n = membersOf('pbft', stage.faults);
+  await stage.put(session, 'k');
+  await stage.get(session, 'k');
+  // The first f+1 learn that it is committed; the rest have it prepared and no more.
+  const heal = stage.cut(
+    stage.names(0),
+    stage.names(1, n - stage.faults),
+    'pbftCommit',
+    'committed',
+  );
+  const value = await stage.put(session, 'k');
+  const { session: reader } = stage.client('c1');
+  const read = stage.get(reader, 'k');
+  stage.demand((await read) === value, 'a read gave what was replaced');
+  heal();
+  await stage.together();
+};
+
+/** A page of a checkpoint rots on one member's disk: it mends it from the others, or does not start. */
+const rottenPage: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  await stage.work([session], 20);
+  const victim = stage.replica(1);
+  victim.damage();
+  victim.crash();
+  victim.node.disk.damageTableValue();
+  victim.start();
+  await stage.work([session], 20);
+  const others = stage.group.correct;
+  await stage.until(
+    () => !victim.node.up || victim.status?.executed === others[0]?.status?.executed,
+    'the damaged member catches up or is down',
+  );
+};
+
+/** One member is away for long; while it fetches the state, the others move on to later checkpoints. */
+const movingTarget: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  const n = membersOf('pbft', stage.faults);
+  const last = stage.names(n - 1, n);
+  const rest = stage.names(0, n - 1);
+  const [heal, healBack] = [stage.cut(last, rest), stage.cut(rest, last)];
+  await stage.work([session], 60);
+  let parts = 0;
+  const thin = stage.lose(({ name }) => name === 'statePart' && parts++ % 3 !== 0);
+  heal();
+  healBack();
+  await stage.work([session], 60);
+  thin();
+  await stage.work([session], 4);
+  await stage.together();
+};
+
+/** The batch at a checkpoint's place reaches nobody, the one behind it does; the primary dies. */
+const nullAtCheckpoint: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  const heal = stage.lose(({ name, value }) => name === 'prePrepare' && value.sequence === 4);
+  const writes = Array.from({ length: 6 }, (_, i) =>
+    session.perform({ kind: 'put', key: utf8(`k${i % 2}`), value: session.newValue(12) }, 60_000),
+  );
+  await stage.simulation.runFor(100);
+  stage.replica(0).crash(true);
+  heal();
+  for (const write of writes) {
+    stage.expect((await stage.simulation.complete(write, 120_000)) === 'result', 'a put was lost');
+  }
+  stage.replica(0).start();
+  await stage.work([session], 10);
+  await stage.together();
+  stage.expect(stage.group.agreement.checkpoints > 0, 'a checkpoint is taken');
+};
+
+/** Everyone crashes in turn, at every moment of the protocol, while clients work. */
+const rollingCrashes: Script = async (stage) => {
+  const sessions = ['c0', 'c1'].map((name) => stage.client(name).session);
+  const workload = stage.begin(sessions, 60);
+  const { prng, replicas } = stage.group;
+  for (let round = 0; round < 4; round++) {
+    for (const replica of replicas) {
+      await stage.simulation.runFor(prng.between(1, 12));
+      replica.crash(prng.chance(1, 2));
+      await stage.simulation.runFor(prng.between(1, 12));
+      replica.start();
+    }
+  }
+  await stage.finish(workload, sessions);
+  await stage.together();
+};
+
+/** f members forget what they had said was on their disks; they count as faulty, and no more than that may. */
+const forgottenFlush: Script = async (stage, extra) => {
+  const { session } = stage.client('c0');
+  const n = membersOf('pbft', stage.faults);
+  await stage.put(session, 'k');
+  await stage.simulation.runFor(500);
+  const forgetful = stage.group.replicas.slice(1, 1 + stage.faults + extra);
+  const before = forgetful.map(({ node }) => node.disk.snapshot());
+  // The last f never hear of it.
+  const away = stage.names(n - stage.faults, n);
+  const heal = stage.cut(stage.names(0, n - stage.faults), away);
+  const value = await stage.put(session, 'k');
+  await stage.simulation.runFor(200);
+  const first = stage.replica(0);
+  const others = stage.group.replicas
+    .slice(1, n - stage.faults)
+    .filter((one) => !forgetful.includes(one));
+  for (const replica of [first, ...others]) replica.crash(true);
+  forgetful.forEach((replica, i) => {
+    forget(replica, before[i]);
+  });
+  heal();
+  // Those that remember come back when a view has begun without them, if that is possible.
+  await stage.simulation.runFor(3_000);
+  const { session: writer } = stage.client('c1');
+  await stage.tryPut(writer, 'other', 5_000);
+  for (const replica of [first, ...others]) replica.start();
+  const { session: reader } = stage.client('c2');
+  const read = await stage.get(reader, 'k', true);
+  stage.demand(read === value, 'what was done is gone');
+  await stage.work([session], 6);
+};
+
+function forget(
+  replica: ReplicaMachine,
+  snapshot: Parameters<ReplicaMachine['node']['disk']['restore']>[0] | undefined,
+): void {
+  replica.damage();
+  replica.crash();
+  if (snapshot !== undefined) replica.node.disk.restore(snapshot);
+  replica.start();
+}
+
+/** The primary ignores the operation that ends the instance. */
+const deafToStop: LieMaker = () => ({
+  onEvent: (event) => {
+    if (event.kind !== 'message' || event.message.name !== 'submitRequest') return event;
+    const { operation } = event.message.value.request.request;
+    // Tag, then the operation's code.
+    return operation.length === 9 ? undefined : event;
+  },
+});
+
+const stopWithheld: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  const value = await stage.put(session, 'k');
+  const ending = await stage.ending(session, { kind: 'stop' });
+  stage.expect(ending === 'result', `the end is ordered: ${ending}`);
+  const late = await stage.ending(session, { kind: 'put', key: utf8('k'), value: utf8('late|') });
+  stage.demand(late === 'ended', `an operation after the end: ${late}`);
+  const read = await stage.ending(session, { kind: 'get', key: utf8('k') });
+  stage.demand(read === 'ended', `a read after the end: ${read}`);
+  await stage.until(
+    () => stage.group.correct.every(({ status }) => status?.status === 'final'),
+    'all members have the final state',
+  );
+  stage.expect(value !== '', 'there was a value');
+};
+
+/** Power fails everywhere at the moment of an answer. */
+const blackout: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  for (let round = 0; round < 4; round++) {
+    const value = await stage.put(session, 'k');
+    for (const replica of stage.group.replicas) replica.crash(true);
+    await stage.simulation.runFor(200);
+    for (const replica of stage.group.replicas) replica.start();
+    const { session: reader } = stage.client(`reader${round}`);
+    stage.demand((await stage.get(reader, 'k')) === value, 'an acknowledged value is gone');
+  }
+  await stage.together();
+};
+
+/** Views follow each other while messages take longer than the first time-outs. */
+const slowNetwork: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  await stage.work([session], 10);
+  await stage.together();
+};
+
+/** A disk is replaced by an empty one: its member does not start, and the others go on. */
+const wipedDisk: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  await stage.work([session], 10);
+  const victim = stage.replica(1);
+  victim.damage();
+  victim.crash();
+  victim.node.disk.create();
+  victim.start();
+  await stage.simulation.runFor(100);
+  stage.demand(!victim.node.up, 'a member that has forgotten its promises runs');
+  await stage.work([session], 10);
+};
+
+/** Two clients, and a client that dies and comes back many times without an answer in between. */
+const restlessClient: Script = async (stage) => {
+  const { machine, session } = stage.client('c0');
+  await stage.put(session, 'k');
+  for (let i = 0; i < 6; i++) {
+    const current = machine.session ?? session;
+    const pending = current.perform(
+      { kind: 'put', key: utf8('k'), value: current.newValue(12) },
+      60_000,
+    );
+    void pending;
+    await stage.simulation.runFor(stage.group.prng.below(4));
+    machine.crash();
+    machine.start();
+    await stage.simulation.runFor(stage.group.prng.below(10));
+  }
+  await stage.work([machine.session ?? session], 10);
+  await stage.together();
+};
+
+/** A PRE-PREPARE reaches one half, another one of the same place the other half: nothing is prepared twice. */
+const halves: Shape = (faults) => ({
+  lies: new Map([[0, [lieMaker('equivocating')]]]),
+  options: { pbft: { ...small, timeoutMs: 200, batchRequests: 4 }, concurrency: 4, faults },
+});
+
+/** Two members under one key, each in touch with a half of the others. */
+const twins: Script = async (stage) => {
+  const sessions = ['c0', 'c1'].map((name) => stage.client(name).session);
+  await stage.work(sessions, 20);
+  await stage.together();
+};
+
+const working: Script = async (stage) => {
+  const sessions = ['c0', 'c1', 'c2'].map((name) => stage.client(name).session);
+  await stage.work(sessions, 40);
+  await stage.together();
+};
+
+export const pbftScenarios: Readonly<Record<string, Scenario>> = {
+  'two-halves': scenario('the primary proposes two batches for one place', working, halves),
+  'twin-primary': scenario('the primary runs twice, with one key', twins, (faults) => ({
+    twins: Array.from({ length: faults }, (_, i) => i),
+    options: { pbft: { ...small, timeoutMs: 200, timeoutMsMax: 4_000 } },
+  })),
+  'hidden-view-change': scenario(
+    'a NEW-VIEW names a VIEW-CHANGE that some never got',
+    hiddenViewChange,
+    pbft(small),
+  ),
+  'two-bodies': scenario('a client signs two operations under one number', twoBodies, pbft(small)),
+  'tentative-survives': scenario(
+    'COMMITs are lost after tentative replies, and the primary dies',
+    tentativeSurvives,
+    pbft({ ...small, isTentative: true }),
+  ),
+  'reads-beside-laggards': scenario(
+    'f members lie in reads, and others have not executed what is done',
+    readsBesideLaggards,
+    (faults) => ({
+      lies: new Map(
+        Array.from({ length: faults }, (_, i) => [
+          membersOf('pbft', faults) - 1 - i,
+          [lieMaker('stale')],
+        ]),
+      ),
+      options: { pbft: { ...small, timeoutMs: 5_000 } },
+    }),
+  ),
+  'rotten-page': scenario("a page rots on a member's disk", rottenPage, pbft(small)),
+  'moving-target': scenario(
+    'a checkpoint is collected while a member fetches it',
+    movingTarget,
+    pbft({ checkpointInterval: 2, window: 4 }),
+  ),
+  'null-at-checkpoint': scenario(
+    "a new view fills a checkpoint's place with nothing",
+    nullAtCheckpoint,
+    pbft({ ...small, batchRequests: 1, batchesInFlight: 8, batchDelayMs: 0 }),
+  ),
+  'rolling-crashes': scenario('everyone crashes at every moment', rollingCrashes, pbft(small)),
+  'forgotten-flush': scenario(
+    'f members forget what they had promised to keep',
+    forgottenFlush,
+    pbft({ checkpointInterval: 16, window: 32 }),
+    true,
+  ),
+  'stop-withheld': scenario('the primary withholds the end of the instance', stopWithheld, () => ({
+    lies: new Map([[0, [deafToStop]]]),
+    options: { pbft: { ...small, timeoutMs: 300, timeoutMsMax: 8_000 } },
+  })),
+  blackout: scenario('power fails everywhere when a client is answered', blackout, pbft(small)),
+  'slow-network': scenario('messages take longer than the first time-outs', slowNetwork, () => ({
+    options: {
+      pbft: { ...small, timeoutMs: 100, timeoutMsMax: 20_000 },
+      faultMix: {
+        latencyUs: [200_000, 400_000],
+        inOrder: false,
+        diskLatencyUs: [50, 300],
+        diskStallOneIn: 0,
+        clockRatePpmMax: 10_000,
+      },
+    },
+  })),
+  'wiped-disk': scenario('a disk is replaced by an empty one', wipedDisk, pbft(small)),
+  'restless-client': scenario(
+    'a client dies and comes back again and again',
+    restlessClient,
+    pbft(small),
+  ),
+};

@@ -1,0 +1,379 @@
+// Scripts for groups of Viewstamped Replication.
+
+import { utf8 } from '../../../src/base/bytes.ts';
+import { membersOf, type RunOptions } from '../options.ts';
+import type { ReplicaMachine } from '../replica-machine.ts';
+import type { RunSettings } from '../run.ts';
+import { playOn, type Stage } from '../stage.ts';
+import type { Scenario } from './scenario.ts';
+
+type Script = (stage: Stage) => Promise<void>;
+
+const quick: RunOptions['vr'] = {
+  checkpointInterval: 4,
+  primaryTimeoutMs: 200,
+  requestTimeoutMs: 400,
+  viewChangeTimeoutMs: 400,
+  viewChangeTimeoutMaxMs: 8_000,
+};
+
+function scenario(
+  what: string,
+  script: Script,
+  vr: RunOptions['vr'] = {},
+  clockRatePpmMax = 0,
+): Scenario {
+  return {
+    what,
+    isTight: false,
+    play: (settings: RunSettings, faults: number) =>
+      playOn(
+        settings,
+        {
+          engine: 'vr',
+          faults,
+          options: {
+            vr: { ...quick, ...vr },
+            faultMix: {
+              latencyUs: [50, 500],
+              inOrder: false,
+              diskLatencyUs: [50, 300],
+              diskStallOneIn: 0,
+              clockRatePpmMax,
+            },
+          },
+        },
+        script,
+      ),
+  };
+}
+
+/** Waits until all that are up are normal in a view after `view`. */
+function later(stage: Stage, view: number, replicas: readonly ReplicaMachine[]): Promise<void> {
+  return stage.until(
+    () => replicas.every(({ status }) => status?.status === 'normal' && status.view > view),
+    `a view after ${view}`,
+  );
+}
+
+/** The PREPARE reaches so many backups, then the primary is gone for a while. */
+function primaryDies(reached: (faults: number) => number): Script {
+  return async (stage) => {
+    const { session } = stage.client('c0');
+    await stage.put(session, 'other');
+    await stage.simulation.runFor(200);
+    const backups = stage.names(1 + reached(stage.faults));
+    const heal = stage.cut(['r0'], backups, 'vrPrepare', 'vrCommit', 'vrNewState');
+    // Acknowledgements are lost: the client learns nothing.
+    const silence = stage.cut(stage.names(1), ['r0'], 'vrPrepareOk');
+    const [value, ending] = await stage.tryPut(session, 'k', 100);
+    stage.replica(0).crash(true);
+    heal();
+    silence();
+    await later(stage, 0, stage.group.replicas.slice(1));
+    const { session: reader } = stage.client('c1');
+    const read = await stage.get(reader, 'k', true);
+    stage.demand(ending !== 'result' || read === value, 'an answered write is gone');
+    if (reached(stage.faults) >= stage.faults) {
+      // Any f+1 of the 2f others include one that has it, once all of them take part.
+      stage.demand(read === value || read === undefined, 'half a write');
+    }
+    stage.replica(0).start();
+    await stage.work([reader], 6);
+    await stage.together();
+    stage.demand((await stage.get(reader, 'k', true)) === read, 'a write came or went afterwards');
+  };
+}
+
+/** The old primary alone has A where the new view has B. */
+const doubleBooking: Script = async (stage) => {
+  const { session: one } = stage.client('c0');
+  const { session: other } = stage.client('c1');
+  await stage.put(one, 'k');
+  const rest = stage.names(1);
+  const cuts = [stage.cut(['r0'], rest), stage.cut(rest, ['r0'])];
+  // The first client reaches the old primary only, and goes on trying.
+  const cutClient = stage.cut(['c0'], rest);
+  const a = one.newValue(12);
+  const pending = one.perform({ kind: 'put', key: utf8('a'), value: a }, 100_000);
+  await later(stage, 0, stage.group.replicas.slice(1));
+  const b = await stage.put(other, 'b');
+  for (const heal of cuts) heal();
+  cutClient();
+  stage.expect((await stage.simulation.complete(pending, 200_000)) === 'result', 'A is done once');
+  stage.demand((await stage.get(other, 'b', true)) === b, 'B is gone');
+  await stage.together();
+};
+
+/** A replica that was behind hears of a later view; before it has that view's log, the view changes again. */
+const interruptedTransfer: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  await stage.put(session, 'k');
+  const n = membersOf('vr', stage.faults);
+  // r1 … rf hold the entry with the primary; the others are behind.
+  const behind = stage.names(1 + stage.faults);
+  const heal = stage.cut(['r0'], behind, 'vrPrepare');
+  const noAnswers = stage.cut(stage.names(0), stage.names(0), 'vrNewState');
+  const value = await stage.put(session, 'k');
+  stage.replica(0).crash(true);
+  heal();
+  await stage.simulation.runFor(300);
+  for (let i = 1; i < n; i++) {
+    const { primary } = stage.group;
+    primary.crash(true);
+    await stage.simulation.runFor(300 + stage.group.prng.below(400));
+    primary.start();
+    if (i === 1) stage.replica(0).start();
+  }
+  noAnswers();
+  const { session: reader } = stage.client('c1');
+  stage.demand((await stage.get(reader, 'k', true)) === value, 'a committed write is gone');
+  await stage.together();
+};
+
+/** A replica without its memory recovers, while old messages of its former self are still on their way. */
+const recoversBesideOldMessages: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  const n = membersOf('vr', stage.faults);
+  for (let i = 0; i < 2 * n; i++) {
+    const workload = stage.begin([session], 6);
+    await stage.simulation.runFor(stage.group.prng.below(30));
+    const victim = stage.replica(i % n);
+    const slow = stage.group.fabric.add({
+      stage: 'delay',
+      judge: ({ from }, prng) =>
+        from === victim.name && prng.chance(1, 3)
+          ? { kind: 'delay', delayUs: prng.between(100_000, 2_000_000) }
+          : { kind: 'pass' },
+    });
+    await stage.simulation.runFor(20);
+    victim.crash(true);
+    await stage.simulation.runFor(stage.group.prng.below(600));
+    victim.start();
+    await stage.finish(workload, [session]);
+    await stage.until(
+      () => stage.group.replicas.every(({ status }) => status?.status === 'normal'),
+      'all have recovered',
+    );
+    slow();
+  }
+  await stage.together();
+};
+
+async function restartAll(stage: Stage): Promise<void> {
+  for (const replica of stage.group.replicas) replica.crash(true);
+  await stage.simulation.runFor(100);
+  for (const replica of stage.group.replicas) replica.start();
+}
+
+/** Nobody remembers anything: nobody may begin with nothing. */
+const allForget: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  await stage.put(session, 'k');
+  await restartAll(stage);
+  const { session: reader } = stage.client('c1');
+  const [, ending] = await stage.tryPut(reader, 'k', 20_000);
+  stage.demand(ending !== 'result', 'a group that has forgotten everything answers');
+};
+
+const allRestart: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  for (let round = 0; round < 4; round++) {
+    const value = await stage.put(session, 'k');
+    await restartAll(stage);
+    const { session: reader } = stage.client(`reader${round}`);
+    stage.demand((await stage.get(reader, 'k')) === value, 'an acknowledged value is gone');
+  }
+  await stage.together();
+};
+
+/** A primary that holds a lease is cut off from the others, not from its clients; they go on without it. */
+const leasedPrimaryCutOff: Script = async (stage) => {
+  const { session: near } = stage.client('c0');
+  const { session: far } = stage.client('c1');
+  await stage.put(near, 'k');
+  for (let round = 0; round < 3; round++) {
+    await stage.simulation.runFor(500);
+    const { primary } = stage.group;
+    const view = primary.status?.view ?? 0;
+    const rest = stage.group.replicas.filter((one) => one !== primary);
+    const names = rest.map(({ name }) => name);
+    const cuts = [stage.cut([primary.name], names), stage.cut(names, [primary.name])];
+    // One client sees the old primary only.
+    const blind = stage.cut(['c0'], names);
+    const reading = readOn(stage, near, 40);
+    await later(stage, view, rest);
+    await stage.put(far, 'k');
+    await stage.simulation.complete(reading, 60_000);
+    for (const heal of [...cuts, blind]) heal();
+    await stage.put(far, 'k');
+  }
+  await stage.together();
+};
+
+/** Reads again and again, and does not mind when nobody answers. */
+async function readOn(
+  stage: Stage,
+  session: Stage['group']['clients'][number]['session'] & object,
+  times: number,
+): Promise<void> {
+  for (let i = 0; i < times; i++) {
+    await session.perform({ kind: 'get', key: utf8('k') }, 60);
+    stage.expect(true, '');
+  }
+}
+
+/** Whoever grants a lease crashes at once, comes back at once, and is asked to vote. */
+const granterRestarts: Script = async (stage) => {
+  const { session: near } = stage.client('c0');
+  const { session: far } = stage.client('c1');
+  await stage.put(near, 'k');
+  await stage.simulation.runFor(300);
+  const { primary } = stage.group;
+  const view = primary.status?.view ?? 0;
+  const rest = stage.group.replicas.filter((one) => one !== primary);
+  const names = rest.map(({ name }) => name);
+  const cuts = [stage.cut([primary.name], names), stage.cut(names, [primary.name])];
+  const blind = stage.cut(['c0'], names);
+  for (const replica of rest) replica.crash(true);
+  for (const replica of rest) replica.start();
+  const reading = readOn(stage, near, 60);
+  await later(stage, view, rest);
+  await stage.put(far, 'k');
+  await stage.simulation.complete(reading, 60_000);
+  for (const heal of [...cuts, blind]) heal();
+  await stage.together();
+};
+
+/** Backups acknowledge to the client while views change. */
+const threeMessages: Script = async (stage) => {
+  const sessions = ['c0', 'c1'].map((name) => stage.client(name).session);
+  const workload = stage.begin(sessions, 60);
+  for (let i = 0; i < 4; i++) {
+    await stage.simulation.runFor(stage.group.prng.below(30));
+    const { primary } = stage.group;
+    primary.crash(true);
+    await stage.simulation.runFor(600);
+    primary.start();
+  }
+  await stage.finish(workload, sessions);
+  await stage.together();
+};
+
+/** A member that keeps the state is out, a witness keeps the log in its place; the primary dies, the other returns. */
+const witnessPromoted: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  await stage.put(session, 'k');
+  const { faults } = stage;
+  const out = stage.replica(faults);
+  for (let round = 0; round < 2; round++) {
+    out.crash(true);
+    const value = await stage.put(session, 'k');
+    await stage.work([session], 6);
+    const last = await stage.put(session, 'k');
+    const { primary } = stage.group;
+    primary.crash(true);
+    out.start();
+    const { session: reader } = stage.client(`reader${round}`);
+    stage.demand(
+      (await stage.get(reader, 'k', true)) === last,
+      'a write that a witness held is gone',
+    );
+    stage.expect(value !== last, 'values differ');
+    primary.start();
+    await stage.work([reader], 4);
+    await stage.together();
+  }
+};
+
+/** A witness outside the active set reports the highest view, and no log. */
+const bystandingWitness: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  const { faults, group } = stage;
+  await stage.put(session, 'k');
+  for (let round = 0; round < 3; round++) {
+    const victim = stage.replica(round % (faults + 1));
+    const spared = stage.names(faults + 1);
+    // News of later views reach witnesses first.
+    const delay = group.fabric.add({
+      stage: 'delay',
+      judge: ({ to }) =>
+        spared.includes(to) ? { kind: 'pass' } : { kind: 'delay', delayUs: 60_000 },
+    });
+    victim.crash(true);
+    const value = await stage.put(session, 'k');
+    delay();
+    victim.start();
+    stage.demand((await stage.get(session, 'k', true)) === value, 'a write is gone');
+  }
+  await stage.together();
+};
+
+const restlessClient: Script = async (stage) => {
+  const { machine, session } = stage.client('c0');
+  await stage.put(session, 'k');
+  for (let i = 0; i < 6; i++) {
+    const current = machine.session ?? session;
+    const value = current.newValue(12);
+    void current.perform({ kind: 'put', key: utf8('k'), value }, 60_000);
+    await stage.simulation.runFor(stage.group.prng.below(4));
+    machine.crash();
+    machine.start();
+    await stage.simulation.runFor(stage.group.prng.below(10));
+  }
+  await stage.work([machine.session ?? session], 10);
+  await stage.together();
+};
+
+const leases: RunOptions['vr'] = { leaseMs: 300, clockDriftPpm: 50_000 };
+
+export const vrScenarios: Readonly<Record<string, Scenario>> = {
+  'vr-primary-dies-after-f': scenario(
+    'the primary dies when f backups have an operation',
+    primaryDies((faults) => faults),
+  ),
+  'vr-primary-dies-before-f': scenario(
+    'the primary dies when f-1 backups have an operation',
+    primaryDies((faults) => faults - 1),
+  ),
+  'vr-double-booking': scenario('two views give one place to two operations', doubleBooking),
+  'vr-interrupted-transfer': scenario(
+    'a view changes before a laggard has the log of the one before',
+    interruptedTransfer,
+  ),
+  'vr-recovers-beside-old-messages': scenario(
+    'replicas without memory recover beside old messages of theirs',
+    recoversBesideOldMessages,
+    { mode: 'view' },
+  ),
+  'vr-all-forget': scenario('all replicas restart without memory', allForget, { mode: 'view' }),
+  'vr-all-restart': scenario('all replicas restart with their disks', allRestart),
+  'vr-leased-primary-cut-off': scenario(
+    'a primary with a lease is cut off from all but a client',
+    leasedPrimaryCutOff,
+    leases,
+    20_000,
+  ),
+  'vr-granter-restarts': scenario(
+    'those that granted a lease restart at once',
+    granterRestarts,
+    leases,
+    20_000,
+  ),
+  'vr-three-messages': scenario(
+    'views change while backups acknowledge to clients',
+    threeMessages,
+    { threeMessageWrites: true },
+  ),
+  'vr-witness-promoted': scenario(
+    'a witness holds the log while a member is out',
+    witnessPromoted,
+    { witnesses: true },
+  ),
+  'vr-bystanding-witness': scenario(
+    'witnesses hear of views before members that keep the state',
+    bystandingWitness,
+    { witnesses: true },
+  ),
+  'vr-restless-client': scenario('a client dies and comes back again and again', restlessClient),
+};
