@@ -147,7 +147,11 @@ export class Core {
    * so that there is never a log of one view under the name of another.
    */
   adopt(view: number, keep: number, entries: readonly LogEntry[], active: readonly number[]): void {
-    if (!this.hasLog) this.log.reset(keep);
+    if (!this.hasLog) {
+      // A witness's log begins above what all designated replicas hold as committed.
+      this.log.reset(keep);
+      this.commit = keep;
+    }
     this.log.cutAbove(keep);
     for (const entry of entries) {
       this.log.append(entry);
@@ -187,13 +191,16 @@ export class Core {
   /** Learns that the log is committed up to `sequence`, as far as it is here. */
   hearCommit(sequence: number): void {
     const known = Math.min(sequence, this.log.last);
-    if (known > this.commit) this.commit = known;
+    if (known <= this.commit) return;
+    this.commit = known;
+    if (this.status === 'normal') this.parts.viewChange.progressed();
   }
 
   /** Learns how far every designated replica has the log as committed. */
   hearLow(low: number): void {
     if (low <= this.low) return;
     this.low = low;
+    if (this.status === 'normal') this.parts.viewChange.progressed();
     if (!this.isWitness) this.hearCommit(low);
   }
 

@@ -140,7 +140,8 @@ export class VrEngine implements Engine {
     const core = this.core;
     const { checkpoints, execution } = core.parts;
     if (checkpoint !== undefined && !checkpoints.restore(checkpoint)) return false;
-    const replayed = replay(records, checkpoints.saved);
+    const { saved } = checkpoints;
+    const replayed = replay(records, saved);
     if (replayed === undefined) return false;
     const { view, lastNormal, hasLog, low, active } = replayed.state;
     core.view = view;
@@ -149,8 +150,9 @@ export class VrEngine implements Engine {
     core.low = low;
     if (active.length > 0) core.active = active;
     core.log = replayed.log;
-    core.commit = checkpoints.saved;
-    execution.jumpTo(checkpoints.saved);
+    // What a witness's log begins above is committed.
+    core.commit = core.isWitness ? Math.max(saved, core.log.first - 1) : saved;
+    execution.jumpTo(saved);
     return true;
   }
 
@@ -192,15 +194,18 @@ export class VrEngine implements Engine {
       parts.normal.heartbeat();
       return;
     }
-    const isSilent = nowMs - parts.normal.lastHeardMs > parameters.primaryTimeoutMs;
+    const { primaryTimeoutMs, requestTimeoutMs } = parameters;
+    const { viewChange } = parts;
+    const silenceMs = nowMs - parts.normal.lastHeardMs;
+    const isSilent = silenceMs > viewChange.patience(primaryTimeoutMs);
     const since = core.status === 'normal' ? parts.requests.waitingSinceMs : undefined;
-    const isStuck = since !== undefined && nowMs - since > parameters.requestTimeoutMs;
+    const isStuck = since !== undefined && nowMs - since > viewChange.patience(requestTimeoutMs);
     if (!isSilent && !isStuck) return;
     const view = Math.max(core.view, parts.fetch.view);
     core.suspected[core.primaryOf(view)] = true;
     core.suspected[core.index] = false;
     core.out.count(isSilent ? 'vr-primary-silent' : 'vr-request-stuck');
-    parts.viewChange.begin(core.viewAfter(view));
+    viewChange.begin(core.viewAfter(view));
   }
 
   // ---- Messages ----

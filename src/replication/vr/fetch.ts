@@ -27,7 +27,10 @@ interface Job {
   commit: number;
   active: readonly number[];
   retryAtMs: number;
-  transfer: { readonly engine: StateTransfer; isEnded: boolean } | undefined;
+  /** When something that was asked for last came. */
+  progressMs: number;
+  /** The checkpoint that is being fetched. */
+  checkpoint: { readonly sequence: number; readonly isEnded: boolean } | undefined;
   /** The fetched checkpoint is on its way to disk. */
   isInstalling: boolean;
 }
@@ -35,10 +38,13 @@ interface Job {
 type NewState = ReplicationMessageValue<'vrNewState'>;
 
 const retryHeartbeats = 4;
+const aliveHeartbeats = 20;
 
 export class Fetch {
   readonly #core: Core;
   #job: Job | undefined;
+  /** Outlives jobs: a state that takes long to fetch must not be begun anew with every view. */
+  #transfer: StateTransfer | undefined;
 
   constructor(core: Core) {
     this.#core = core;
@@ -58,12 +64,19 @@ export class Fetch {
     return this.#job?.isInstalling === true;
   }
 
+  /** Whether something has come of late. */
+  get isAlive(): boolean {
+    const { nowMs, parameters } = this.#core;
+    const silentMs = aliveHeartbeats * parameters.heartbeatMs;
+    return this.#job !== undefined && nowMs - this.#job.progressMs < silentMs;
+  }
+
   get progress(): number | undefined {
-    return this.#job?.transfer?.engine.progress();
+    return this.#job?.checkpoint === undefined ? undefined : this.#transfer?.progress();
   }
 
   stop(): void {
-    if (this.#job?.transfer !== undefined) this.#core.out.timer('transfer', undefined);
+    if (this.#job?.checkpoint !== undefined) this.#core.out.timer('transfer', undefined);
     this.#job = undefined;
   }
 
@@ -116,7 +129,8 @@ export class Fetch {
       commit: 0,
       active,
       retryAtMs: 0,
-      transfer: undefined,
+      progressMs: this.#core.nowMs,
+      checkpoint: undefined,
       isInstalling: false,
     };
     this.#ask(this.#job);
@@ -173,12 +187,13 @@ export class Fetch {
     if (job.purpose === 'adopt' && core.isWitness && !value.active.includes(core.index)) {
       return core.parts.viewChange.standBy(value.view, value.active);
     }
+    job.progressMs = core.nowMs;
     core.hearLow(value.low);
     job.active = value.active;
     job.commit = Math.max(job.commit, value.commit);
     const [checkpoint] = value.checkpoint;
     if (checkpoint !== undefined) return this.#fetchCheckpoint(job, checkpoint);
-    if (job.transfer === undefined) this.#stage(job, from, value);
+    if (job.checkpoint === undefined) this.#stage(job, from, value);
   }
 
   #stage(job: Job, from: number, value: NewState): void {
@@ -218,6 +233,7 @@ export class Fetch {
   #complete(job: Job): void {
     const core = this.#core;
     this.stop();
+    this.#transfer = undefined;
     if (job.purpose === 'append') return;
     if (job.purpose === 'start') {
       // The chosen log ends at the goal, though whoever sent it may have sent more.
@@ -238,17 +254,16 @@ export class Fetch {
   #fetchCheckpoint(job: Job, { sequence, root, isEnded }: NewState['checkpoint'][number]): void {
     const core = this.#core;
     if (sequence <= core.commit || core.isWitness) return core.out.count('vr-unasked');
-    const target = { sequence, root };
-    const running = job.transfer?.engine;
-    if (running !== undefined) {
-      if (running.target.sequence >= sequence) return;
-      job.transfer = { engine: running, isEnded: isEnded === 1 };
-      return this.#follow(job, running, running.retarget(target, core.nowMs));
-    }
+    if (job.checkpoint !== undefined && job.checkpoint.sequence >= sequence) return;
+    if (job.checkpoint === undefined) core.out.count('vr-transfer');
+    job.checkpoint = { sequence, isEnded: isEnded === 1 };
     core.parts.execution.undoTentative();
     if (core.status === 'normal') core.status = 'transferring';
-    core.out.count('vr-transfer');
-    const engine = new StateTransfer({
+    const target = { sequence, root };
+    if (this.#transfer !== undefined) {
+      return this.#follow(job, this.#transfer, this.#transfer.retarget(target, core.nowMs));
+    }
+    this.#transfer = new StateTransfer({
       instance: core.instance,
       target,
       local: core.executor.state,
@@ -256,42 +271,44 @@ export class Fetch {
       seed: sequence * core.size + core.index,
       timeoutMs: transferTimeoutHeartbeats * core.parameters.heartbeatMs,
     });
-    job.transfer = { engine, isEnded: isEnded === 1 };
-    this.#follow(job, engine, engine.begin(core.nowMs));
+    this.#follow(job, this.#transfer, this.#transfer.begin(core.nowMs));
   }
 
   onStatePart(from: number, value: ReplicationMessageValue<'statePart'>): void {
+    const { nowMs, out } = this.#core;
     const job = this.#job;
-    if (job?.transfer === undefined || job.isInstalling) return this.#core.out.count('vr-unasked');
-    const { engine } = job.transfer;
-    this.#follow(job, engine, engine.onPart(from, value, this.#core.nowMs));
+    const transfer = this.#transfer;
+    if (job?.checkpoint === undefined || transfer === undefined) return out.count('vr-unasked');
+    job.progressMs = nowMs;
+    this.#follow(job, transfer, transfer.onPart(from, value, nowMs));
   }
 
   onTransferTimer(): void {
     const job = this.#job;
-    if (job?.transfer === undefined || job.isInstalling) return;
-    const { engine } = job.transfer;
-    this.#follow(job, engine, engine.onTimer(this.#core.nowMs));
+    const transfer = this.#transfer;
+    if (job?.checkpoint === undefined || transfer === undefined) return;
+    this.#follow(job, transfer, transfer.onTimer(this.#core.nowMs));
   }
 
-  #follow(job: Job, engine: StateTransfer, step: TransferStep): void {
+  #follow(job: Job, transfer: StateTransfer, step: TransferStep): void {
     const { out } = this.#core;
     for (const code of step.counts) out.count(code);
     for (const send of step.sends) out.push(send);
     out.timer('transfer', step.timerAtMs);
-    if (engine.isComplete) this.#install(job, engine);
+    if (transfer.isComplete) this.#install(job, transfer);
   }
 
   /** A checkpoint is committed state, whatever this replica's log says; of the log only what follows it stays. */
-  #install(job: Job, engine: StateTransfer): void {
+  #install(job: Job, transfer: StateTransfer): void {
     const core = this.#core;
-    const { sequence, root } = engine.target;
-    const isEnded = job.transfer?.isEnded === true;
-    core.executor.restore(engine.result, sequence, isEnded);
+    const { sequence, root } = transfer.target;
+    const isEnded = job.checkpoint?.isEnded === true;
+    core.executor.restore(transfer.result, sequence, isEnded);
     core.log.dropTo(sequence);
     core.commit = sequence;
     core.parts.execution.jumpTo(sequence);
-    job.transfer = undefined;
+    this.#transfer = undefined;
+    job.checkpoint = undefined;
     job.base = sequence;
     job.staged = [];
     job.isInstalling = core.parts.checkpoints.install(sequence, root, isEnded);

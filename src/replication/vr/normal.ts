@@ -3,8 +3,8 @@
 
 import { emptyBytes } from '../../base/bytes.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
-import type { Core } from './core.ts';
 import { noDigest, withoutResult } from './acceptance.ts';
+import type { Core } from './core.ts';
 import { decodeEntry, encodeEntry, type LogEntry } from './log.ts';
 
 interface Mark {
@@ -180,11 +180,12 @@ export class Normal {
     const core = this.#core;
     const { nowMs, log, commit, parameters, view } = core;
     if (log.last === commit) this.#progressMs = nowMs;
-    if (nowMs - this.#progressMs > parameters.primaryTimeoutMs) {
+    const { viewChange } = core.parts;
+    if (nowMs - this.#progressMs > viewChange.patience(parameters.primaryTimeoutMs)) {
       this.#voters.forEach((member, i) => {
         if ((this.#votes[i] ?? 0) < log.last) core.suspected[member] = true;
       });
-      core.parts.viewChange.begin(core.viewAfter(view));
+      viewChange.begin(core.viewAfter(view));
       return;
     }
     if (core.active.every((member) => core.isDesignated(member))) return;
@@ -195,7 +196,7 @@ export class Normal {
       if ((this.#reached[i] ?? 0) + slack < commit) return;
     }
     core.out.count('vr-witness-released');
-    core.parts.viewChange.begin(view + core.designatedCount);
+    viewChange.begin(view + core.designatedCount);
   }
 
   // ---- Backup ----

@@ -91,14 +91,14 @@ export class Outbox {
   /** All collected since the last time. */
   take(): Effects {
     const effects: Effects = {
-      records: this.#records,
+      records: this.#records.length === 0 ? nothing : this.#records,
       compact: this.#compact,
-      sends: this.#sends,
-      timers: this.#timers,
+      sends: this.#sends.length === 0 ? nothing : this.#sends,
+      timers: this.#timers.length === 0 ? nothing : this.#timers,
       save: this.#save,
       mark: this.#mark,
       evidence: nothing,
-      counts: this.#counts,
+      counts: this.#counts.length === 0 ? nothing : this.#counts,
     };
     if (this.#records.length > 0) this.#records = [];
     if (this.#sends.length > 0) this.#sends = [];

@@ -125,6 +125,8 @@ function replayAdopt(replayed: Replay, body: Bytes): boolean {
   if (adopt === undefined) return false;
   const { log, staged } = replayed;
   const { view, keep, sequence, low, active } = adopt;
+  // A witness without a log begins where the others may need it.
+  if (replayed.state.hasLog === 0) log.reset(keep);
   if (keep < log.first - 1 || keep > log.last) return false;
   const count = sequence - keep;
   if (count < 0 || (count > 0 && (replayed.stagedFirst !== keep + 1 || staged.length !== count))) {

@@ -72,10 +72,8 @@ export class Recovery {
     const { nowMs, parts } = this.#core;
     const nonce = this.#nonce;
     if (nonce === undefined || nowMs < this.#retryAtMs) return;
-    // A log that does not come may be of a view that has ended meanwhile: ask all again.
-    if (parts.fetch.isInstalling) return;
-    this.#isFetching = false;
-    this.#answers.clear();
-    this.#ask(nonce);
+    // What does not come may be of a view that has ended meanwhile: ask all again, under the same nonce.
+    this.#isFetching = this.#isFetching && parts.fetch.isAlive;
+    if (!this.#isFetching) this.#ask(nonce);
   }
 }

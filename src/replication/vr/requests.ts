@@ -97,6 +97,8 @@ export class Requests {
   }
 
   #handOn(request: OrderedRequest): void {
+    // A witness never learns that something was executed: it waits for nothing.
+    if (this.#core.isWitness) return this.#forward(request);
     const key = keyOf(request);
     if (!this.#waiting.has(key)) {
       if (this.#waiting.size >= limits.queuedRequestsMax) {

@@ -49,7 +49,8 @@ export function runSeed(mode: Mode, seed: number, options: CampaignOptions = {})
   const troubles = prng.between(1, 8);
   for (let i = 0; i < troubles; i++) {
     cluster.run(prng.between(5, 120));
-    for (const client of cluster.clients) if (prng.chance(1, 2)) client.read(prng.below(cluster.size));
+    for (const client of cluster.clients)
+      if (prng.chance(1, 2)) client.read(prng.below(cluster.size));
     trouble(cluster, prng, mode);
   }
   cluster.run(prng.between(20, 200));

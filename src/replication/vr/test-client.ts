@@ -3,7 +3,10 @@
 
 import { type Bytes, mapKey } from '../../base/bytes.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
-import type { ReplicationMessage, ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import type {
+  ReplicationMessage,
+  ReplicationMessageValue,
+} from '../../wire/replication-registry.ts';
 import type { Acceptance } from '../acceptance.ts';
 import { ReplyBox } from '../reply-box.ts';
 import { vrAcceptance } from './acceptance.ts';
@@ -75,7 +78,11 @@ export class TestClient {
   submit(operation: Bytes): number {
     const number = this.#next++;
     const request = { client: this.publicKey, number, kind: 0, operation };
-    const open: Open = { number, request: { request, proof }, box: new ReplyBox(this.#cluster.size) };
+    const open: Open = {
+      number,
+      request: { request, proof },
+      box: new ReplyBox(this.#cluster.size),
+    };
     this.#open.set(number, open);
     this.#send(open, this.primary);
     this.#retryLater(open);

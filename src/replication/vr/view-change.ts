@@ -27,14 +27,23 @@ export class ViewChange {
   #isWithheld = false;
   /** When the view change has taken too long; undefined until enough others take part. */
   #deadlineMs: number | undefined;
-  #timeoutMs: number;
+  /** All patience is multiplied by this: doubled with every view in which nothing was committed. */
+  #backOff = 1;
+  #hasProgressed = true;
   #resendAtMs = 0;
   /** Until when votes of further designated replicas are waited for. */
   #gatherUntilMs: number | undefined;
 
   constructor(core: Core) {
     this.#core = core;
-    this.#timeoutMs = core.parameters.viewChangeTimeoutMs;
+  }
+
+  /** How long to wait now for what is usually there within `timeoutMs`. */
+  patience(timeoutMs: number): number {
+    return Math.min(
+      timeoutMs * this.#backOff,
+      Math.max(timeoutMs, this.#core.parameters.viewChangeTimeoutMaxMs),
+    );
   }
 
   /** Leaves the current view for `view`, which is above it; or goes on waiting for it after a restart. */
@@ -43,6 +52,8 @@ export class ViewChange {
     core.parts.execution.undoTentative();
     core.parts.leases.drop();
     core.parts.fetch.stop();
+    if (this.#hasProgressed) this.#hasProgressed = false;
+    else if (this.#backOff < backOffMax) this.#backOff *= 2;
     core.status = 'view-change';
     core.view = view;
     core.recordState();
@@ -93,7 +104,7 @@ export class ViewChange {
     const others = this.#heard.filter((isHeard) => isHeard).length;
     if (!core.rules.mayDoViewChange(others, core.faults)) return;
     // Only now: a replica that nobody hears, or that hears nobody, must not go from view to view alone.
-    this.#deadlineMs ??= core.nowMs + this.#timeoutMs;
+    this.#deadlineMs ??= core.nowMs + this.patience(core.parameters.viewChangeTimeoutMs);
     if (!this.#hasVoted) this.#voteIfFree();
     if (this.#hasVoted) this.#startIfChosen();
   }
@@ -254,14 +265,14 @@ export class ViewChange {
 
   /** Something was committed: the next view change may be quick again. */
   progressed(): void {
-    this.#timeoutMs = this.#core.parameters.viewChangeTimeoutMs;
+    this.#hasProgressed = true;
+    this.#backOff = 1;
   }
 
   onTick(): void {
     const core = this.#core;
-    const { nowMs, parameters } = core;
+    const { nowMs } = core;
     if (this.#deadlineMs !== undefined && nowMs >= this.#deadlineMs) {
-      this.#timeoutMs = Math.min(2 * this.#timeoutMs, parameters.viewChangeTimeoutMaxMs);
       core.suspected[core.primaryOf(core.view)] = true;
       core.suspected[core.index] = false;
       this.begin(core.viewAfter(core.view));
@@ -273,6 +284,7 @@ export class ViewChange {
   }
 }
 
+const backOffMax = 2 ** 20;
 const resendHeartbeats = 4;
 const gatherHeartbeats = 2;
 
