@@ -1,7 +1,7 @@
 // SSZ containers of PBFT, on the wire and in a replica's records. `replica` is an author's index in its group where the
 // message is signed or kept; elsewhere the channel says who the author is.
 
-import { ContainerType, ListCompositeType, type ValueOf } from '@chainsafe/ssz';
+import { ContainerType, ListBasicType, ListCompositeType, type ValueOf } from '@chainsafe/ssz';
 import { limits } from './limits.ts';
 import { AgreedInput, SignedRequest } from './replication.ts';
 import { Bytes32, DataType, Signature, Uint8, Uint16, Uint64 } from './scalars.ts';
@@ -17,6 +17,8 @@ export const PrePrepare = new ContainerType({
   sequence: Uint64,
   requests: Requests,
   agreed: AgreedInput,
+  /** Which member each client asked for the whole result, for members that the request itself did not reach. */
+  fullRepliers: new ListBasicType(Uint16, limits.batchRequestsMax),
 });
 
 /** PREPARE and COMMIT. */

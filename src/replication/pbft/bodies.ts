@@ -85,6 +85,7 @@ export class BodyFetcher {
     if (wanted.sequence <= this.#core.log.height) return;
     parts.normalCase.keepBody(wanted.sequence, digest, { requests, digests, agreed });
     parts.viewChanges.onBody();
+    parts.newViews.onBody();
     parts.execution.run();
   }
 }

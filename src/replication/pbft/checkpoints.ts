@@ -245,6 +245,7 @@ export class Checkpoints {
     const { log, parts } = this.#core;
     if (log.height > 0) yield encodeRecord('stable', log.certificate);
     yield* parts.viewChanges.records();
+    yield* parts.newViews.records();
     for (const entry of log.preparedEntries()) yield encodeRecord('prepared', entry);
     for (const entry of log.acceptedEntries()) yield encodeRecord('accepted', entry);
     yield* log.bodyRecords();

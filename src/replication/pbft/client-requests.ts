@@ -39,9 +39,9 @@ export class ClientRequests {
     const digest = core.verifier.verify(signed);
     if (digest === undefined) return out.count('request-not-signed');
     if (known === undefined) {
-      const fullReplier = isFromClient ? message.fullReplier : undefined;
-      if (!queue.add(signed, digest, fullReplier, core.nowMs, false))
+      if (!queue.add(signed, digest, message.fullReplier, core.nowMs, false)) {
         return out.count('queue-full');
+      }
     } else {
       if (isFromClient) known.fullReplier = message.fullReplier;
       if (!equalBytes(known.digest, digest)) {
@@ -89,12 +89,16 @@ export class ClientRequests {
   }
 
   /** Takes a request that came in a batch and was verified there: it keeps the clock running until it is executed. */
-  learn(signed: SignedRequest, digest: Bytes): void {
+  learn(signed: SignedRequest, digest: Bytes, fullReplier: number | undefined): void {
     const { queue, executor, nowMs } = this.#core;
     const { client, number } = signed.request;
-    if (queue.find(client, number) !== undefined) return queue.markProposed(client, number);
+    const known = queue.find(client, number);
+    if (known !== undefined) {
+      known.fullReplier ??= fullReplier;
+      return queue.markProposed(client, number);
+    }
     if (executor.ended || executor.table.find(client, number).kind !== 'new') return;
-    queue.add(signed, digest, undefined, nowMs, true);
+    queue.add(signed, digest, fullReplier, nowMs, true);
   }
 
   reply(request: OrderedRequest, outcome: 0 | 1 | 2, result: Bytes, context: ReplyContext): void {

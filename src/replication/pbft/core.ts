@@ -11,6 +11,7 @@ import type { Checkpoints } from './checkpoints.ts';
 import type { ClientRequests } from './client-requests.ts';
 import type { Execution } from './execution.ts';
 import { Log } from './log.ts';
+import type { NewViews } from './new-views.ts';
 import type { NormalCase } from './normal-case.ts';
 import { Outbox } from './outbox.ts';
 import type { PbftParameters } from './parameters.ts';
@@ -28,6 +29,7 @@ export interface Parts {
   readonly checkpoints: Checkpoints;
   readonly clientRequests: ClientRequests;
   readonly execution: Execution;
+  readonly newViews: NewViews;
   readonly normalCase: NormalCase;
   readonly queries: Queries;
   readonly statusExchange: StatusExchange;

@@ -10,6 +10,7 @@ import { Checkpoints } from './checkpoints.ts';
 import { ClientRequests } from './client-requests.ts';
 import { Core, type PbftOptions } from './core.ts';
 import { Execution } from './execution.ts';
+import { NewViews } from './new-views.ts';
 import { batchTimer, NormalCase } from './normal-case.ts';
 import { checkedParameters } from './parameters.ts';
 import { Queries } from './queries.ts';
@@ -39,6 +40,7 @@ export class PbftEngine implements Engine {
       checkpoints: new Checkpoints(core),
       clientRequests: new ClientRequests(core),
       execution: new Execution(core),
+      newViews: new NewViews(core),
       normalCase: new NormalCase(core),
       queries: new Queries(core),
       statusExchange: new StatusExchange(core),
@@ -137,7 +139,7 @@ export class PbftEngine implements Engine {
       case 'viewChange':
         return parts.viewChanges.onViewChange(from, message.value);
       case 'newView':
-        return parts.viewChanges.onNewView(from, message.value);
+        return parts.newViews.onNewView(message.value);
       case 'fetchViewChanges':
         return parts.viewChanges.onFetch(from, message.value);
       case 'pbftStatus':

@@ -4,7 +4,7 @@
 import { assert } from '../../base/assert.ts';
 import { type Bytes, emptyBytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
-import type { SignedRequest } from '../../wire/replication.ts';
+import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import { type Batch, batchDigest, isNull } from './batch.ts';
 import type { Core } from './core.ts';
@@ -91,9 +91,21 @@ export class NormalCase {
   /** @param to undefined: everybody. */
   sendPrePrepare(sequence: number, { requests, agreed }: Batch, to: number | undefined): void {
     const { instance, view, out } = this.#core;
-    // The encoder only reads; its type does not say so.
-    const value = { instance, view, sequence, requests: requests as SignedRequest[], agreed };
+    const fullRepliers = requests.map(({ request }) => this.#fullReplierOf(request));
+    const value: PrePrepare = {
+      instance,
+      view,
+      sequence,
+      // The encoder only reads; its type does not say so.
+      requests: requests as SignedRequest[],
+      agreed,
+      fullRepliers,
+    };
     out.send(to === undefined ? everyone : this.#core.replica(to), 'prePrepare', value, view);
+  }
+
+  #fullReplierOf({ client, number }: OrderedRequest): number {
+    return this.#core.queue.find(client, number)?.fullReplier ?? number % this.#core.n;
   }
 
   // ---- Backups ----
@@ -116,7 +128,11 @@ export class NormalCase {
     const digest = batchDigest(digests, agreed);
     this.keepBody(sequence, digest, { requests, digests, agreed });
     for (let i = 0; i < requests.length; i++) {
-      core.parts.clientRequests.learn(requests[i] as SignedRequest, digests[i] as Bytes);
+      core.parts.clientRequests.learn(
+        requests[i] as SignedRequest,
+        digests[i] as Bytes,
+        message.fullRepliers[i],
+      );
     }
     this.accept(slot, digest, false);
   }

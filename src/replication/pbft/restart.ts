@@ -108,7 +108,7 @@ class Recollection {
       this.#place(height + 1 + i, digest);
     });
     if (view >= this.#core.view) {
-      this.#core.parts.viewChanges.restoreEntered(message, this.#support);
+      this.#core.parts.newViews.restoreEntered(message, this.#support);
     }
     this.#support = [];
   }
@@ -154,7 +154,7 @@ export function restore(core: Core, { checkpoint, records }: Restored): void {
   resumeView(core);
   parts.checkpoints.resume();
   if (parts.execution.executed < log.height) parts.transfers.fetch(log.certificate);
-  parts.viewChanges.resume();
+  parts.newViews.resume();
 }
 
 function restoreCheckpoint(core: Core, { sequence, notes, pages }: SavedCheckpoint): void {

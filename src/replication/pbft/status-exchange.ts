@@ -87,6 +87,7 @@ export class StatusExchange {
     if (isStuck) {
       parts.bodies.onTick();
       parts.viewChanges.onTick();
+      parts.newViews.onTick();
       if (this.#isBusy()) parts.clientRequests.forwardWaiting(remindedMax);
     }
     const isQuiet = nowMs - this.#toldMs >= parameters.idleStatusIntervalMs;
@@ -150,7 +151,7 @@ export class StatusExchange {
   #helpWithView(from: number, status: PbftStatus): void {
     const { view, isActive, index, parts } = this.#core;
     if (status.view > view || (status.view === view && status.isActive === 1)) return;
-    if (isActive) parts.viewChanges.sendEntered(from);
+    if (isActive) parts.newViews.sendEntered(from);
     else if (status.view < view || !isInNumber(status.viewChanges, index)) {
       parts.viewChanges.sendOwn(from);
     }

@@ -1,10 +1,10 @@
 // A group of engines in one process, for tests: messages in a queue that a seed reorders, delays and drops, disks that
 // forget what was not flushed, clients that retry, and an oracle that looks at everything that is executed.
 
-import { type Bytes, concatBytes, equalBytes, mapKey, toHex, utf8 } from '../../base/bytes.ts';
+import { type Bytes, equalBytes, toHex, utf8 } from '../../base/bytes.ts';
 import { Prng } from '../../base/prng.ts';
 import { taggedHash } from '../../crypto/hash.ts';
-import type { SignatureScheme, Signer } from '../../crypto/signature.ts';
+import type { Signer } from '../../crypto/signature.ts';
 import {
   decodeReplicationMessage,
   encodeReplicationMessage,
@@ -18,152 +18,19 @@ import type {
   Effects,
   EngineEvent,
   Evidence,
-  OperationContext,
   PageChange,
-  PageStore,
   ReplicaGroup,
   Restored,
   Send,
   Sender,
-  StateMachine,
 } from '../contract.ts';
-import { bundle } from '../requests.ts';
 import { PbftEngine } from './engine.ts';
 import type { PbftParameters } from './parameters.ts';
 import { decodeRecord } from './records.ts';
 import { type PbftRules, pbftRules } from './rules.ts';
-
-/** A signature that anyone could make, in no time: tests make wrong ones by leaving it out. */
-export const quickScheme: SignatureScheme = {
-  signer: (seed) => {
-    const publicKey = taggedHash('object-key', seed);
-    return { publicKey, sign: (message) => quickSignature(publicKey, message) };
-  },
-  verify: (publicKey, message, signature) =>
-    equalBytes(signature, quickSignature(publicKey, message)),
-};
-
-function quickSignature(publicKey: Bytes, message: Bytes): Bytes {
-  const digest = taggedHash('record', publicKey, message);
-  return concatBytes(digest, digest);
-}
-
-export function quickSigner(name: string): Signer {
-  return quickScheme.signer(taggedHash('object-key', utf8(name)));
-}
-
-// ---- Service ----
-
-const entrySizeBytes = 8;
-const entriesPerPage = 8;
-export const stopOperation: Bytes = utf8('stop!!!!');
-export const countQuery: Bytes = utf8('count???');
-
-/** Appends operations of eight bytes to a ledger; an operation's result is its place, a read's the length. */
-export class Ledger implements StateMachine {
-  #pages: PageStore | undefined;
-  entries: string[] = [];
-
-  load(pages: PageStore): void {
-    this.#pages = pages;
-    this.entries = [];
-    for (let page = 0; ; page++) {
-      const bytes = pages.read(page);
-      if (bytes === undefined) return;
-      for (let at = 0; at < bytes.length; at += entrySizeBytes) {
-        this.entries.push(mapKey(bytes.subarray(at, at + entrySizeBytes)));
-      }
-    }
-  }
-
-  execute(operation: Bytes, _context: OperationContext): Bytes {
-    const place = this.entries.length;
-    this.entries.push(mapKey(operation.subarray(0, entrySizeBytes)));
-    const page = Math.floor(place / entriesPerPage);
-    const first = page * entriesPerPage;
-    const bytes = concatBytes(
-      ...this.entries.slice(first).map((entry) => Uint8Array.from(Buffer.from(entry, 'latin1'))),
-    );
-    this.#pages?.write(page, bytes);
-    return placeBytes(place);
-  }
-
-  query(): Bytes {
-    return placeBytes(this.entries.length);
-  }
-
-  isQuery(operation: Bytes): boolean {
-    return equalBytes(operation, countQuery);
-  }
-
-  isStop(operation: Bytes): boolean {
-    return equalBytes(operation, stopOperation);
-  }
-}
-
-function placeBytes(place: number): Bytes {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, place);
-  return bytes;
-}
-
-function placeOf(bytes: Bytes): number {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(0);
-}
-
-// ---- Events ----
-
-interface Timed {
-  readonly atMs: number;
-  readonly order: number;
-  readonly run: () => void;
-}
-
-/** A binary heap: events in order of time, then of being planned. */
-class Agenda {
-  readonly #heap: Timed[] = [];
-
-  get size(): number {
-    return this.#heap.length;
-  }
-
-  push(timed: Timed): void {
-    const heap = this.#heap;
-    let at = heap.push(timed) - 1;
-    while (at > 0) {
-      const above = (at - 1) >> 1;
-      if (!isBefore(timed, heap[above] as Timed)) break;
-      heap[at] = heap[above] as Timed;
-      at = above;
-    }
-    heap[at] = timed;
-  }
-
-  pop(): Timed | undefined {
-    const heap = this.#heap;
-    const first = heap[0];
-    const last = heap.pop();
-    if (first === undefined || last === undefined || heap.length === 0) return first;
-    let at = 0;
-    for (;;) {
-      let below = 2 * at + 1;
-      if (below >= heap.length) break;
-      if (below + 1 < heap.length && isBefore(heap[below + 1] as Timed, heap[below] as Timed))
-        below += 1;
-      if (!isBefore(heap[below] as Timed, last)) break;
-      heap[at] = heap[below] as Timed;
-      at = below;
-    }
-    heap[at] = last;
-    return first;
-  }
-}
-
-function isBefore(a: Timed, b: Timed): boolean {
-  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
-}
-
-// ---- Replicas ----
+import { Agenda } from './test-agenda.ts';
+import { TestClient } from './test-client.ts';
+import { Ledger, quickScheme, quickSigner } from './test-service.ts';
 
 class Replica {
   readonly index: number;
@@ -533,135 +400,4 @@ function reencoded(message: ReplicationMessage): ReplicationMessage {
   const decoded = decodeReplicationMessage(replicationMessageNumber(message.name), payload);
   if (decoded === undefined) throw new TypeError(`${message.name} does not survive its codec`);
   return decoded;
-}
-
-// ---- Clients ----
-
-interface Waiting {
-  readonly number: number;
-  readonly operation: Bytes;
-  readonly isQuery: boolean;
-  readonly invokedAtMs: number;
-  readonly replies: Map<number, ReplicationMessageValue<'requestReply'>>;
-  attempts: number;
-}
-
-/** Keeps up to `window` operations in flight, and sends to all after a while. */
-export class TestClient {
-  readonly #cluster: TestCluster;
-  readonly index: number;
-  readonly signer: Signer;
-  readonly #waiting = new Map<number, Waiting>();
-  #number = 0;
-  #primary = 0;
-  retryMs = 60;
-
-  constructor(cluster: TestCluster, index: number, signer: Signer) {
-    this.#cluster = cluster;
-    this.index = index;
-    this.signer = signer;
-  }
-
-  get inFlight(): number {
-    return this.#waiting.size;
-  }
-
-  /** The eight bytes of this client's operation with a number. */
-  operation(number: number): Bytes {
-    return utf8(`${this.index.toString().padStart(3, '0')}${number.toString().padStart(5, '0')}`);
-  }
-
-  write(operation?: Bytes): number {
-    this.#number += 1;
-    this.#begin(this.#number, operation ?? this.operation(this.#number), false);
-    return this.#number;
-  }
-
-  read(): number {
-    this.#number += 1;
-    this.#begin(this.#number, countQuery, true);
-    return this.#number;
-  }
-
-  #begin(number: number, operation: Bytes, isQuery: boolean): void {
-    const invokedAtMs = this.#cluster.nowMs;
-    const replies = new Map<number, ReplicationMessageValue<'requestReply'>>();
-    const waiting = { number, operation, isQuery, invokedAtMs, replies, attempts: 0 };
-    this.#waiting.set(number, waiting);
-    this.#send(waiting);
-  }
-
-  #send(waiting: Waiting): void {
-    const cluster = this.#cluster;
-    const { number, operation, isQuery, attempts } = waiting;
-    const from: Sender = { kind: 'client', key: this.signer.publicKey };
-    const instance = testInstance;
-    const fullReplier = (number + attempts) % cluster.n;
-    for (let to = 0; to < cluster.n; to++) {
-      if (isQuery && attempts === 0) {
-        const value = { instance, number, fullReplier, operation };
-        cluster.deliver(from, to, { name: 'queryRequest', value });
-      } else if (attempts > 0 || to === this.#primary) {
-        const kind = isQuery ? 1 : 0;
-        const client = this.signer.publicKey;
-        const [request] = bundle(this.signer, instance, [{ client, number, kind, operation }]);
-        if (request === undefined) return;
-        const value = { instance, request, fullReplier };
-        cluster.deliver(from, to, { name: 'submitRequest', value });
-      }
-    }
-    waiting.attempts += 1;
-    cluster.plan(this.retryMs * Math.min(8, waiting.attempts), () => {
-      if (this.#waiting.get(number) !== waiting) return;
-      if (isQuery && waiting.attempts === 1) waiting.replies.clear();
-      this.#send(waiting);
-    });
-  }
-
-  receive(from: number, message: ReplicationMessage): void {
-    if (message.name !== 'requestReply') return;
-    const reply = message.value;
-    this.#cluster.onReply(this.index, from, reply);
-    const waiting = this.#waiting.get(reply.number);
-    if (waiting === undefined) return;
-    // A late answer to the first round says nothing about the ordered one.
-    if ((reply.kind === 2) !== (waiting.isQuery && waiting.attempts === 1)) return;
-    this.#primary = reply.view % this.#cluster.n;
-    const known = waiting.replies.get(from);
-    if (known?.kind === 0 && reply.kind === 1) return;
-    waiting.replies.set(from, reply);
-    const accepted = this.#accepted(waiting);
-    if (accepted === undefined) return;
-    this.#waiting.delete(reply.number);
-    this.#cluster.complete({
-      client: this.index,
-      number: reply.number,
-      isQuery: waiting.isQuery,
-      invokedAtMs: waiting.invokedAtMs,
-      completedAtMs: this.#cluster.nowMs,
-      outcome: accepted.outcome,
-      place: accepted.outcome === 0 ? placeOf(accepted.result[0] ?? new Uint8Array(4)) : -1,
-      operation: mapKey(waiting.operation),
-    });
-  }
-
-  #accepted({ replies }: Waiting): ReplicationMessageValue<'requestReply'> | undefined {
-    const { faults } = this.#cluster.group;
-    for (const reply of replies.values()) {
-      const equal = [...replies.values()].filter(
-        (other) => equalBytes(other.digest, reply.digest) && other.outcome === reply.outcome,
-      );
-      const final = equal.filter(({ kind }) => kind === 0);
-      const quick = equal.filter(({ kind }) => kind === 2);
-      const placed = equal.filter(
-        ({ kind, view, sequence }) =>
-          kind !== 2 && sequence === reply.sequence && (kind === 0 || view === reply.view),
-      );
-      const isEnough =
-        final.length > faults || quick.length > 2 * faults || placed.length > 2 * faults;
-      const whole = equal.find(({ result }) => result.length === 1);
-      if (isEnough && whole !== undefined) return whole;
-    }
-    return undefined;
-  }
 }

@@ -1,0 +1,271 @@
+// Entering a view by its NEW-VIEW (PBFT, 4.4). It is checked against exactly the VIEW-CHANGEs that it names, fetched if
+// need be; and a view has one NEW-VIEW for ever.
+
+import { type Bytes, equalBytes } from '../../base/bytes.ts';
+import type { NewView, NewViewStatement, ViewChange } from '../../wire/pbft.ts';
+import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import type { Core } from './core.ts';
+import { newViewFault, newViewRefutation } from './decision.ts';
+import { contradictingNewViews, refutedNewView } from './evidence.ts';
+import { everyone } from './outbox.ts';
+import { encodeRecord } from './records.ts';
+import { newViewDigest, viewChangeDigest } from './statements.ts';
+import type { HeldViewChange } from './view-changes.ts';
+
+/** A NEW-VIEW whose signature is right, with those of its VIEW-CHANGEs that are here. */
+export interface OfferedView {
+  readonly message: NewView;
+  readonly digest: Bytes;
+  readonly support: (HeldViewChange | undefined)[];
+}
+
+/** Requests that a backup hands to a new primary at once; clients repeat the rest. */
+const forwardedMax = 64;
+
+export class NewViews {
+  readonly #core: Core;
+  /** By primary: a NEW-VIEW whose VIEW-CHANGEs are not all here. */
+  readonly #offered = new Map<number, OfferedView>();
+  /** The NEW-VIEW of the current view, kept for members that come later. */
+  #entered: OfferedView | undefined;
+  /** Whether batches of the current NEW-VIEW wait for their bodies: not accepted yet. */
+  #lacksBodies = false;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** The view is left: its NEW-VIEW is not what anyone needs any more. */
+  onViewLeft(): void {
+    this.#entered = undefined;
+    this.#lacksBodies = false;
+  }
+
+  // ---- VIEW-CHANGEs for it ----
+
+  /** Whether a NEW-VIEW of this view waits for VIEW-CHANGEs. */
+  isAwaiting(view: number): boolean {
+    for (const { message } of this.#offered.values()) {
+      if (message.statement.view === view) return true;
+    }
+    return false;
+  }
+
+  /** A VIEW-CHANGE that was found right may be one that a NEW-VIEW names. */
+  onSupport(held: HeldViewChange): void {
+    for (const { message, support } of this.#offered.values()) {
+      message.statement.viewChanges.forEach(({ digest }, i) => {
+        if (equalBytes(digest, held.digest)) support[i] = held;
+      });
+    }
+  }
+
+  /** Enters what can be entered now. */
+  tryAll(): void {
+    for (const offered of [...this.#offered.values()]) this.#tryEnter(offered);
+  }
+
+  /** A VIEW-CHANGE that some NEW-VIEW names. */
+  find(digest: Bytes): HeldViewChange | undefined {
+    const isIt = (held: HeldViewChange | undefined): boolean =>
+      held !== undefined && equalBytes(held.digest, digest);
+    const found = this.#entered?.support.find(isIt);
+    if (found !== undefined) return found;
+    for (const { support } of this.#offered.values()) {
+      const supporting = support.find(isIt);
+      if (supporting !== undefined) return supporting;
+    }
+    return undefined;
+  }
+
+  // ---- Entering ----
+
+  onNewView(message: ReplicationMessageValue<'newView'>): void {
+    const core = this.#core;
+    const { out, rules, statements, n, faults } = core;
+    const { view } = message.statement;
+    const primary = core.primaryOf(view);
+    if (view < 1 || primary === core.index) return out.count('new-view-odd');
+    const known = this.#offered.get(primary) ?? this.#entered;
+    const isKnownView = known?.message.statement.view === view;
+    if (!isKnownView && !rules.mayAcceptNewView(core.view, core.isActive, view)) {
+      return out.count('new-view-old');
+    }
+    if (known !== undefined && !isKnownView && known.message.statement.view > view) {
+      return out.count('new-view-old');
+    }
+    const digest = newViewDigest(message.statement);
+    if (isKnownView && equalBytes(known.digest, digest)) return out.count('duplicate');
+    if (!statements.isNewView(message, digest)) return out.count('new-view-not-signed');
+    const accused = core.group.members[primary] as Bytes;
+    if (isKnownView) {
+      out.evidence(contradictingNewViews(accused, known.message, message));
+      if (!rules.mayAcceptNewView(core.view, core.isActive, view)) return;
+    }
+    if (newViewFault(message.statement, n, faults, rules) !== undefined) {
+      return out.evidence(refutedNewView(accused, message, []));
+    }
+    const offered: OfferedView = {
+      message,
+      digest,
+      support: message.statement.viewChanges.map((reference) =>
+        core.parts.viewChanges.find(reference.digest),
+      ),
+    };
+    this.#offered.set(primary, offered);
+    this.#tryEnter(offered);
+    if (this.#offered.get(primary) === offered) this.#fetchSupport(offered);
+  }
+
+  #tryEnter(offered: OfferedView): void {
+    const core = this.#core;
+    const { message, support } = offered;
+    const { view, viewChanges } = message.statement;
+    const primary = core.primaryOf(view);
+    if (!core.rules.mayAcceptNewView(core.view, core.isActive, view)) {
+      this.#offered.delete(primary);
+      return;
+    }
+    const complete = support.filter((held): held is HeldViewChange => held !== undefined);
+    if (complete.length < viewChanges.length) return;
+    this.#offered.delete(primary);
+    const accused = core.group.members[primary] as Bytes;
+    const isMatching = complete.every(
+      (held, i) => held.message.statement.replica === viewChanges[i]?.replica,
+    );
+    const refutation = isMatching
+      ? newViewRefutation(
+          message.statement,
+          complete.map((held) => held.message.statement),
+          core.faults,
+          core.rules,
+        )
+      : 'new-view-wrong-author';
+    if (refutation === undefined) return this.enter(offered, complete);
+    core.out.count(refutation);
+    core.out.evidence(
+      refutedNewView(
+        accused,
+        message,
+        complete.map((held) => held.message),
+      ),
+    );
+  }
+
+  enter(offered: OfferedView, support: readonly HeldViewChange[]): void {
+    const core = this.#core;
+    const { statement } = offered.message;
+    const { view, height, batches } = statement;
+    const { out, log, parts } = core;
+    if (core.view < view) parts.viewChanges.leave(view);
+    core.isActive = true;
+    for (const { message } of support) out.record(encodeRecord('supportedView', message));
+    out.record(encodeRecord('enteredView', offered.message));
+    this.#entered = offered;
+    for (const [primary, other] of this.#offered) {
+      if (other.message.statement.view <= view) this.#offered.delete(primary);
+    }
+    // First of all: below the mark nothing may be ordered again, whether or not the state is here.
+    if (core.rules.heightAfterNewView(log.height, height) > log.height) {
+      const proof = support.find(
+        ({ message }) => message.statement.certificate.sequence === height,
+      );
+      if (proof !== undefined) parts.checkpoints.raise(proof.message.statement.certificate);
+    }
+    core.newViewTop = height + batches.length;
+    parts.normalCase.enterView(core.newViewTop);
+    parts.viewTimer.onViewEntered();
+    out.count('view-entered');
+    if (core.isPrimary) out.send(everyone, 'newView', offered.message, view);
+    this.#acceptBatches(statement);
+    parts.clientRequests.forwardWaiting(forwardedMax);
+    parts.queries.onExecuted();
+  }
+
+  /** The batches of a NEW-VIEW count as its PRE-PREPAREs, each when its body is here and durable. */
+  #acceptBatches({ height, batches }: NewViewStatement): void {
+    const { log, parts } = this.#core;
+    this.#lacksBodies = false;
+    batches.forEach((digest, i) => {
+      const sequence = height + 1 + i;
+      const slot = log.slotAt(sequence);
+      if (slot === undefined || slot.accepted !== undefined) return;
+      if (log.batchAt(sequence, digest) === undefined) {
+        this.#lacksBodies = true;
+        parts.bodies.want(digest, sequence);
+        return;
+      }
+      parts.normalCase.accept(slot, digest, true);
+      parts.normalCase.markProposed(digest);
+    });
+  }
+
+  /** A body that had been asked for is here. */
+  onBody(): void {
+    if (this.#lacksBodies && this.#entered !== undefined) {
+      this.#acceptBatches(this.#entered.message.statement);
+    }
+  }
+
+  // ---- Retransmission ----
+
+  onTick(): void {
+    for (const offered of this.#offered.values()) {
+      this.#fetchSupport(offered);
+      this.#core.out.count('new-view-incomplete');
+    }
+  }
+
+  /** For a member that has not entered this view: anyone may hand on what is signed. */
+  sendEntered(to: number): void {
+    if (this.#entered === undefined) return;
+    this.#core.out.send(this.#core.replica(to), 'newView', this.#entered.message);
+  }
+
+  #fetchSupport({ message, support }: OfferedView): void {
+    const { out, instance } = this.#core;
+    const { view, viewChanges } = message.statement;
+    const digests = viewChanges
+      .filter((_, i) => support[i] === undefined)
+      .map(({ digest }) => digest);
+    if (digests.length === 0) return;
+    out.sendUrgently(everyone, 'fetchViewChanges', { instance, view, digests });
+  }
+
+  // ---- Records ----
+
+  *records(): Generator<Bytes> {
+    if (this.#entered === undefined) return;
+    for (const held of this.#entered.support) {
+      if (held !== undefined) yield encodeRecord('supportedView', held.message);
+    }
+    yield encodeRecord('enteredView', this.#entered.message);
+  }
+
+  /** This member had entered a view. @param support the VIEW-CHANGEs recorded before. */
+  restoreEntered(message: NewView, support: readonly ViewChange[]): void {
+    const core = this.#core;
+    const { view, height, batches, viewChanges } = message.statement;
+    core.view = view;
+    core.isActive = true;
+    core.newViewTop = height + batches.length;
+    const held = support.map((each) => ({
+      message: each,
+      digest: viewChangeDigest(each.statement),
+    }));
+    this.#entered = {
+      message,
+      digest: newViewDigest(message.statement),
+      support: viewChanges.map(({ digest }) =>
+        held.find((candidate) => equalBytes(candidate.digest, digest)),
+      ),
+    };
+  }
+
+  /** Goes on after a restart: batches of the NEW-VIEW that had not been accepted are accepted now. */
+  resume(): void {
+    if (this.#core.isActive && this.#entered !== undefined) {
+      this.#acceptBatches(this.#entered.message.statement);
+    }
+  }
+}

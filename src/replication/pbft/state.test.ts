@@ -1,0 +1,264 @@
+import { describe, expect, it } from 'vitest';
+import { utf8 } from '../../base/bytes.ts';
+import type { PageChange } from '../contract.ts';
+import { TestCluster, type TestClusterOptions } from './test-cluster.ts';
+import { type Ledger, stopOperation } from './test-service.ts';
+
+const parameters = {
+  checkpointInterval: 4,
+  window: 8,
+  timeoutMs: 100,
+  statusIntervalMs: 20,
+  idleStatusIntervalMs: 100,
+  batchRequests: 1,
+};
+
+function clusterOf(options: Partial<TestClusterOptions> = {}): TestCluster {
+  return new TestCluster({ seed: 1, clients: 2, parameters, ...options });
+}
+
+function writeAll(cluster: TestCluster, count: number): void {
+  for (let i = 0; i < count; i++) {
+    cluster.client(0).write();
+    const wanted = cluster.outcomes.length + 1;
+    expect(cluster.run(cluster.nowMs + 5000, () => cluster.outcomes.length === wanted)).toBe(true);
+  }
+}
+
+function executedBy(cluster: TestCluster): number[] {
+  return cluster.replicas.map(({ engine }) => engine.status().executed);
+}
+
+describe('a replica that fell behind', () => {
+  it('keeps up by what f+1 others know to be committed while its primary starves it', () => {
+    const cluster = clusterOf();
+    cluster.filter = (from, to) => !(from === 0 && to === 3);
+    writeAll(cluster, 3);
+    cluster.run(cluster.nowMs + 500);
+    expect(executedBy(cluster)).toEqual([3, 3, 3, 3]);
+    expect(cluster.count('view-left')).toBe(0);
+    expect(cluster.problems()).toEqual([]);
+  });
+
+  it('fetches the state when the others have forgotten the batches', () => {
+    const cluster = clusterOf();
+    cluster.crash(3);
+    writeAll(cluster, 25);
+    cluster.restart(3);
+    cluster.run(cluster.nowMs + 1000);
+    expect(executedBy(cluster)).toEqual([25, 25, 25, 25]);
+    expect(cluster.count('transfer-done')).toBe(1);
+    expect(cluster.problems()).toEqual([]);
+  });
+
+  it('has everything after all lost their power at once', () => {
+    const cluster = clusterOf();
+    writeAll(cluster, 10);
+    for (let i = 0; i < 4; i++) cluster.crash(i);
+    for (let i = 0; i < 4; i++) cluster.restart(i);
+    writeAll(cluster, 1);
+    cluster.run(cluster.nowMs + 500);
+    expect(executedBy(cluster)).toEqual([11, 11, 11, 11]);
+    expect(cluster.problems()).toEqual([]);
+    expect(cluster.count('transfer-started')).toBe(0);
+  });
+
+  it('notices that its own state is damaged, and repairs it', () => {
+    const cluster = clusterOf();
+    writeAll(cluster, 2);
+    cluster.run(cluster.nowMs + 200);
+    damage(cluster.replica(3).service);
+    writeAll(cluster, 4);
+    cluster.run(cluster.nowMs + 1000);
+    expect(cluster.count('state-diverged')).toBe(1);
+    expect(executedBy(cluster)).toEqual([6, 6, 6, 6]);
+    expect(cluster.problems()).toEqual([]);
+  });
+});
+
+/** Behind the engine's back: as if memory had failed. */
+function damage(service: Ledger): void {
+  service.entries[0] = 'damaged!';
+}
+
+describe('reads in one round', () => {
+  it('wait until what is prepared in the view is executed', () => {
+    const cluster = clusterOf();
+    cluster.run(20);
+    // Nobody can commit: COMMITs are lost. A read must not be answered from before the batch.
+    let isLossy = true;
+    cluster.filter = (_from, _to, { name }) => !isLossy || name !== 'pbftCommit';
+    cluster.client(0).write();
+    cluster.run(cluster.nowMs + 15);
+    const answers: number[] = [];
+    cluster.onReply = (client, _from, { kind }) => {
+      if (client === 1) answers.push(kind);
+    };
+    cluster.client(1).retryMs = 1000;
+    cluster.client(1).read();
+    cluster.run(cluster.nowMs + 15);
+    expect(answers).toEqual([]);
+    isLossy = false;
+    cluster.run(cluster.nowMs + 500, () => cluster.outcomes.length === 2);
+    expect(cluster.outcomes.find(({ isQuery }) => isQuery)?.place).toBe(1);
+    expect(answers.every((kind) => kind === 2)).toBe(true);
+  });
+
+  it('wait for a stable checkpoint that is not executed here', () => {
+    const cluster = clusterOf();
+    writeAll(cluster, 3);
+    cluster.run(cluster.nowMs + 200);
+    // Member 0 gets neither votes nor state any more, only word of the checkpoint.
+    let isLossy = true;
+    cluster.filter = (from, to, { name }) =>
+      !isLossy || to !== 0 || from < 0 || name === 'checkpoint' || name === 'stableCheckpoint';
+    const answers: number[] = [];
+    cluster.onReply = (_client, from, { kind }) => {
+      if (from === 0 && kind === 2) answers.push(kind);
+    };
+    cluster.client(0).write();
+    expect(cluster.run(cluster.nowMs + 5000, () => cluster.outcomes.length === 4)).toBe(true);
+    cluster.run(cluster.nowMs + 50);
+    expect(cluster.replica(0).engine.status()).toMatchObject({ executed: 3 });
+    cluster.client(1).retryMs = 100_000;
+    cluster.client(1).read();
+    cluster.run(cluster.nowMs + 50);
+    expect(answers).toEqual([]);
+    isLossy = false;
+    cluster.run(cluster.nowMs + 2000);
+    expect(answers).toHaveLength(1);
+    expect(cluster.problems()).toEqual([]);
+  });
+
+  it('are refused for operations that change something', () => {
+    const cluster = clusterOf();
+    const key = cluster.client(0).signer.publicKey;
+    cluster.deliver({ kind: 'client', key }, 0, {
+      name: 'queryRequest',
+      value: {
+        instance: cluster.group.instance,
+        number: 1,
+        fullReplier: 0,
+        operation: utf8('change!!'),
+      },
+    });
+    cluster.run(20);
+    expect(cluster.count('query-changes-state')).toBe(1);
+  });
+});
+
+describe('the end of an instance', () => {
+  const together = { ...parameters, batchRequests: 8 };
+
+  it('takes effect at its place in its batch; what stands behind it is for the next instance', () => {
+    const cluster = clusterOf({ parameters: together, clients: 6, delayMsMax: 1 });
+    cluster.client(0).write();
+    cluster.run(2);
+    // All of these wait while the first batch is in flight, and share the next one.
+    cluster.client(1).write();
+    cluster.client(2).write(stopOperation);
+    for (const client of [3, 4, 5]) cluster.client(client).write();
+    expect(cluster.run(5000, () => cluster.outcomes.length === 6)).toBe(true);
+    cluster.run(cluster.nowMs + 1000);
+    const { entries } = cluster.replica(0).service;
+    expect(entries.at(-1)).toBe('stop!!!!');
+    const ended = cluster.outcomes.filter(({ outcome }) => outcome === 1).length;
+    expect(ended).toBeGreaterThan(0);
+    expect(entries.length + ended).toBe(6);
+    for (const { engine } of cluster.replicas) {
+      expect(engine.status()).toMatchObject({ status: 'final' });
+    }
+    expect(new Set(cluster.replicas.map(({ engine }) => engine.status().root)).size).toBe(1);
+    // The table must not remember what was not executed: the client will ask the next instance.
+    cluster.client(0).read();
+    cluster.client(1).write();
+    expect(cluster.run(cluster.nowMs + 2000, () => cluster.outcomes.length === 8)).toBe(true);
+    expect(cluster.outcomes.slice(6).map(({ outcome }) => outcome)).toEqual([1, 1]);
+    expect(cluster.count('view-left')).toBe(0);
+  });
+
+  it('reaches a member that slept through it', () => {
+    const cluster = clusterOf();
+    cluster.crash(3);
+    cluster.client(0).write(stopOperation);
+    cluster.run(1000, () => cluster.outcomes.length === 1);
+    cluster.run(cluster.nowMs + 200);
+    cluster.restart(3);
+    cluster.run(cluster.nowMs + 2000);
+    expect(cluster.replica(3).engine.status()).toMatchObject({ status: 'final', executed: 1 });
+    cluster.crash(3);
+    cluster.restart(3);
+    cluster.run(cluster.nowMs + 200);
+    expect(cluster.replica(3).engine.status()).toMatchObject({ status: 'final', executed: 1 });
+  });
+
+  it('is ordered though its primary keeps it back', () => {
+    const cluster = clusterOf();
+    cluster.filter = (_from, _to, message) =>
+      message.name !== 'prePrepare' ||
+      message.value.view > 0 ||
+      message.value.requests.every(({ request }) => request.operation.length !== 8);
+    cluster.client(0).write(stopOperation);
+    expect(cluster.run(10_000, () => cluster.outcomes.length === 1)).toBe(true);
+    cluster.run(cluster.nowMs + 500);
+    for (const { engine } of cluster.replicas) expect(engine.status().status).toBe('final');
+  });
+
+  it('is not executed tentatively', () => {
+    const cluster = clusterOf({ parameters: { ...parameters, isTentative: true } });
+    const kinds: number[] = [];
+    cluster.onReply = (_client, _from, { kind }) => {
+      kinds.push(kind);
+    };
+    cluster.client(0).write(stopOperation);
+    cluster.run(500);
+    expect(new Set(kinds)).toEqual(new Set([0]));
+  });
+
+  it('gives the next instance its state: checkpoint 0', () => {
+    const cluster = clusterOf();
+    writeAll(cluster, 3);
+    cluster.client(1).write(stopOperation);
+    cluster.run(cluster.nowMs + 1000);
+    const saved = cluster.replica(0).saved;
+    const pages: PageChange[] = [...(saved?.pages.values() ?? [])];
+    const checkpoint = { sequence: 0, notes: saved?.notes ?? new Uint8Array(0), pages };
+    const next = clusterOf({ genesis: { checkpoint, records: [] } });
+    expect(next.replica(0).engine.status()).toMatchObject({ status: 'normal', executed: 0 });
+    expect(next.replica(0).engine.status().root).toBe(cluster.replica(0).engine.status().root);
+    next.client(1).write();
+    next.client(1).write();
+    expect(next.run(1000, () => next.outcomes.length === 2)).toBe(true);
+    // The first number was used in the instance before, so its stored result is given.
+    expect(next.outcomes.map(({ place }) => place).sort()).toEqual([3, 4]);
+  });
+});
+
+describe('tentative execution', () => {
+  const tentative = { ...parameters, isTentative: true };
+
+  it('answers one message delay earlier', () => {
+    const cluster = clusterOf({ parameters: tentative, delayMsMax: 1, flushMsMax: 0 });
+    cluster.run(50);
+    const startMs = cluster.nowMs;
+    cluster.client(0).write();
+    expect(cluster.run(startMs + 100, () => cluster.outcomes.length === 1)).toBe(true);
+    expect(cluster.nowMs - startMs).toBe(4);
+  });
+
+  it('is taken back when the view changes and another batch is chosen', () => {
+    const cluster = clusterOf({ parameters: tentative });
+    // Two members prepare; nobody commits.
+    cluster.filter = (_from, _to, message) => {
+      if (message.name === 'pbftCommit') return message.value.view > 0;
+      return true;
+    };
+    cluster.client(0).write();
+    cluster.client(1).write();
+    expect(cluster.run(20_000, () => cluster.outcomes.length === 2)).toBe(true);
+    cluster.filter = () => true;
+    cluster.run(cluster.nowMs + 2000);
+    expect(cluster.problems()).toEqual([]);
+    expect(executedBy(cluster).every((executed) => executed >= 2)).toBe(true);
+  });
+});
