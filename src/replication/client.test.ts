@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PeerId } from '../base/brand.ts';
-import { type Bytes, textOf, toHex, utf8 } from '../base/bytes.ts';
+import { type Bytes, emptyBytes, textOf, toHex, utf8 } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { ed25519 } from '../crypto/signature.ts';
 import { limits } from '../wire/limits.ts';
@@ -236,8 +236,15 @@ describe('a client of a group', () => {
     expect(stage.requests()).toHaveLength(limits.clientWindow);
     abort.abort();
     await settled();
-    expect(stage.requests()).toEqual([`0:${limits.clientWindow + 1}`]);
     expect(stage.outcomes).toEqual([expect.objectContaining({ code: 'unavailable' })]);
+    // It keeps its place: a restart counts on it that numbers in use are near those that are answered.
+    expect(stage.requests()).toEqual([]);
+    stage.test.advance(300);
+    expect(stage.requests()).toContain('3:1');
+    await stage.reply(0, 1, 'x');
+    await stage.reply(1, 1, 'x');
+    expect(stage.outcomes).toHaveLength(1);
+    expect(stage.requests()).toEqual([`0:${limits.clientWindow + 1}`]);
     stage.watch(stage.client.submit(utf8('b'), { signal: abort.signal }));
     await settled();
     expect(stage.outcomes).toHaveLength(2);
@@ -300,7 +307,36 @@ describe('a client of a group', () => {
     stage.test.advance(300);
     expect(stage.taken()).toHaveLength(4);
     await stage.deliver(2, 'lastNumberIs', { instance, nonce, number: 60 });
-    expect(stage.requests()).toEqual([`0:${60 + limits.clientWindow + 1}`]);
+    // Nothing but the claim before that is executed.
+    const claimed = 60 + limits.clientWindow + 1;
+    const [claim, ...others] = stage.taken();
+    expect(others).toEqual([]);
+    expect(claim?.message).toMatchObject({
+      name: 'submitRequest',
+      value: { request: { request: { number: claimed, kind: 2, operation: emptyBytes } } },
+    });
+    await stage.reply(0, claimed, '');
+    await stage.reply(1, claimed, '');
+    expect(stage.requests()).toEqual([`0:${claimed + 1}`]);
+  });
+
+  it('asks again what its key has used when the claimed number was used', async () => {
+    const stage = new Stage(false);
+    const answer = async (number: number): Promise<void> => {
+      const [asked] = stage.taken();
+      if (asked?.message.name !== 'lastNumber') expect.unreachable();
+      const { nonce } = asked.message.value;
+      for (const member of [0, 1, 2]) {
+        await stage.deliver(member, 'lastNumberIs', { instance: group.instance, nonce, number });
+      }
+    };
+    await answer(0);
+    const first = limits.clientWindow + 1;
+    expect(stage.requests()).toEqual([`0:${first}`]);
+    await stage.reply(0, first, '', { outcome: 2 });
+    await stage.reply(1, first, '', { outcome: 2 });
+    await answer(100);
+    expect(stage.requests()).toEqual([`0:${100 + limits.clientWindow + 1}`]);
   });
 
   it('refuses what is too large or too much, and ends what waits when closed', async () => {

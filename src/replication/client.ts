@@ -19,7 +19,7 @@ import {
 import type { Acceptance, Judgement } from './acceptance.ts';
 import type { Outcome, ReplicaGroup, ReplicatedClient, SubmitOptions } from './contract.ts';
 import { ReplyBox } from './reply-box.ts';
-import { bundle } from './requests.ts';
+import { bundle, requestKinds } from './requests.ts';
 import { RetryDelay } from './retry-delay.ts';
 
 export interface GroupClientOptions {
@@ -43,7 +43,7 @@ type Settle = (outcome: Outcome | HoldfastError) => void;
 interface Operation {
   readonly operation: Bytes;
   /** 0: execute, 1: read in order. */
-  readonly kind: 0 | 1;
+  readonly kind: 0 | 1 | 2;
   readonly settle: Settle;
   /** It was tried as a read in one round, in vain. */
   mustOrder: boolean;
@@ -79,8 +79,9 @@ export class GroupClient implements ReplicatedClient {
   /** By ascending number. */
   readonly #requests = new Map<number, InFlight>();
   readonly #queries = new Map<number, InFlight>();
-  /** The next request's number; undefined until it is known what was used before. */
+  /** The next request's number; undefined until a first one is claimed. */
   #next: number | undefined;
+  #hasClaimed = false;
   readonly #nonce: Bytes;
   readonly #usedNumbers = new Map<number, number>();
   #askAgainAtMs = 0;
@@ -175,7 +176,10 @@ export class GroupClient implements ReplicatedClient {
     operation.settle(outcome);
   }
 
-  /** Ends waiting. What was sent may still be executed; its number counts as done. */
+  /**
+   * Ends waiting. A request that was sent keeps its place and is asked for until it is answered: numbers in use are then
+   * never further above the answered ones than a window, which is what a restart relies on.
+   */
   #abandon(operation: Operation, cause: unknown): void {
     this.#finish(
       operation,
@@ -183,9 +187,8 @@ export class GroupClient implements ReplicatedClient {
         cause,
       }),
     );
-    for (const inFlight of [this.#requests, this.#queries]) {
-      for (const [number, each] of inFlight)
-        if (each.operation === operation) inFlight.delete(number);
+    for (const [number, query] of this.#queries) {
+      if (query.operation === operation) this.#queries.delete(number);
     }
     this.#schedule();
   }
@@ -218,7 +221,7 @@ export class GroupClient implements ReplicatedClient {
     if (ordered.length > 0) this.#sendOrdered(ordered);
   }
 
-  /** A number is used only when all that are a window or more below it are answered or abandoned. */
+  /** A number is used only when all that are a window or more below it are answered. */
   #hasRoom(taken: number): boolean {
     if (this.#next === undefined) return false;
     const [oldest] = this.#requests.keys();
@@ -226,9 +229,13 @@ export class GroupClient implements ReplicatedClient {
   }
 
   #sendOrdered(operations: readonly Operation[]): void {
-    const { signer, group, acceptance } = this.#options;
     const first = this.#next ?? 1;
     this.#next = first + operations.length;
+    this.#sendNumbered(operations, first);
+  }
+
+  #sendNumbered(operations: readonly Operation[], first: number): void {
+    const { signer, group, acceptance } = this.#options;
     const requests = operations.map(({ kind, operation }, i) => ({
       client: signer.publicKey,
       number: first + i,
@@ -382,6 +389,11 @@ export class GroupClient implements ReplicatedClient {
     for (const member of this.#everyone) this.#send(inFlight, [member], member);
   }
 
+  /** Whether it is not known yet which numbers were used before. */
+  get #isAsking(): boolean {
+    return this.#next === undefined && !this.#hasClaimed;
+  }
+
   #askForNumber(): void {
     const { group, env } = this.#options;
     this.#transmit(this.#everyone, 'lastNumber', { instance: group.instance, nonce: this.#nonce });
@@ -390,13 +402,36 @@ export class GroupClient implements ReplicatedClient {
   }
 
   #onLastNumber(from: number, { nonce, number }: ReplicationMessageValue<'lastNumberIs'>): void {
-    if (this.#next !== undefined || !equalBytes(nonce, this.#nonce)) return;
+    if (this.#next !== undefined || this.#hasClaimed || !equalBytes(nonce, this.#nonce)) return;
     if (!this.#usedNumbers.has(from)) this.#usedNumbers.set(from, number);
     const last = this.#options.acceptance.lastNumber([...this.#usedNumbers.values()]);
-    if (last === undefined) return;
-    // Requests of the earlier process that nobody has executed yet are within a window above.
-    this.#next = last + limits.clientWindow + 1;
-    this.#schedule();
+    if (last !== undefined) this.#claim(last + limits.clientWindow + 1);
+  }
+
+  /**
+   * Earlier processes may have sent requests that nobody has executed yet, up to a window above what is known. The first
+   * number beyond is used for a claim, the same bytes whichever process sends it, and nothing else is sent before that is
+   * executed: so a process that dies here leaves nothing behind that the next one could contradict.
+   */
+  #claim(number: number): void {
+    this.#hasClaimed = true;
+    const settle: Settle = (outcome) => {
+      if (outcome instanceof HoldfastError) return;
+      if (outcome.kind === 'too-old') {
+        // The members knew of more than they said when they were asked: some had not executed it yet.
+        this.#hasClaimed = false;
+        this.#usedNumbers.clear();
+        this.#askForNumber();
+        return;
+      }
+      this.#next = number + 1;
+      this.#schedule();
+    };
+    const kind = requestKinds.claim;
+    this.#sendNumbered(
+      [{ operation: emptyBytes, kind, settle, mustOrder: true, isOver: false }],
+      number,
+    );
   }
 
   #wake(atMs: number): void {
@@ -410,7 +445,7 @@ export class GroupClient implements ReplicatedClient {
   #onTimer(): void {
     this.#timerAtMs = Number.POSITIVE_INFINITY;
     const nowMs = this.#options.env.clock.nowMs();
-    if (this.#next === undefined && this.#askAgainAtMs <= nowMs) this.#askForNumber();
+    if (this.#isAsking && this.#askAgainAtMs <= nowMs) this.#askForNumber();
     for (const query of [...this.#queries.values()]) {
       if (query.retryAtMs <= nowMs) this.#orderQuery(query);
     }
@@ -421,7 +456,7 @@ export class GroupClient implements ReplicatedClient {
     }
     for (const { retryAtMs } of this.#queries.values())
       earliestMs = Math.min(earliestMs, retryAtMs);
-    if (this.#next === undefined) earliestMs = Math.min(earliestMs, this.#askAgainAtMs);
+    if (this.#isAsking) earliestMs = Math.min(earliestMs, this.#askAgainAtMs);
     if (Number.isFinite(earliestMs)) this.#wake(earliestMs);
   }
 

@@ -106,6 +106,20 @@ describe('the executor', () => {
     expect(valueAt(executor, 'a')).toBe('2');
   });
 
+  it('uses the number of a claim and executes nothing', () => {
+    const executor = new Executor(new KeyValueStore());
+    executor.execute(request(1, put('a', '1')), emptyBytes, 1);
+    const claim = { client, number: 9, kind: 2, operation: emptyBytes };
+    expect(executor.execute(claim, emptyBytes, 2)).toEqual({
+      outcome: 0,
+      result: emptyBytes,
+      isNew: true,
+    });
+    expect(executor.table.largest(client)).toBe(9);
+    expect(executor.execute(request(9, put('a', '2')), emptyBytes, 3).isNew).toBe(false);
+    expect(valueAt(executor, 'a')).toBe('1');
+  });
+
   it('goes back to a checkpoint and on from there', () => {
     const executor = new Executor(new KeyValueStore());
     executor.execute(request(1, put('a', '1')), emptyBytes, 1);

@@ -8,6 +8,7 @@ import type { OrderedRequest } from '../wire/replication.ts';
 import { ClientTable } from './client-table.ts';
 import type { PageChange, StateMachine } from './contract.ts';
 import { type Checkpoint, PagedState } from './pages.ts';
+import { requestKinds } from './requests.ts';
 
 /** `outcome` as in a `requestReply`: 0 a result, 1 the instance has ended, 2 the number is too old. */
 export interface Executed {
@@ -49,7 +50,10 @@ export class Executor {
   /** Whether executing this request ends the instance: such a one is never executed tentatively. */
   isStop(request: OrderedRequest): boolean {
     const { kind, operation } = request;
-    return kind === 0 && this.#guarded(() => this.service.isStop?.(operation) === true);
+    return (
+      kind === requestKinds.execute &&
+      this.#guarded(() => this.service.isStop?.(operation) === true)
+    );
   }
 
   /** @param sequence of the batch. @throws ServiceFailed */
@@ -126,10 +130,11 @@ export class Executor {
   }
 
   #run({ client, kind, operation }: OrderedRequest, agreed: Bytes): Bytes {
+    if (kind === requestKinds.claim) return emptyBytes;
     return this.#guarded(() => {
       // The operation decides whether it is a read, not who sent it.
       const result =
-        kind === 1 && this.service.isQuery(operation)
+        kind === requestKinds.query && this.service.isQuery(operation)
           ? this.service.query(operation)
           : this.service.execute(operation, { client, agreed });
       if (result.length > limits.resultSizeBytesMax) throw new ServiceFailed('a result too long');

@@ -110,9 +110,13 @@ describe('bundles', () => {
     expect(
       verifier.verify(bundle(signer, instance, requestsOf(1))[0] as SignedRequest),
     ).toBeUndefined();
-    const odd = requestsOf(1).map((request) => ({ ...request, kind: 2 }));
+    const odd = requestsOf(1).map((request) => ({ ...request, kind: 3 }));
+    const claim = requestsOf(1).map((request) => ({ ...request, kind: 2 }));
+    const empty = claim.map((request) => ({ ...request, operation: utf8('') }));
     const own = new RequestVerifier(ed25519, instance);
     expect(own.verify(bundle(signer, instance, odd)[0] as SignedRequest)).toBeUndefined();
+    expect(own.verify(bundle(signer, instance, claim)[0] as SignedRequest)).toBeUndefined();
+    expect(own.verify(bundle(signer, instance, empty)[0] as SignedRequest)).toBeDefined();
   });
 
   it('do not let one client speak for another under a remembered root', () => {

@@ -12,6 +12,12 @@ import type { OrderedRequest, RequestProof, SignedRequest } from '../wire/replic
 /** Fixed part of an encoded request: client, number, kind, offset of the operation. */
 const headerSizeBytes = 32 + 8 + 1 + 4;
 
+/**
+ * What a request asks for. A claim executes nothing: its number counts as used once it is executed, so that a client
+ * that restarts knows where it may begin.
+ */
+export const requestKinds = { execute: 0, query: 1, claim: 2 } as const;
+
 /** SSZ of an `OrderedRequest`, written out: this runs several times for every operation. */
 export function encodeRequest({ client, number, kind, operation }: OrderedRequest): Bytes {
   const bytes = new Uint8Array(headerSizeBytes + operation.length);
@@ -88,6 +94,10 @@ function rootOf(digest: Bytes, { count, index, path }: RequestProof): Bytes | un
   return used === path.length ? node : undefined;
 }
 
+function isWellFormed({ kind, operation }: OrderedRequest): boolean {
+  return kind < requestKinds.claim || (kind === requestKinds.claim && operation.length === 0);
+}
+
 interface Verified {
   readonly client: Bytes;
   readonly count: number;
@@ -111,7 +121,7 @@ export class RequestVerifier {
 
   /** The request's digest, or undefined when its proof is not exactly right. */
   verify({ request, proof }: SignedRequest): Bytes | undefined {
-    if (request.kind > 1) return undefined;
+    if (!isWellFormed(request)) return undefined;
     const digest = requestDigest(this.#instance, request);
     const root = rootOf(digest, proof);
     if (root === undefined) return undefined;

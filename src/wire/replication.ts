@@ -11,7 +11,10 @@ import {
 import { limits } from './limits.ts';
 import { Bytes16, Bytes32, DataType, Signature, Uint8, Uint16, Uint32, Uint64 } from './scalars.ts';
 
-/** What a client asks for. `kind` 0: execute, 1: query in order. Its digest covers exactly this and the instance. */
+/**
+ * What a client asks for. `kind` 0: execute, 1: query in order, 2: execute nothing, only use the number (no operation).
+ * Its digest covers exactly this and the instance.
+ */
 export const OrderedRequest = new ContainerType({
   client: Bytes32,
   number: Uint64,
