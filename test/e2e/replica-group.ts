@@ -1,0 +1,204 @@
+// A replicated key-value store of real processes, and a workload that notices anything lost, repeated or made up.
+
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { decodeResult, encodeOperation } from '../../examples/key-value/index.ts';
+import {
+  type ConnectedGroup,
+  connectGroup,
+  createReplicaFolder,
+  memberKey,
+} from '../../src/server/replication/index.ts';
+import { projectFolder } from './places.ts';
+import { freePorts } from './ports.ts';
+import { Process } from './processes.ts';
+import { groupOf, type ReplicaFile } from './replica-process.ts';
+import { NeverHappened, until } from './until.ts';
+
+const statusSchema = z.object({
+  view: z.number(),
+  primary: z.number(),
+  status: z.string(),
+  executed: z.number(),
+  checkpoint: z.number(),
+  root: z.string(),
+});
+export type SeenStatus = z.infer<typeof statusSchema>;
+
+const script = join(projectFolder, 'test/e2e/replica-process.ts');
+
+/** One member: its files, and its process while it runs. */
+export class Member {
+  readonly folder: string;
+  readonly #path: string;
+  process: Process | undefined;
+
+  constructor(file: ReplicaFile, path: string) {
+    this.folder = file.folder;
+    this.#path = path;
+    writeFileSync(path, JSON.stringify(file));
+  }
+
+  /** Starts the process; `ready` waits for it. */
+  launch(): Process {
+    this.process = new Process([process.execPath, '--import', 'tsx', script, this.#path], {
+      cwd: projectFolder,
+    });
+    return this.process;
+  }
+
+  async start(): Promise<void> {
+    this.launch();
+    await until('the replica says how it stands', () => this.status);
+  }
+
+  get status(): SeenStatus | undefined {
+    const lines = this.process?.stdout.toString('utf8').trim().split('\n') ?? [];
+    const last = lines.at(-1);
+    return last === undefined || last === '' ? undefined : statusSchema.parse(JSON.parse(last));
+  }
+
+  async kill(): Promise<void> {
+    await this.process?.end();
+    this.process = undefined;
+  }
+}
+
+export class ReplicaGroup {
+  readonly engine: 'pbft' | 'vr';
+  readonly members: readonly Member[];
+  readonly #group: ReturnType<typeof groupOf>;
+
+  private constructor(engine: 'pbft' | 'vr', members: readonly Member[], file: ReplicaFile) {
+    this.engine = engine;
+    this.members = members;
+    this.#group = groupOf(file);
+  }
+
+  static async start(engine: 'pbft' | 'vr'): Promise<ReplicaGroup> {
+    const root = mkdtempSync(join(tmpdir(), 'holdfast-replicas-'));
+    const faults = 1;
+    const size = engine === 'pbft' ? 3 * faults + 1 : 2 * faults + 1;
+    const seeds = Array.from({ length: size }, () => new Uint8Array(randomBytes(32)));
+    const ports = await freePorts(size);
+    const identities = seeds.map((seed, i) => ({
+      publicKey: Buffer.from(memberKey(seed)).toString('hex'),
+      port: ports[i] ?? 0,
+    }));
+    const files = seeds.map((seed, i) => ({
+      engine,
+      faults,
+      members: identities,
+      seed: Buffer.from(seed).toString('hex'),
+      folder: join(root, `replica-${i}`),
+    }));
+    const [first] = files;
+    if (first === undefined) throw new NeverHappened('a group has members');
+    await Promise.all(files.map((file, i) => createReplicaFolder(file.folder, groupOf(file), i)));
+    const members = files.map((file, i) => new Member(file, join(root, `replica-${i}.json`)));
+    await Promise.all(members.map((member) => member.start()));
+    return new ReplicaGroup(engine, members, first);
+  }
+
+  connect(): Promise<ConnectedGroup> {
+    return connectGroup({ group: this.#group, engine: this.engine });
+  }
+
+  at(index: number): Member {
+    const member = this.members[index];
+    if (member === undefined) throw new NeverHappened(`the group has a member ${index}`);
+    return member;
+  }
+
+  /** The member that leads, as the members see it. */
+  get primary(): Member {
+    const views = this.members.flatMap(({ process, status }) =>
+      process === undefined || status === undefined ? [] : [status],
+    );
+    const latest = views.reduce((a, b) => (b.view > a.view ? b : a));
+    return this.at(latest.primary);
+  }
+}
+
+/** Counters that clients add to by compare-and-set: one success is one addition, or something is wrong. */
+export class Counting {
+  readonly #client: ConnectedGroup;
+  readonly #workers: Promise<void>[] = [];
+  readonly #added: number[];
+  #over = false;
+  done = 0;
+
+  private constructor(client: ConnectedGroup, counters: number) {
+    this.#client = client;
+    this.#added = new Array<number>(counters).fill(0);
+  }
+
+  /** Two workers on each counter. */
+  static async start(group: ReplicaGroup, counters = 4): Promise<Counting> {
+    const counting = new Counting(await group.connect(), counters);
+    for (let i = 0; i < 2 * counters; i++) counting.#workers.push(counting.#work(i % counters));
+    return counting;
+  }
+
+  /** Waits until so many more operations have ended. */
+  async goesOn(more = 100): Promise<void> {
+    const wanted = this.done + more;
+    await until(`${more} more operations end`, () => this.done >= wanted, 60_000);
+  }
+
+  /** Ends the workload and gives, for each counter, what was added and what is there. */
+  async judge(): Promise<{ added: number[]; found: number[] }> {
+    this.#over = true;
+    await Promise.all(this.#workers);
+    const found: number[] = [];
+    for (let i = 0; i < this.#added.length; i++) found.push(await this.#read(i));
+    await this.#client.close();
+    return { added: this.#added, found };
+  }
+
+  async #work(counter: number): Promise<void> {
+    let atLeast = 0;
+    while (!this.#over) {
+      const current = await this.#read(counter);
+      if (current < atLeast) throw new NeverHappened(`reads of a counter never go back`);
+      atLeast = current;
+      const result = await this.#submit({
+        kind: 'compare-and-set',
+        key: keyOf(counter),
+        expected: current === 0 ? undefined : bytesOf(current),
+        value: bytesOf(current + 1),
+      });
+      if (result.kind === 'done') {
+        this.#added[counter] = (this.#added[counter] ?? 0) + 1;
+        atLeast = current + 1;
+      }
+      this.done += 1;
+    }
+  }
+
+  async #read(counter: number): Promise<number> {
+    const outcome = await this.#client.query(encodeOperation({ kind: 'get', key: keyOf(counter) }));
+    const result = outcome.kind === 'result' ? decodeResult(outcome.result) : undefined;
+    if (result?.kind === 'absent') return 0;
+    if (result?.kind !== 'value') throw new NeverHappened('a read gives a value');
+    return Number(Buffer.from(result.value).toString());
+  }
+
+  async #submit(operation: Parameters<typeof encodeOperation>[0]) {
+    const outcome = await this.#client.submit(encodeOperation(operation));
+    const result = outcome.kind === 'result' ? decodeResult(outcome.result) : undefined;
+    if (result === undefined) throw new NeverHappened('an operation gives a result');
+    return result;
+  }
+}
+
+function keyOf(counter: number): Uint8Array {
+  return Buffer.from(`counter ${counter}`);
+}
+
+function bytesOf(value: number): Uint8Array {
+  return Buffer.from(String(value));
+}

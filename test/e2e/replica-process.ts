@@ -1,0 +1,61 @@
+// One replica of the key-value store in a process of its own. The argument is a file that says which. Prints its status,
+// one line of JSON, whenever that changes; an error as the command line would, with its exit code.
+
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { KeyValueStore } from '../../examples/key-value/index.ts';
+import { HoldfastError } from '../../src/base/errors.ts';
+import { describeGroup, startReplica } from '../../src/server/replication/index.ts';
+
+export const replicaFileSchema = z.object({
+  engine: z.enum(['pbft', 'vr']),
+  faults: z.number(),
+  members: z.array(z.object({ publicKey: z.string(), port: z.number() })),
+  seed: z.string(),
+  folder: z.string(),
+});
+
+export type ReplicaFile = z.infer<typeof replicaFileSchema>;
+
+export function groupOf({ faults, members }: Pick<ReplicaFile, 'faults' | 'members'>) {
+  const placed = members.map(({ publicKey, port }) => ({
+    publicKey: new Uint8Array(Buffer.from(publicKey, 'hex')),
+    address: { host: '127.0.0.1', port },
+  }));
+  return describeGroup('key-value', placed, faults);
+}
+
+const statusIntervalMs = 50;
+
+async function run(file: ReplicaFile): Promise<void> {
+  const replica = await startReplica({
+    group: groupOf(file),
+    identitySeed: new Uint8Array(Buffer.from(file.seed, 'hex')),
+    engine:
+      file.engine === 'pbft'
+        ? { kind: 'pbft', parameters: { checkpointInterval: 16, window: 32 } }
+        : { kind: 'vr', parameters: { checkpointInterval: 16 } },
+    service: new KeyValueStore(),
+    folder: file.folder,
+  });
+  replica.failed.then((error) => {
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  });
+  let said = '';
+  setInterval(() => {
+    const status = JSON.stringify(replica.status());
+    if (status === said) return;
+    said = status;
+    process.stdout.write(`${status}\n`);
+  }, statusIntervalMs);
+}
+
+const [script, path] = process.argv.slice(1);
+if (script?.endsWith('replica-process.ts') && path !== undefined) {
+  run(replicaFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')))).catch((error: unknown) => {
+    if (!(error instanceof HoldfastError)) throw error;
+    process.stderr.write(`${error.message}\n${error.cure ?? ''}\n`);
+    process.exitCode = error.exitCode;
+  });
+}

@@ -1,0 +1,99 @@
+// Replicas die, hang, lose their disks and come back while clients work. What was acknowledged is there, once.
+
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { flipAt, usedSizeBytes } from './damage.ts';
+import { endAll } from './processes.ts';
+import { Counting, ReplicaGroup } from './replica-group.ts';
+import { until } from './until.ts';
+
+afterAll(endAll);
+
+async function right(counting: Counting): Promise<void> {
+  const { added, found } = await counting.judge();
+  expect(found).toEqual(added);
+  expect(Math.min(...added)).toBeGreaterThan(0);
+}
+
+describe.each(['pbft', 'vr'] as const)(
+  'a replicated service (%s), while clients work',
+  (engine) => {
+    test('each replica in turn is killed and started again', async () => {
+      const group = await ReplicaGroup.start(engine);
+      const counting = await Counting.start(group);
+      for (const member of group.members) {
+        await counting.goesOn();
+        await member.kill();
+        await counting.goesOn();
+        await member.start();
+      }
+      await counting.goesOn();
+      const highest = (): number =>
+        Math.max(...group.members.map(({ status }) => status?.executed ?? 0));
+      const behind = highest();
+      await until('all have caught up', () =>
+        group.members.every(({ status }) => (status?.executed ?? 0) >= behind),
+      );
+      await right(counting);
+    });
+
+    test('the primary hangs: the others go on without it, and it comes back to them', async () => {
+      const group = await ReplicaGroup.start(engine);
+      const counting = await Counting.start(group);
+      await counting.goesOn();
+      const { primary } = group;
+      primary.process?.kill('SIGSTOP');
+      await counting.goesOn();
+      primary.process?.kill('SIGCONT');
+      await counting.goesOn();
+      await until('it is in the view of the others', () =>
+        group.members.every(({ status }) => (status?.view ?? 0) >= 1),
+      );
+      await right(counting);
+    });
+
+    test('all are killed at once, twice', async () => {
+      const group = await ReplicaGroup.start(engine);
+      const counting = await Counting.start(group);
+      for (let time = 0; time < 2; time++) {
+        await counting.goesOn();
+        await Promise.all(group.members.map((member) => member.kill()));
+        await Promise.all(group.members.map((member) => member.start()));
+      }
+      await counting.goesOn();
+      await right(counting);
+    });
+
+    test('a replica whose disk is wiped does not start again, and the others go on', async () => {
+      const group = await ReplicaGroup.start(engine);
+      const counting = await Counting.start(group);
+      await counting.goesOn();
+      const member = group.at(1);
+      await member.kill();
+      rmSync(member.folder, { recursive: true });
+      const { code } = await member.launch().ended;
+      expect(code).toBe(8);
+      expect(member.process?.stderr).toContain(member.folder);
+      await counting.goesOn();
+      await right(counting);
+    });
+
+    test('flipped bytes in a journal never make a replica say what is not so', async () => {
+      const group = await ReplicaGroup.start(engine);
+      const counting = await Counting.start(group);
+      await counting.goesOn(200);
+      const member = group.at(1);
+      await member.kill();
+      const journal = join(member.folder, 'journal');
+      for (const name of readdirSync(journal).filter((each) => each.endsWith('.journal'))) {
+        const file = join(journal, name);
+        flipAt(file, [usedSizeBytes(file) >> 1]);
+      }
+      const launched = member.launch();
+      await until('it ends with a word, or runs', () => launched.result ?? member.status);
+      await counting.goesOn();
+      await right(counting);
+    });
+  },
+);
