@@ -3,6 +3,7 @@
 import { type Bytes, concatBytes, utf8 } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import { taggedHash } from '../../crypto/hash.ts';
+import { ed25519 } from '../../crypto/signature.ts';
 import type { Address } from '../../env/network.ts';
 import type { ReplicaGroup } from '../../replication/contract.ts';
 import { limits } from '../../wire/limits.ts';
@@ -16,6 +17,11 @@ export interface GroupMember {
   /** Ed25519 public key, 32 bytes. */
   readonly publicKey: Bytes;
   readonly address: Address;
+}
+
+/** The public key of a member or client with this secret seed of 32 bytes. */
+export function memberKey(seed: Bytes): Bytes {
+  return ed25519.signer(seed).publicKey;
 }
 
 /**

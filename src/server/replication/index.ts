@@ -13,7 +13,7 @@ export type {
   SubmitOptions,
 } from '../../replication/contract.ts';
 export { type ConnectedGroup, type ConnectGroupOptions, connectGroup } from './client.ts';
-export { describeGroup, type GroupMember, type PlacedGroup } from './group.ts';
+export { describeGroup, type GroupMember, memberKey, type PlacedGroup } from './group.ts';
 export {
   createReplicaFolder,
   type EngineChoice,

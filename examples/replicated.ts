@@ -1,0 +1,96 @@
+// A service of one's own on four replicas, of which one may lie: named counters.
+//
+//   npx tsx examples/replicated.ts
+//
+// The replicas run in this one process to keep the example short; each would have a machine of its own.
+
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  connectGroup,
+  createReplicaFolder,
+  describeGroup,
+  memberKey,
+  type PageStore,
+  type StateMachine,
+  startReplica,
+} from 'holdfast/replication';
+
+/** "name" adds one to the counter of that name, "?name" reads it. All state lies in numbered pages. */
+class Counters implements StateMachine {
+  #pages: PageStore | undefined;
+
+  load(pages: PageStore): void {
+    this.#pages = pages;
+  }
+
+  isQuery(operation: Uint8Array): boolean {
+    return operation[0] === '?'.charCodeAt(0);
+  }
+
+  execute(operation: Uint8Array): Uint8Array {
+    const counters = this.#read();
+    const name = Buffer.from(operation).toString();
+    counters[name] = (counters[name] ?? 0) + 1;
+    // The same state must be the same bytes on every replica.
+    const sorted = Object.fromEntries(
+      Object.entries(counters).sort(([a], [b]) => (a < b ? -1 : 1)),
+    );
+    this.#pages?.write(0, Buffer.from(JSON.stringify(sorted)));
+    return Buffer.from(String(counters[name]));
+  }
+
+  query(operation: Uint8Array): Uint8Array {
+    return Buffer.from(String(this.#read()[Buffer.from(operation.subarray(1)).toString()] ?? 0));
+  }
+
+  #read(): Record<string, number> {
+    const page = this.#pages?.read(0);
+    return page === undefined ? {} : JSON.parse(Buffer.from(page).toString());
+  }
+}
+
+const seeds = Array.from({ length: 4 }, () => new Uint8Array(randomBytes(32)));
+const group = describeGroup(
+  'counters',
+  seeds.map((seed, i) => ({
+    publicKey: memberKey(seed),
+    address: { host: '127.0.0.1', port: 7301 + i },
+  })),
+  1,
+);
+const folder = await mkdtemp(join(tmpdir(), 'replicated-'));
+const replicas = await Promise.all(
+  seeds.map(async (identitySeed, i) => {
+    const own = join(folder, `replica-${i}`);
+    await createReplicaFolder(own, group, i);
+    const service = new Counters();
+    return startReplica({ group, identitySeed, engine: { kind: 'pbft' }, service, folder: own });
+  }),
+);
+const client = await connectGroup({ group, engine: 'pbft' });
+
+async function say(operation: string, isRead = false): Promise<void> {
+  const bytes = Buffer.from(operation);
+  const outcome = isRead ? await client.query(bytes) : await client.submit(bytes);
+  const words = outcome.kind === 'result' ? Buffer.from(outcome.result).toString() : outcome.kind;
+  console.log(`${operation}: ${words}`);
+}
+
+try {
+  await say('apples');
+  await say('apples');
+  await say('?apples', true);
+  console.log('The primary stops.');
+  await replicas[0]?.stop();
+  await say('apples');
+  await say('pears');
+  await say('?apples', true);
+  console.log(`The others are in view ${replicas[1]?.status().view} now.`);
+} finally {
+  await client.close();
+  await Promise.all(replicas.slice(1).map((replica) => replica.stop()));
+  await rm(folder, { recursive: true, force: true });
+}
