@@ -136,11 +136,12 @@ export const VrLeaseGrant = new ContainerType({
 
 /** What a checkpoint says besides its pages. */
 export const VrCheckpointNotes = new ContainerType({ isEnded: Uint8 });
-/** Where a replica stands; the newest one counts. */
+/** Where a replica stands; the newest one counts. `base`: the entries that follow this record go on behind it. */
 export const VrStateRecord = new ContainerType({
   view: Uint64,
   lastNormal: Uint64,
   hasLog: Uint8,
+  base: Uint64,
   low: Uint64,
   active: Members,
 });

@@ -108,8 +108,9 @@ export class Checkpoints {
     const free = parameters.witnesses ? Math.min(this.saved, low, commit) : this.saved;
     log.dropTo(Math.min(this.saved - kept, free));
     if (parameters.mode !== 'full') return;
-    const records = [this.#core.stateRecord()];
-    for (let n = Math.max(free + 1, log.first); n <= log.last; n++) {
+    const base = Math.max(free, log.first - 1);
+    const records = [this.#core.stateRecord(base)];
+    for (let n = base + 1; n <= log.last; n++) {
       records.push(appendRecord(n, log.at(n).bytes));
     }
     out.compact(records);

@@ -174,15 +174,17 @@ export class Core {
   }
 
   recordState(): void {
-    this.out.record(this.stateRecord());
+    this.out.record(this.stateRecord(this.log.first - 1));
   }
 
-  stateRecord(): Bytes {
+  /** @param base what the records of entries that follow it go on behind, if it is the journal's first record. */
+  stateRecord(base: number): Bytes {
     const { view, lastNormal, hasLog, low, active } = this;
     return stateRecord({
       view,
       lastNormal,
       hasLog: hasLog ? 1 : 0,
+      base,
       low,
       active: [...active],
     });

@@ -53,7 +53,8 @@ export interface RestoredLog {
 }
 
 interface Replay {
-  state: VrStateRecord;
+  /** Undefined before the first record: a journal begins with a state record. */
+  state: VrStateRecord | undefined;
   readonly log: VrLog;
   readonly staged: LogEntry[];
   stagedFirst: number;
@@ -66,43 +67,48 @@ interface Replay {
  */
 export function replay(records: readonly Bytes[], checkpoint: number): RestoredLog | undefined {
   const replayed: Replay = {
-    state: { view: 0, lastNormal: 0, hasLog: 1, low: 0, active: [] },
+    state: undefined,
     log: new VrLog(),
     staged: [],
     stagedFirst: 0,
   };
-  replayed.log.reset(checkpoint);
-  let isFirstEntry = true;
-  for (const record of records) {
-    const body = record.subarray(1);
-    let isRight: boolean;
-    if (record[0] === kinds.state) isRight = replayState(replayed, body);
-    else if (record[0] === kinds.adopt) isRight = replayAdopt(replayed, body);
-    else if (record[0] === kinds.append) {
-      isRight = replayAppend(replayed, body, isFirstEntry);
-      isFirstEntry = false;
-    } else isRight = record[0] === kinds.stage && replayStage(replayed, body);
-    if (!isRight) return undefined;
+  for (const record of records) if (!replayRecord(replayed, record)) return undefined;
+  const { log, state = { ...initial, base: checkpoint } } = replayed;
+  // Entries that do not reach the checkpoint: the rest is in it.
+  if (log.last < checkpoint) log.reset(checkpoint);
+  return { state, log };
+}
+
+const initial = { view: 0, lastNormal: 0, hasLog: 1, low: 0, active: [] };
+
+function replayRecord(replayed: Replay, record: Bytes): boolean {
+  const body = record.subarray(1);
+  switch (record[0]) {
+    case kinds.state:
+      return replayState(replayed, body);
+    case kinds.append:
+      return replayAppend(replayed, body);
+    case kinds.stage:
+      return replayStage(replayed, body);
+    default:
+      return record[0] === kinds.adopt && replayAdopt(replayed, body);
   }
-  // Entries from before the checkpoint that do not reach it: the rest is in the checkpoint.
-  if (replayed.log.last < checkpoint) replayed.log.reset(checkpoint);
-  return replayed;
 }
 
 function replayState(replayed: Replay, body: Bytes): boolean {
   const state = decodeAs(VrStateRecord, body);
-  if (state === undefined || state.view < replayed.state.view) return false;
+  if (state === undefined || state.view < (replayed.state?.view ?? 0)) return false;
+  // The first one begins the journal; entries that later ones follow are here.
+  if (replayed.state === undefined) replayed.log.reset(state.base);
   if (state.hasLog === 0) replayed.log.reset(state.low);
   replayed.state = state;
   return true;
 }
 
-function replayAppend({ log }: Replay, body: Bytes, isFirst: boolean): boolean {
+function replayAppend({ log, state }: Replay, body: Bytes): boolean {
   const record = decodeAs(VrEntryRecord, body);
   const entry = record && decodeEntry(record.entry);
-  if (record === undefined || entry === undefined || record.sequence < 1) return false;
-  // What is kept of older records begins where it begins.
-  if (isFirst && record.sequence <= log.last) log.reset(record.sequence - 1);
+  if (record === undefined || entry === undefined || state === undefined) return false;
   if (record.sequence !== log.last + 1) return false;
   log.append(entry);
   return true;
@@ -122,7 +128,7 @@ function replayStage(replayed: Replay, body: Bytes): boolean {
 
 function replayAdopt(replayed: Replay, body: Bytes): boolean {
   const adopt = decodeAs(VrAdoptRecord, body);
-  if (adopt === undefined) return false;
+  if (adopt === undefined || replayed.state === undefined) return false;
   const { log, staged } = replayed;
   const { view, keep, sequence, low, active } = adopt;
   // A witness without a log begins where the others may need it.
@@ -135,6 +141,6 @@ function replayAdopt(replayed: Replay, body: Bytes): boolean {
   log.cutAbove(keep);
   if (count > 0) for (const entry of staged) log.append(entry);
   staged.length = 0;
-  replayed.state = { view, lastNormal: view, hasLog: 1, low, active };
+  replayed.state = { view, lastNormal: view, hasLog: 1, base: log.first - 1, low, active };
   return true;
 }
