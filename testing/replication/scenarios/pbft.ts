@@ -371,7 +371,7 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
   'moving-target': scenario(
     'a checkpoint is collected while a member fetches it',
     movingTarget,
-    pbft({ checkpointInterval: 2, window: 4 }),
+    pbft({ checkpointInterval: 2, window: 4, batchesInFlight: 2 }),
   ),
   'null-at-checkpoint': scenario(
     "a new view fills a checkpoint's place with nothing",

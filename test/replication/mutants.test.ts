@@ -1,0 +1,18 @@
+// Known-broken variants of the replication engines: runs under simulation must find each within the seeds stated.
+
+import { expect, it } from 'vitest';
+import { mutants } from '../../testing/replication/mutants/mutants.ts';
+import { oneRun } from '../../testing/replication/one-run.ts';
+
+it.each([...mutants].map(([name, mutant]) => ({ name, ...mutant })))(
+  '$what ($name): caught within $seeds seeds',
+  async ({ name, seeds }) => {
+    for (let seed = 1; seed <= seeds; seed++) {
+      const report = await oneRun({
+        name: { seed, engine: undefined, scenario: undefined, mutant: name },
+      });
+      if (report.failure !== undefined) return;
+    }
+    expect.fail(`${name} was not caught within ${seeds} seeds`);
+  },
+);
