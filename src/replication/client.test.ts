@@ -320,6 +320,29 @@ describe('a client of a group', () => {
     expect(stage.requests()).toEqual([`0:${claimed + 1}`]);
   });
 
+  it('claims a number far up when too few members answer, so that the others move', async () => {
+    const stage = new Stage(false);
+    const [asked] = stage.taken();
+    if (asked?.message.name !== 'lastNumber') expect.unreachable();
+    const { nonce } = asked.message.value;
+    const { instance } = group;
+    await stage.deliver(0, 'lastNumberIs', { instance, nonce, number: Number.MAX_SAFE_INTEGER });
+    stage.test.advance(10_000);
+    // One answer may be a liar's: nothing is claimed for it.
+    expect(stage.requests()).toEqual([]);
+    await stage.deliver(1, 'lastNumberIs', { instance, nonce, number: 7 });
+    stage.test.advance(10_000);
+    const [claim] = stage.taken();
+    if (claim?.message.name !== 'submitRequest') expect.unreachable();
+    const { number, kind } = claim.message.value.request.request;
+    expect(kind).toBe(2);
+    expect(number).toBeGreaterThanOrEqual(7 + 2 ** 36);
+    expect(number).toBeLessThan(7 + 2 ** 37);
+    await stage.submit('a');
+    for (const member of [0, 1]) await stage.reply(member, number, '');
+    expect(stage.requests()).toContain(`0:${number + 1}`);
+  });
+
   it('asks again what its key has used when the claimed number was used', async () => {
     const stage = new Stage(false);
     const answer = async (number: number): Promise<void> => {

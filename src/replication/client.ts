@@ -18,6 +18,7 @@ import {
 } from '../wire/replication-registry.ts';
 import type { Acceptance, Judgement } from './acceptance.ts';
 import type { Outcome, ReplicaGroup, ReplicatedClient, SubmitOptions } from './contract.ts';
+import { FirstNumber } from './first-number.ts';
 import { ReplyBox } from './reply-box.ts';
 import { bundle, requestKinds } from './requests.ts';
 import { RetryDelay } from './retry-delay.ts';
@@ -67,6 +68,8 @@ interface InFlight {
 
 /** How long a member that did not send a whole result when it was its turn gets no other turn. */
 const passedOverMs = 10_000;
+/** Questions for used numbers before too few answers must do. */
+const asksMax = 3;
 const noProof = { signature: new Uint8Array(64), count: 1, index: 0, path: [] };
 
 export class GroupClient implements ReplicatedClient {
@@ -82,8 +85,9 @@ export class GroupClient implements ReplicatedClient {
   /** The next request's number; undefined until a first one is claimed. */
   #next: number | undefined;
   #hasClaimed = false;
-  readonly #nonce: Bytes;
-  readonly #usedNumbers = new Map<number, number>();
+  readonly #firstNumber: FirstNumber;
+  /** How often it was asked for, and when it is asked for again. */
+  #asked = 0;
   #askAgainAtMs = 0;
   /** A number space of its own, begun anywhere, so that no answer to an earlier process is taken for one to this. */
   #nextQuery: number;
@@ -107,7 +111,7 @@ export class GroupClient implements ReplicatedClient {
       const address = addresses[index];
       return address === undefined ? undefined : env.network.open(peer, address);
     });
-    this.#nonce = env.entropy.bytes(16);
+    this.#firstNumber = new FirstNumber(options.acceptance, env.entropy);
     const random = env.entropy.bytes(6);
     this.#nextQuery = random.reduce((number, byte) => number * 256 + byte, 0);
     this.#next = isFresh ? 1 : undefined;
@@ -395,23 +399,25 @@ export class GroupClient implements ReplicatedClient {
   }
 
   #askForNumber(): void {
+    const guess = this.#asked >= asksMax ? this.#firstNumber.guess() : undefined;
+    if (guess !== undefined) return this.#claim(guess);
     const { group, env } = this.#options;
-    this.#transmit(this.#everyone, 'lastNumber', { instance: group.instance, nonce: this.#nonce });
-    this.#askAgainAtMs = env.clock.nowMs() + this.#delay.afterMs(0);
+    const { nonce } = this.#firstNumber;
+    this.#transmit(this.#everyone, 'lastNumber', { instance: group.instance, nonce });
+    this.#askAgainAtMs = env.clock.nowMs() + this.#delay.afterMs(this.#asked);
+    this.#asked += 1;
     this.#wake(this.#askAgainAtMs);
   }
 
   #onLastNumber(from: number, { nonce, number }: ReplicationMessageValue<'lastNumberIs'>): void {
-    if (this.#next !== undefined || this.#hasClaimed || !equalBytes(nonce, this.#nonce)) return;
-    if (!this.#usedNumbers.has(from)) this.#usedNumbers.set(from, number);
-    const last = this.#options.acceptance.lastNumber([...this.#usedNumbers.values()]);
-    if (last !== undefined) this.#claim(last + limits.clientWindow + 1);
+    if (!this.#isAsking) return;
+    const first = this.#firstNumber.note(from, nonce, number);
+    if (first !== undefined) this.#claim(first);
   }
 
   /**
-   * Earlier processes may have sent requests that nobody has executed yet, up to a window above what is known. The first
-   * number beyond is used for a claim, the same bytes whichever process sends it, and nothing else is sent before that is
-   * executed: so a process that dies here leaves nothing behind that the next one could contradict.
+   * Uses a first number for a request that does nothing, and sends nothing else before that is executed: a process that
+   * dies here leaves nothing behind that the next one, which may choose the same number, would contradict.
    */
   #claim(number: number): void {
     this.#hasClaimed = true;
@@ -420,7 +426,8 @@ export class GroupClient implements ReplicatedClient {
       if (outcome.kind === 'too-old') {
         // The members knew of more than they said when they were asked: some had not executed it yet.
         this.#hasClaimed = false;
-        this.#usedNumbers.clear();
+        this.#firstNumber.reset();
+        this.#asked = 0;
         this.#askForNumber();
         return;
       }
