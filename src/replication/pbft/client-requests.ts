@@ -39,7 +39,9 @@ export class ClientRequests {
     const digest = core.verifier.verify(signed);
     if (digest === undefined) return out.count('request-not-signed');
     if (known === undefined) {
-      if (!queue.add(signed, digest, message.fullReplier, core.nowMs, false)) {
+      // Executed tentatively, it is in a batch; it waits all the same until that is for good.
+      const isInBatch = executor.table.find(client, number).kind !== 'new';
+      if (!queue.add(signed, digest, message.fullReplier, core.nowMs, isInBatch)) {
         return out.count('queue-full');
       }
     } else {
@@ -70,7 +72,7 @@ export class ClientRequests {
     const { result, sequence } = found;
     const isTentative = sequence > parts.execution.executed;
     this.reply(request, 0, result, { sequence, isTentative, fullReplier });
-    return true;
+    return !isTentative;
   }
 
   #replyWith(request: OrderedRequest, outcome: 1 | 2, fullReplier: number): void {

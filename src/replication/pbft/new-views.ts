@@ -190,13 +190,14 @@ export class NewViews {
       const sequence = height + 1 + i;
       const slot = log.slotAt(sequence);
       if (slot === undefined || slot.accepted !== undefined) return;
-      if (log.batchAt(sequence, digest) === undefined) {
+      const batch = log.batchAt(sequence, digest);
+      if (batch === undefined) {
         this.#lacksBodies = true;
         parts.bodies.want(digest, sequence);
         return;
       }
+      if (sequence > parts.execution.executed) parts.normalCase.learnBatch(batch);
       parts.normalCase.accept(slot, digest, true);
-      parts.normalCase.markProposed(digest);
     });
   }
 

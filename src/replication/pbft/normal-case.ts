@@ -6,7 +6,7 @@ import { type Bytes, emptyBytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
-import { type Batch, batchDigest, isNull } from './batch.ts';
+import { type Batch, batchDigest } from './batch.ts';
 import type { Core } from './core.ts';
 import { everyone } from './outbox.ts';
 import { encodeRecord } from './records.ts';
@@ -286,12 +286,15 @@ export class NormalCase {
     this.#preparedTop = Math.max(this.#preparedTop, slot.sequence);
   }
 
-  /** Requests of batches that are under way in this view need no second one. */
-  markProposed(digest: Bytes): void {
-    if (isNull(digest)) return;
-    const batch = this.#core.log.batch(digest);
-    for (const { request } of batch?.requests ?? []) {
-      this.#core.queue.markProposed(request.client, request.number);
+  /**
+   * Requests of a batch that is under way in this view without a PRE-PREPARE of it: they need no second batch, and keep
+   * the clock running. Only those that their clients signed, because they may have to be proposed again.
+   */
+  learnBatch({ requests }: Batch): void {
+    const { verifier, parts } = this.#core;
+    for (const request of requests) {
+      const digest = verifier.verify(request);
+      if (digest !== undefined) parts.clientRequests.learn(request, digest, undefined);
     }
   }
 }

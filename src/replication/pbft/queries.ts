@@ -47,6 +47,12 @@ export class Queries {
     const { out } = this.#core;
     const key = mapKey(client);
     const count = this.#heldOf.get(key) ?? 0;
+    if (
+      count > 0 &&
+      this.#held.some((held) => held.key === key && isAgain(held.question, question))
+    ) {
+      return out.count('duplicate');
+    }
     if (this.#held.length >= limits.heldQueriesMax || count >= limits.heldQueriesPerClientMax) {
       return out.count('queries-full');
     }
@@ -114,4 +120,10 @@ export class Queries {
       result: isFull ? [result] : [],
     });
   }
+}
+
+/** A question that waits already: what it may be answered from was settled when it came first. */
+function isAgain(a: Question, b: Question): boolean {
+  if (a.name === 'read' && b.name === 'read') return a.value.number === b.value.number;
+  return a.name === b.name;
 }

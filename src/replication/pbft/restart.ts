@@ -185,6 +185,11 @@ function resumeView(core: Core): void {
   parts.normalCase.enterView(top);
   for (const { sequence, digest, isPrepared } of own) {
     const slot = log.slotAt(sequence);
-    if (slot !== undefined) parts.normalCase.restore(slot, digest, isPrepared);
+    if (slot === undefined) continue;
+    const batch = log.batchAt(sequence, digest);
+    if (batch !== undefined && sequence > parts.execution.executed) {
+      parts.normalCase.learnBatch(batch);
+    }
+    parts.normalCase.restore(slot, digest, isPrepared);
   }
 }

@@ -261,4 +261,31 @@ describe('tentative execution', () => {
     expect(cluster.problems()).toEqual([]);
     expect(executedBy(cluster).every((executed) => executed >= 2)).toBe(true);
   });
+
+  it('keeps the clock running for requests that only a NEW-VIEW brought', () => {
+    const cluster = clusterOf({ parameters: { ...tentative, timeoutMs: 200 } });
+    // Members 0 and 1 prepare, and answer; nothing is ever committed, and no NEW-VIEW can be made.
+    let isLeaving = true;
+    cluster.filter = (from, to, { name }) => {
+      if (from < 0 && to > 1 && !isLeaving) return false;
+      if (name === 'pbftCommit') return false;
+      if (name === 'pbftPrepare') return to < 2;
+      return !(isLeaving && name === 'viewChange' && to === 1);
+    };
+    cluster.client(0).retryMs = 100_000;
+    cluster.client(0).write();
+    const everyoneLeft = () =>
+      cluster.replicas.every(({ engine }) => engine.status().status === 'view-change');
+    expect(cluster.run(1000, everyoneLeft)).toBe(true);
+    cluster.run(cluster.nowMs + 10);
+    // Nobody remembers the client's request but in its batch.
+    for (let i = 0; i < 4; i++) cluster.crash(i);
+    isLeaving = false;
+    for (let i = 0; i < 4; i++) cluster.restart(i);
+    const isEntered = () => cluster.replicas.every(({ engine }) => engine.isCurrent(1));
+    expect(cluster.run(cluster.nowMs + 1000, isEntered)).toBe(true);
+    expect(
+      cluster.run(cluster.nowMs + 5000, () => cluster.replica(0).engine.status().view > 1),
+    ).toBe(true);
+  });
 });
