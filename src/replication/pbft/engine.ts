@@ -64,7 +64,7 @@ export class PbftEngine implements Engine {
       this.#dispatch(event);
     }
     this.#settle();
-    return core.out.take();
+    return core.out.take(core.genesis);
   }
 
   #dispatch(event: Exclude<EngineEvent, { kind: 'start' }>): void {

@@ -33,7 +33,10 @@ const codes = new Map<number, EvidenceCode>(
   Object.entries(kinds).map(([code, kind]) => [kind, code as EvidenceCode]),
 );
 
-function evidenceOf(code: EvidenceCode, accused: Bytes, statements: Bytes[]): Evidence {
+/** Evidence without what is the same in all of an instance. */
+export type Charge = Omit<Evidence, 'genesis'>;
+
+function evidenceOf(code: EvidenceCode, accused: Bytes, statements: Bytes[]): Charge {
   return { code, accused, proof: EvidenceProof.serialize({ kind: kinds[code], statements }) };
 }
 
@@ -42,7 +45,7 @@ export function contradictingCheckpoints(
   accused: Bytes,
   a: CheckpointVote,
   b: CheckpointVote,
-): Evidence {
+): Charge {
   return evidenceOf('checkpoint-contradiction', accused, [
     CheckpointVote.serialize(a),
     CheckpointVote.serialize(b),
@@ -50,7 +53,7 @@ export function contradictingCheckpoints(
 }
 
 /** Two VIEW-CHANGEs by one member for one view. */
-export function contradictingViewChanges(accused: Bytes, a: ViewChange, b: ViewChange): Evidence {
+export function contradictingViewChanges(accused: Bytes, a: ViewChange, b: ViewChange): Charge {
   return evidenceOf('view-change-contradiction', accused, [
     ViewChange.serialize(a),
     ViewChange.serialize(b),
@@ -58,7 +61,7 @@ export function contradictingViewChanges(accused: Bytes, a: ViewChange, b: ViewC
 }
 
 /** Two NEW-VIEWs of one view. */
-export function contradictingNewViews(accused: Bytes, a: NewView, b: NewView): Evidence {
+export function contradictingNewViews(accused: Bytes, a: NewView, b: NewView): Charge {
   return evidenceOf('new-view-contradiction', accused, [
     NewView.serialize(a),
     NewView.serialize(b),
@@ -70,7 +73,7 @@ export function refutedNewView(
   accused: Bytes,
   newView: NewView,
   viewChanges: readonly ViewChange[],
-): Evidence {
+): Charge {
   return evidenceOf('new-view-refuted', accused, [
     NewView.serialize(newView),
     ...viewChanges.map((viewChange) => ViewChange.serialize(viewChange)),
@@ -78,11 +81,7 @@ export function refutedNewView(
 }
 
 /** Two requests of one client under one number. */
-export function contradictingRequests(
-  accused: Bytes,
-  a: SignedRequest,
-  b: SignedRequest,
-): Evidence {
+export function contradictingRequests(accused: Bytes, a: SignedRequest, b: SignedRequest): Charge {
   return evidenceOf('request-contradiction', accused, [
     SignedRequest.serialize(a),
     SignedRequest.serialize(b),

@@ -5,14 +5,8 @@ import type {
   ReplicationMessageName,
   ReplicationMessageValue,
 } from '../../wire/replication-registry.ts';
-import type {
-  CheckpointSave,
-  Effects,
-  Evidence,
-  Recipient,
-  Send,
-  TimerChange,
-} from '../contract.ts';
+import type { CheckpointSave, Effects, Recipient, Send, TimerChange } from '../contract.ts';
+import type { Charge } from './evidence.ts';
 
 export const everyone: Recipient = { kind: 'replicas' };
 
@@ -22,7 +16,7 @@ export class Outbox {
   #sends: Send[] = [];
   #timers: TimerChange[] = [];
   #save: CheckpointSave | undefined;
-  #evidence: Evidence[] = [];
+  #evidence: Charge[] = [];
   #counts: string[] = [];
 
   get hasRecords(): boolean {
@@ -82,7 +76,7 @@ export class Outbox {
     this.#save = save;
   }
 
-  evidence(evidence: Evidence): void {
+  evidence(evidence: Charge): void {
     this.#evidence.push(evidence);
     this.count(evidence.code);
   }
@@ -91,7 +85,8 @@ export class Outbox {
     this.#counts.push(code);
   }
 
-  take(): Effects {
+  /** @param genesis root of checkpoint 0. */
+  take(genesis: Bytes): Effects {
     const effects: Effects = {
       records: this.#records,
       compact: this.#compact,
@@ -99,7 +94,8 @@ export class Outbox {
       timers: this.#timers,
       save: this.#save,
       mark: undefined,
-      evidence: this.#evidence,
+      evidence:
+        this.#evidence.length === 0 ? [] : this.#evidence.map((charge) => ({ ...charge, genesis })),
       counts: this.#counts,
     };
     this.#records = [];

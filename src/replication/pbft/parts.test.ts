@@ -1,0 +1,219 @@
+import { describe, expect, it } from 'vitest';
+import { HoldfastError } from '../../base/errors.ts';
+import type { Signer } from '../../crypto/signature.ts';
+import { limits } from '../../wire/limits.ts';
+import type { CheckpointVote } from '../../wire/pbft.ts';
+import { bundle } from '../requests.ts';
+import { batchDigest } from './batch.ts';
+import { contradictingCheckpoints, contradictingRequests, verifyEvidence } from './evidence.ts';
+import { Log } from './log.ts';
+import { isInNumber, MemberSet } from './member-set.ts';
+import { checkedParameters } from './parameters.ts';
+import { RequestQueue } from './queue.ts';
+import { decodeRecord, encodeRecord } from './records.ts';
+import { VoteBox } from './slot.ts';
+import { checkpointBytes } from './statements.ts';
+import { TestCluster, testInstance } from './test-cluster.ts';
+import { quickScheme, quickSigner } from './test-service.ts';
+
+function digestOf(byte: number): Uint8Array {
+  return new Uint8Array(32).fill(byte);
+}
+
+describe('sets of members', () => {
+  it('hold every member of the largest group, on both sides of a word', () => {
+    const set = new MemberSet();
+    for (let member = 0; member < limits.pbftMembersMax; member += 3) {
+      expect(set.add(member)).toBe(true);
+      expect(set.add(member)).toBe(false);
+    }
+    for (let member = 0; member < limits.pbftMembersMax; member++) {
+      expect(set.has(member)).toBe(member % 3 === 0);
+      expect(isInNumber(set.toNumber(), member)).toBe(member % 3 === 0);
+    }
+    expect(set.size).toBe(17);
+    set.remove(48);
+    set.remove(48);
+    expect(set.size).toBe(16);
+    expect(isInNumber(set.toNumber(), 48)).toBe(false);
+  });
+});
+
+describe('votes', () => {
+  it('count once for each member, and in a view the first', () => {
+    const box = new VoteBox();
+    expect(box.add(1, 3, digestOf(1))).toBe('counted');
+    expect(box.add(1, 3, digestOf(1))).toBe('duplicate');
+    expect(box.add(1, 3, digestOf(2))).toBe('contradiction');
+    expect(box.add(1, 2, digestOf(1))).toBe('stale');
+    expect(box.add(2, 3, digestOf(1))).toBe('counted');
+    expect(box.tally(3, digestOf(1))?.members.size).toBe(2);
+    expect(box.tally(3, digestOf(2))).toBeUndefined();
+  });
+
+  it('move with their member to a later view', () => {
+    const box = new VoteBox();
+    box.add(1, 3, digestOf(1));
+    box.add(2, 3, digestOf(1));
+    expect(box.add(1, 9, digestOf(1))).toBe('counted');
+    expect(box.tally(3, digestOf(1))?.members.size).toBe(1);
+    expect(box.membersOf(9)).toBe(2);
+    expect(box.membersOf(3)).toBe(4);
+  });
+});
+
+describe('the queue', () => {
+  const signers = [quickSigner('a'), quickSigner('b')];
+  function add(queue: RequestQueue, client: number, number: number, sizeBytes = 10): boolean {
+    const signer = signers[client] as Signer;
+    const operation = new Uint8Array(sizeBytes);
+    const request = { client: signer.publicKey, number, kind: 0, operation };
+    const [signed] = bundle(signer, testInstance, [request]);
+    return signed !== undefined && queue.add(signed, digestOf(number), undefined, 0, false);
+  }
+  const numbersOf = (queue: RequestQueue, count: number, sizeBytes = 2 ** 20): number[] =>
+    queue.take(count, sizeBytes).map(({ request }) => request.request.number);
+
+  it('gives each client its turn', () => {
+    const queue = new RequestQueue();
+    queue.beginView(true);
+    for (const number of [1, 2, 3, 4]) add(queue, 0, number);
+    for (const number of [11, 12]) add(queue, 1, number);
+    expect(numbersOf(queue, 5)).toEqual([1, 11, 2, 12, 3]);
+    expect(queue.waiting).toBe(1);
+    expect(queue.size).toBe(6);
+  });
+
+  it('offers everything again in the next view, but what is gone', () => {
+    const queue = new RequestQueue();
+    queue.beginView(true);
+    for (const number of [1, 2, 3]) add(queue, 0, number);
+    expect(numbersOf(queue, 2)).toEqual([1, 2]);
+    queue.remove((signers[0] as Signer).publicKey, 1);
+    queue.beginView(true);
+    expect(numbersOf(queue, 9)).toEqual([2, 3]);
+    expect(queue.head?.request.request.number).toBe(2);
+  });
+
+  it('fills a batch up to its size, and takes one request of any size', () => {
+    const queue = new RequestQueue();
+    queue.beginView(true);
+    for (const number of [1, 2, 3]) add(queue, 0, number, 1000);
+    expect(numbersOf(queue, 9, 100)).toEqual([1]);
+    expect(numbersOf(queue, 9, 2500)).toEqual([2, 3]);
+  });
+
+  it('takes one request under a number, and so many of one client', () => {
+    const queue = new RequestQueue();
+    queue.beginView(true);
+    expect(add(queue, 0, 1)).toBe(true);
+    expect(add(queue, 0, 1)).toBe(false);
+    for (let number = 2; number <= limits.queuedRequestsPerClientMax; number++) {
+      expect(add(queue, 0, number)).toBe(true);
+    }
+    expect(add(queue, 0, 1000)).toBe(false);
+    expect(add(queue, 1, 1000)).toBe(true);
+  });
+});
+
+describe('the log', () => {
+  it('forgets of too many accepted digests the oldest that is not prepared', () => {
+    const log = new Log(8, { sequence: 0, root: digestOf(0), isFinal: 0, signatures: [] });
+    log.markPrepared(1, digestOf(1), 0);
+    for (let view = 0; view <= limits.acceptedDigestsMax; view++) {
+      log.markAccepted(1, digestOf(view + 1), view);
+    }
+    const kept = log.acceptedEntries();
+    expect(kept).toHaveLength(limits.acceptedDigestsMax);
+    expect(kept.some(({ view }) => view === 0)).toBe(true);
+    expect(kept.some(({ view }) => view === 1)).toBe(false);
+  });
+
+  it('names different batches differently, however requests and input are cut', () => {
+    const [a, b] = [digestOf(1), digestOf(2)];
+    expect(batchDigest([a, b], digestOf(3))).not.toEqual(
+      batchDigest([a], Uint8Array.from([...b, ...digestOf(3)])),
+    );
+  });
+});
+
+describe('parameters', () => {
+  const group = { instance: testInstance, members: [0, 1, 2, 3].map(digestOf), faults: 1 };
+  it.each([
+    [{ ...group, faults: 0 }, {}],
+    [{ ...group, members: group.members.slice(1) }, {}],
+    [group, { window: 100, checkpointInterval: 64 }],
+    [group, { window: 2000 }],
+    [group, { batchRequests: 0 }],
+    [group, { batchesInFlight: 0 }],
+    [group, { timeoutMs: 0 }],
+  ])('that cannot work are refused', (bad, parameters) => {
+    expect(() => checkedParameters(bad, parameters)).toThrow(HoldfastError);
+  });
+});
+
+describe('records', () => {
+  it('come back as they were, and anything else is no record', () => {
+    const value = { view: 3, sequence: 7, digest: digestOf(1) };
+    const bytes = encodeRecord('prepared', value);
+    expect(decodeRecord(bytes)).toEqual({ name: 'prepared', value });
+    expect(decodeRecord(bytes.subarray(0, 20))).toBeUndefined();
+    expect(decodeRecord(Uint8Array.of(99, 1, 2))).toBeUndefined();
+    expect(decodeRecord(new Uint8Array(0))).toBeUndefined();
+  });
+
+  it('that are damaged are counted, not believed', () => {
+    const damaged = [Uint8Array.of(1, 2, 3), new Uint8Array(0)];
+    const genesis = { checkpoint: undefined, records: damaged };
+    const cluster = new TestCluster({ seed: 1, genesis });
+    expect(cluster.count('record-invalid')).toBe(8);
+    expect(cluster.replica(0).engine.status().status).toBe('normal');
+  });
+});
+
+describe('evidence', () => {
+  const cluster = new TestCluster({ seed: 1 });
+  const genesis = digestOf(0);
+  const judge = (proof: Uint8Array) => verifyEvidence(proof, cluster.group, quickScheme, genesis);
+  function vote(replica: number, sequence: number, root: Uint8Array): CheckpointVote {
+    const claim = { sequence, root, isFinal: 0 };
+    const signature = (cluster.signers[replica] as Signer).sign(
+      checkpointBytes(testInstance, claim),
+    );
+    return { instance: testInstance, replica, ...claim, signature };
+  }
+
+  it('of two roots holds for one member and one sequence only', () => {
+    const accused = cluster.group.members[2] as Uint8Array;
+    const of = (a: CheckpointVote, b: CheckpointVote) =>
+      judge(contradictingCheckpoints(accused, a, b).proof);
+    const first = vote(2, 128, digestOf(1));
+    expect(of(first, vote(2, 128, digestOf(2)))).toEqual({
+      code: 'checkpoint-contradiction',
+      accused,
+    });
+    expect(of(first, first)).toBeUndefined();
+    expect(of(first, vote(2, 256, digestOf(2)))).toBeUndefined();
+    expect(of(first, vote(1, 128, digestOf(2)))).toBeUndefined();
+    expect(of(first, { ...vote(2, 128, digestOf(2)), root: digestOf(3) })).toBeUndefined();
+  });
+
+  it('of two requests under one number accuses the client', () => {
+    const signer = cluster.clientSigners[0] as Signer;
+    const client = signer.publicKey;
+    const signed = (number: number, byte: number) => {
+      const request = { client, number, kind: 0, operation: Uint8Array.of(byte) };
+      return bundle(signer, testInstance, [request])[0];
+    };
+    const [a, b, c] = [signed(5, 1), signed(5, 2), signed(6, 2)];
+    if (a === undefined || b === undefined || c === undefined) return expect.unreachable();
+    expect(judge(contradictingRequests(client, a, b).proof)?.accused).toEqual(client);
+    expect(judge(contradictingRequests(client, a, c).proof)).toBeUndefined();
+    expect(judge(contradictingRequests(client, a, a).proof)).toBeUndefined();
+  });
+
+  it('is never taken from bytes that mean nothing', () => {
+    expect(judge(new Uint8Array(0))).toBeUndefined();
+    expect(judge(new Uint8Array(500).fill(1))).toBeUndefined();
+  });
+});
