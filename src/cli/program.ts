@@ -66,7 +66,10 @@ const keyOption = (): Option =>
   new Option('--key <name>', 'key that the name belongs to (default: the default key)');
 
 const outputOption = (): Option =>
-  new Option('-o, --output <file>', 'write to this file; it appears only when whole');
+  new Option(
+    '-o, --output <file>',
+    'write to this file; it appears only when whole (needed with --json)',
+  );
 
 function addData(program: Command, context: Context): void {
   const load = () => import('./commands/data.ts');
@@ -119,6 +122,14 @@ function addInspection(program: Command, context: Context): void {
     .action(async (name: string, _, command: Command) =>
       (await load()).verify(context, globals(command), name),
     );
+  program
+    .command('evidence')
+    .description('check offline what a replica has kept of provable faults')
+    .argument('<file>', "evidence.jsonl in a replica's data folder")
+    .action(async (file: string, _, command: Command) => {
+      const { evidence } = await import('./commands/evidence.ts');
+      evidence(context, globals(command), file);
+    });
 }
 
 function addKeys(program: Command, context: Context): void {
@@ -163,6 +174,7 @@ function addServer(program: Command, context: Context): void {
   const server = program
     .command('server')
     .description('run one storage server, or prepare one')
+    .helpCommand('help [command]', 'help about a command')
     .option('--config <file>', 'settings of the server', 'server.toml')
     .option('--recover', 'the data was lost: fetch it from the other servers first', false);
   for (const { flag, key, description } of serverSettings) {

@@ -132,6 +132,8 @@ export interface Evidence {
   readonly accused: Bytes;
   /** Canonical encoding of the signed statements that contradict each other. */
   readonly proof: Bytes;
+  /** Root of the state that the instance began with: statements made before the first checkpoint rest on it. */
+  readonly genesis: Bytes;
 }
 
 export interface CheckpointSave {

@@ -363,7 +363,12 @@ describe('the host', () => {
 
   it('hands evidence and counts on', async () => {
     const { env, effect } = await running();
-    const evidence = { code: 'two-roots', accused: clientKey, proof: utf8('p') };
+    const evidence = {
+      code: 'two-roots',
+      accused: clientKey,
+      proof: utf8('p'),
+      genesis: new Uint8Array(32),
+    };
     effect({ evidence: [evidence], counts: ['view-change'] });
     expect(env.counts).toEqual(['evidence two-roots', 'view-change']);
   });

@@ -13,6 +13,7 @@ export type {
   SubmitOptions,
 } from '../../replication/contract.ts';
 export { type ConnectedGroup, type ConnectGroupOptions, connectGroup } from './client.ts';
+export { type CheckedEvidence, checkEvidenceFile } from './evidence-file.ts';
 export { describeGroup, type GroupMember, memberKey, type PlacedGroup } from './group.ts';
 export {
   createReplicaFolder,

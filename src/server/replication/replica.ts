@@ -1,5 +1,6 @@
 // One replica of a group as part of a process: the real env round an engine.
 
+import { join } from 'node:path';
 import type { PeerId } from '../../base/brand.ts';
 import { type Bytes, equalBytes, toHex } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
@@ -21,12 +22,15 @@ import { createReplica } from '../../replication/replica-disk.ts';
 import { createVrEngine } from '../../replication/vr/engine.ts';
 import type { VrParameters } from '../../replication/vr/parameters.ts';
 import { replicationPayloadSizeBytesMax } from '../../wire/replication-registry.ts';
+import { EvidenceFile } from './evidence-file.ts';
 import type { PlacedGroup } from './group.ts';
 
 /** How a group agrees: PBFT on 3f+1 members of which f may lie, or Viewstamped Replication on 2f+1 of which f may stop. */
 export type EngineChoice =
   | { readonly kind: 'pbft'; readonly parameters?: Partial<PbftParameters> }
   | { readonly kind: 'vr'; readonly parameters?: Partial<VrParameters> };
+
+const evidenceName = 'evidence.jsonl';
 
 export interface ReplicaOptions {
   readonly group: PlacedGroup;
@@ -38,7 +42,7 @@ export interface ReplicaOptions {
   readonly folder: string | undefined;
   /** Which clients may connect, by public key; everyone unless given. */
   readonly admits?: (client: Bytes) => boolean;
-  /** Told of what a member or client provably did wrong. */
+  /** Told of what a member or client provably did wrong; with a folder it is kept there too, in `evidence.jsonl`. */
   readonly onEvidence?: (evidence: Evidence) => void;
   readonly log?: Log;
 }
@@ -88,6 +92,8 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
     });
   }
   const open = folder === undefined ? undefined : await openFolder(folder, group, index);
+  const evidenceFile =
+    folder === undefined ? undefined : new EvidenceFile(join(folder, evidenceName), group);
   const metrics = new NodeMetrics({ process: true });
   const members = new Set(group.members.map((key) => toHex(key)));
   const { admits } = options;
@@ -133,6 +139,7 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       engine: engineOf(options, index),
       onEvidence: (evidence) => {
         log.warn('evidence', { code: evidence.code, accused: toHex(evidence.accused) });
+        evidenceFile?.append(evidence);
         options.onEvidence?.(evidence);
       },
       onFailure: fail,

@@ -1,0 +1,94 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { utf8 } from '../../base/bytes.ts';
+import { ed25519 } from '../../crypto/signature.ts';
+import type { Evidence } from '../../replication/contract.ts';
+import { contradictingRequests } from '../../replication/pbft/evidence.ts';
+import { bundle } from '../../replication/requests.ts';
+import type { SignedRequest } from '../../wire/replication.ts';
+import { checkEvidenceFile, EvidenceFile } from './evidence-file.ts';
+import { describeGroup } from './group.ts';
+
+const seeds = [1, 2, 3, 4].map((fill) => new Uint8Array(32).fill(fill));
+const group = describeGroup(
+  'test',
+  seeds.map((seed, i) => ({
+    publicKey: ed25519.signer(seed).publicKey,
+    address: { host: 'localhost', port: i + 1 },
+  })),
+  1,
+);
+const client = ed25519.signer(new Uint8Array(32).fill(9));
+const genesis = new Uint8Array(32).fill(5);
+
+/** A client's request 7 to do this. */
+function request(words: string): SignedRequest {
+  const unsigned = { client: client.publicKey, number: 7, kind: 0, operation: utf8(words) };
+  const [signed] = bundle(client, group.instance, [unsigned]);
+  if (signed === undefined) throw new TypeError('one request gives one bundle');
+  return signed;
+}
+
+const twoBodies: Evidence = {
+  ...contradictingRequests(client.publicKey, request('put'), request('take')),
+  genesis,
+};
+
+const hexOf = (text: string): string => Buffer.from(text).toString('hex');
+
+let folder: string;
+let path: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'holdfast-evidence-'));
+  path = join(folder, 'evidence.jsonl');
+});
+
+afterEach(() => rmSync(folder, { recursive: true }));
+
+describe('evidence on disk', () => {
+  it('proves what it says to whoever has the file', () => {
+    new EvidenceFile(path, group).append(twoBodies);
+    new EvidenceFile(path, group).append(twoBodies);
+    expect(checkEvidenceFile(path)).toMatchObject([
+      { line: 1, code: 'request-contradiction', isProved: true },
+      { line: 2, isProved: true },
+    ]);
+  });
+
+  it('proves nothing when anything in it was changed', () => {
+    new EvidenceFile(path, group).append(twoBodies);
+    const record = JSON.parse(readFileSync(path, 'utf8'));
+    const other = Buffer.from(ed25519.signer(seeds[0] ?? client.publicKey).publicKey);
+    const changes = [
+      { accused: other.toString('hex') },
+      { code: 'new-view-refuted' },
+      { group: { ...record.group, instance: '00'.repeat(32) } },
+      { proof: record.proof.replace(hexOf('take'), hexOf('mine')) },
+    ];
+    writeFileSync(
+      path,
+      changes.map((change) => `${JSON.stringify({ ...record, ...change })}\n`).join(''),
+    );
+    expect(checkEvidenceFile(path).map(({ isProved }) => isProved)).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
+  });
+
+  it('is bounded', () => {
+    const file = new EvidenceFile(path, group);
+    for (let i = 0; i < 1100; i++) file.append(twoBodies);
+    expect(readFileSync(path, 'utf8').trim().split('\n')).toHaveLength(1000);
+  });
+
+  it('that is no evidence is refused with the line', () => {
+    writeFileSync(path, '{"holdfast":"evidence"}\n');
+    expect(() => checkEvidenceFile(path)).toThrow('line 1');
+    expect(() => checkEvidenceFile(join(folder, 'nothing'))).toThrow('cannot read');
+  });
+});
