@@ -140,7 +140,13 @@ export class ClientTable {
       const slot = result.length > resultInlineSizeBytesMax ? freeSlot(entries) : noSlot;
       entries.splice(at, 0, { number, sequence, body: bodyOf(result), slot });
     }
-    this.#put(place, { ...before, base, entries });
+    const now: Client = { client: before.client, key, base, entries };
+    if (known?.key !== key) this.#put(place, now);
+    else {
+      this.#places[place] = now;
+      // No sequence recorded before is greater; only a result that went at once does not count.
+      if (base !== number) this.#newest[place] = sequence;
+    }
     this.#dirty.add(place);
   }
 

@@ -105,6 +105,45 @@ describe('bundles', () => {
     }
   });
 
+  it('get the same answer whatever was verified before', () => {
+    const [all, others] = [
+      bundle(signer, instance, requestsOf(21)),
+      bundle(signer, instance, requestsOf(13)),
+    ];
+    const warm = new RequestVerifier(ed25519, instance);
+    for (const signed of [...all, ...others]) warm.verify(signed);
+    const any = fc.constantFrom(...all, ...others);
+    fc.assert(
+      fc.property(
+        any,
+        any,
+        fc.nat(22),
+        fc.nat(22),
+        fc.nat(5),
+        fc.nat(5),
+        (a, b, count, index, cut, swap) => {
+          const path = [...a.proof.path];
+          const sibling = b.proof.path[swap];
+          if (sibling !== undefined) path[swap] = sibling;
+          path.length = Math.min(path.length, a.proof.path.length);
+          for (const proof of [
+            { ...a.proof, path },
+            { ...a.proof, path: path.slice(0, cut) },
+            { ...a.proof, path: [...path, ...b.proof.path.slice(cut)] },
+            { ...a.proof, count, index },
+            { ...a.proof, signature: b.proof.signature },
+            b.proof,
+          ]) {
+            const cold = new RequestVerifier(ed25519, instance);
+            const signed = { request: a.request, proof };
+            expect(warm.verify(signed) === undefined).toBe(cold.verify(signed) === undefined);
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
   it('serve one instance only, and known kinds only', () => {
     const verifier = new RequestVerifier(ed25519, new Uint8Array(32).fill(8));
     expect(

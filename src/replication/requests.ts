@@ -76,41 +76,31 @@ function statementBytes(instance: Bytes, count: number, root: Bytes): Bytes {
   return signedBytes({ purpose: 'client-bundle', system: instance, scope: count, body: root });
 }
 
-/** The root that a proof leads to, or undefined when the path is not exactly as long as index and count imply. */
-function rootOf(digest: Bytes, { count, index, path }: RequestProof): Bytes | undefined {
-  if (count < 1 || count > limits.bundleRequestsMax || index >= count) return undefined;
-  let node = taggedHash('bundle-leaf', digest);
-  let place = index;
-  let used = 0;
-  for (let width = count; width > 1; width = (width + 1) >>> 1, place >>>= 1) {
-    if (place === width - 1 && place % 2 === 0) continue;
-    const sibling = path[used++];
-    if (sibling === undefined) return undefined;
-    node =
-      place % 2 === 0
-        ? taggedHash('bundle-node', node, sibling)
-        : taggedHash('bundle-node', sibling, node);
-  }
-  return used === path.length ? node : undefined;
-}
-
 function isWellFormed({ kind, operation }: OrderedRequest): boolean {
   return kind < requestKinds.claim || (kind === requestKinds.claim && operation.length === 0);
 }
 
-interface Verified {
-  readonly client: Bytes;
-  readonly count: number;
-  readonly signature: Bytes;
+/** A place in a tree: `width` nodes are on its level. */
+interface Place {
+  readonly width: number;
+  readonly index: number;
+  /** Siblings of the path that the way up to here has used. */
+  readonly used: number;
 }
 
-/** Verified roots kept twice over; about 250 bytes each. */
-const verifiedRootsMax = 16_384;
+/** A node that was found to be under a right signature, and by which way. */
+interface Verified extends Place {
+  readonly client: Bytes;
+  readonly proof: RequestProof;
+}
+
+/** Verified nodes kept twice over: of each bundle up to two for each request. */
+const verifiedNodesMax = 65_536;
 
 export class RequestVerifier {
   readonly #scheme: SignatureScheme;
   readonly #instance: Bytes;
-  /** Signatures found right, by root. When the younger half is full it becomes the older one, which is forgotten. */
+  /** Nodes found right, by digest. When the younger half is full it becomes the older one, which is forgotten. */
   #young = new Map<string, Verified>();
   #old = new Map<string, Verified>();
 
@@ -119,34 +109,77 @@ export class RequestVerifier {
     this.#instance = instance;
   }
 
-  /** The request's digest, or undefined when its proof is not exactly right. */
+  /**
+   * The request's digest, or undefined when its proof is not exactly right. What was verified before saves work but
+   * changes no answer: a proof that is accepted here is accepted by every other member too.
+   */
   verify({ request, proof }: SignedRequest): Bytes | undefined {
+    const { count, index, path } = proof;
+    if (count < 1 || count > limits.bundleRequestsMax || index >= count) return undefined;
     if (!isWellFormed(request)) return undefined;
+    const { client } = request;
     const digest = requestDigest(this.#instance, request);
-    const root = rootOf(digest, proof);
-    if (root === undefined) return undefined;
-    const { count, signature } = proof;
-    const key = mapKey(root);
-    const known = this.#young.get(key) ?? this.#old.get(key);
-    if (
-      known !== undefined &&
-      known.count === count &&
-      equalBytes(known.signature, signature) &&
-      equalBytes(known.client, request.client)
-    ) {
-      return digest;
+    const passed: [string, Place][] = [];
+    let node = taggedHash('bundle-leaf', digest);
+    let place: Place = { width: count, index, used: 0 };
+    for (;;) {
+      const key = mapKey(node);
+      if (this.#isVerified(key, client, proof, place)) break;
+      passed.push([key, place]);
+      if (place.width === 1) {
+        if (place.used !== path.length) return undefined;
+        const statement = statementBytes(this.#instance, count, node);
+        if (!this.#scheme.verify(client, statement, proof.signature)) return undefined;
+        break;
+      }
+      const above = nodeAbove(node, place, path);
+      if (above === undefined) return undefined;
+      [node, place] = above;
     }
-    const statement = statementBytes(this.#instance, count, root);
-    if (!this.#scheme.verify(request.client, statement, signature)) return undefined;
-    this.#remember(key, { client: request.client, count, signature });
+    for (const [key, { width, index: at, used }] of passed) {
+      this.#remember(key, { width, index: at, used, client, proof });
+    }
     return digest;
   }
 
-  #remember(root: string, verified: Verified): void {
-    if (this.#young.size >= verifiedRootsMax / 2) {
+  /** Whether the same node was verified at the same place, with all above it the same. */
+  #isVerified(
+    key: string,
+    client: Bytes,
+    proof: RequestProof,
+    { width, index, used }: Place,
+  ): boolean {
+    const known = this.#young.get(key) ?? this.#old.get(key);
+    if (known === undefined || known.width !== width || known.index !== index) return false;
+    const { count, signature, path } = known.proof;
+    const rest = proof.path.length - used;
+    if (count !== proof.count || rest !== path.length - known.used) return false;
+    for (let i = 0; i < rest; i++) {
+      if (!equalBytes(path[known.used + i] as Bytes, proof.path[used + i] as Bytes)) return false;
+    }
+    return equalBytes(signature, proof.signature) && equalBytes(known.client, client);
+  }
+
+  #remember(key: string, verified: Verified): void {
+    if (this.#young.size >= verifiedNodesMax / 2) {
       this.#old = this.#young;
       this.#young = new Map();
     }
-    this.#young.set(root, verified);
+    this.#young.set(key, verified);
   }
+}
+
+/** The node above and its place; undefined when the path is too short. A node without a partner is promoted. */
+function nodeAbove(
+  node: Bytes,
+  { width, index, used }: Place,
+  path: readonly Bytes[],
+): [Bytes, Place] | undefined {
+  const above = { width: (width + 1) >>> 1, index: index >>> 1 };
+  const isLeft = index % 2 === 0;
+  if (isLeft && index === width - 1) return [node, { ...above, used }];
+  const sibling = path[used];
+  if (sibling === undefined) return undefined;
+  const [left, right] = isLeft ? [node, sibling] : [sibling, node];
+  return [taggedHash('bundle-node', left, right), { ...above, used: used + 1 }];
 }
