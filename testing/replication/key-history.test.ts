@@ -34,44 +34,59 @@ function historyOf(...operations: readonly (readonly [Effect, number, number?])[
   return history;
 }
 
+/** What is shown, and the operations of one key. */
+type Case = readonly [string, ...(readonly Drawn[])];
+
+const cases = (all: readonly Case[]): { what: string; operations: readonly Drawn[] }[] =>
+  all.map(([what, ...operations]) => ({ what, operations }));
+
 const isRight = (history: KeyHistory): boolean => checkKeys(history) === undefined;
 
 describe('the checker of keys', () => {
-  it.each([
-    ['a read of what was written', [write('a'), 0, 1], [read('a'), 2, 3]],
-    ['a read of nothing before a write ends', [write('a'), 0, 3], [read(undefined), 1, 2]],
-    ['a swap of what is there', [write('a'), 0, 1], [swap('a', 'b'), 2, 3], [read('b'), 4, 5]],
-    [
-      'an unknown write that takes effect late',
-      [write('a'), 0],
-      [read(undefined), 1, 2],
-      [read('a'), 3, 4],
-    ],
-    [
-      'a write that hides behind another',
-      [write('a'), 0, 5],
-      [write('b'), 1, 2],
-      [read('b'), 6, 7],
-    ],
-    ['swaps in a chain', [swap('a', 'b'), 0, 5], [swap(undefined, 'a'), 1, 6], [read('b'), 7, 8]],
-    ['a deletion', [write('a'), 0, 1], [write(undefined), 2, 3], [read(undefined), 4, 5]],
-  ] as const)('allows %s', (_, ...operations) => {
+  it.each(
+    cases([
+      ['a read of what was written', [write('a'), 0, 1], [read('a'), 2, 3]],
+      ['a read of nothing before a write ends', [write('a'), 0, 3], [read(undefined), 1, 2]],
+      ['a swap of what is there', [write('a'), 0, 1], [swap('a', 'b'), 2, 3], [read('b'), 4, 5]],
+      [
+        'an unknown write that takes effect late',
+        [write('a'), 0],
+        [read(undefined), 1, 2],
+        [read('a'), 3, 4],
+      ],
+      [
+        'a write that hides behind another',
+        [write('a'), 0, 5],
+        [write('b'), 1, 2],
+        [read('b'), 6, 7],
+      ],
+      ['swaps in a chain', [swap('a', 'b'), 0, 5], [swap(undefined, 'a'), 1, 6], [read('b'), 7, 8]],
+      ['a deletion', [write('a'), 0, 1], [write(undefined), 2, 3], [read(undefined), 4, 5]],
+    ]),
+  )('allows $what', ({ operations }) => {
     expect(isRight(historyOf(...operations))).toBe(true);
   });
 
-  it.each([
-    ['a stale read', [write('a'), 0, 1], [write('b'), 2, 3], [read('a'), 4, 5]],
-    ['a value from nowhere', [read('a'), 0, 1]],
-    ['two swaps of one value', [write('a'), 0, 1], [swap('a', 'b'), 2, 5], [swap('a', 'c'), 3, 6]],
-    ['reads that go back', [write('a'), 0], [read('a'), 1, 2], [read(undefined), 3, 4]],
-    [
-      'a swap that found what was gone',
-      [write('a'), 0, 1],
-      [write('b'), 2, 3],
-      [swap('a', 'c'), 4, 5],
-    ],
-    ['a lost write', [write('a'), 0, 1], [read(undefined), 2, 3]],
-  ] as const)('refuses %s', (_, ...operations) => {
+  it.each(
+    cases([
+      ['a stale read', [write('a'), 0, 1], [write('b'), 2, 3], [read('a'), 4, 5]],
+      ['a value from nowhere', [read('a'), 0, 1]],
+      [
+        'two swaps of one value',
+        [write('a'), 0, 1],
+        [swap('a', 'b'), 2, 5],
+        [swap('a', 'c'), 3, 6],
+      ],
+      ['reads that go back', [write('a'), 0], [read('a'), 1, 2], [read(undefined), 3, 4]],
+      [
+        'a swap that found what was gone',
+        [write('a'), 0, 1],
+        [write('b'), 2, 3],
+        [swap('a', 'c'), 4, 5],
+      ],
+      ['a lost write', [write('a'), 0, 1], [read(undefined), 2, 3]],
+    ]),
+  )('refuses $what', ({ operations }) => {
     expect(isRight(historyOf(...operations))).toBe(false);
   });
 

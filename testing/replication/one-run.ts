@@ -9,6 +9,8 @@ import { playScenario, scenarioNames } from './scenarios/scenarios.ts';
 export interface OneRunOptions {
   readonly name: RunName;
   readonly isTwice?: boolean;
+  /** The same run with the variant's fault mended: what it shows is not the fault's doing. */
+  readonly isControl?: boolean;
   readonly onTraceLine?: (line: string) => void;
 }
 
@@ -26,22 +28,31 @@ export function unknownName({
   return undefined;
 }
 
-export async function oneRun({ name, isTwice, onTraceLine }: OneRunOptions): Promise<RunReport> {
-  const first = await once(name, onTraceLine);
+export async function oneRun({
+  name,
+  isTwice,
+  isControl = false,
+  onTraceLine,
+}: OneRunOptions): Promise<RunReport> {
+  const first = await once(name, isControl, onTraceLine);
   if (isTwice !== true) return first;
-  const second = await once(name);
+  const second = await once(name, isControl);
   if (second.traceHash === first.traceHash && second.events === first.events) return first;
   const message = `two runs of one seed differ: ${first.traceHash} and ${second.traceHash}`;
   return { ...first, failure: { kind: 'unstable', message } };
 }
 
-function once(name: RunName, onTraceLine?: (line: string) => void): Promise<RunReport> {
+function once(
+  name: RunName,
+  isControl: boolean,
+  onTraceLine?: (line: string) => void,
+): Promise<RunReport> {
   const broken = name.mutant === undefined ? undefined : mutants.get(name.mutant);
   const scenario = name.scenario ?? broken?.scenario;
   const engine = name.engine ?? broken?.engine;
   const settings = {
     name: { ...name, engine },
-    ...(broken === undefined ? {} : { parts: broken.parts }),
+    ...(broken === undefined || isControl ? {} : { parts: broken.parts }),
     ...(broken === undefined ? {} : { adjust: adjusted(broken) }),
     ...(onTraceLine === undefined ? {} : { onTraceLine }),
   };

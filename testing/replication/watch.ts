@@ -8,6 +8,7 @@ import type { Effects, Engine, EngineEvent } from '../../src/replication/contrac
 import { batchDigest } from '../../src/replication/pbft/batch.ts';
 import { newViewDigest, viewChangeDigest } from '../../src/replication/pbft/statements.ts';
 import { requestDigest } from '../../src/replication/requests.ts';
+import { withoutResult } from '../../src/replication/vr/acceptance.ts';
 import {
   decodeReplicationMessage,
   type ReplicationMessage,
@@ -52,9 +53,13 @@ export class ReplicaWatch implements ExecutionListener {
     this.#executed = 0;
   }
 
+  /** What was executed in advance was taken back, or the state came from somewhere else. */
   onLoad(place: Place): void {
-    this.#pending = this.#pending.filter(({ ordinal }) => ordinal <= place.ordinal);
+    const kept = this.#pending.filter(({ ordinal }) => ordinal <= place.ordinal);
+    const last = kept.at(-1);
+    this.#pending = [];
     this.#tentative = [];
+    if (last?.ordinal === place.ordinal && last.chain === place.chain) this.#settleAll(kept);
     this.#settled = place;
   }
 
@@ -88,11 +93,20 @@ export class ReplicaWatch implements ExecutionListener {
     }
   }
 
+  #settleAll(executions: readonly Execution[]): void {
+    for (const execution of executions) {
+      this.#settled = execution;
+      if (this.#isTrusted) this.#agreement.onSettled(this.#name, execution);
+    }
+  }
+
   /** All is for good but the operations behind the last batch that is. */
   #settle(executed: number, sends: Effects['sends']): void {
     const counts = new Map<number, number>();
     for (const send of sends) {
       if (send.name !== 'requestReply' || send.value.kind !== tentativeKind) continue;
+      // Says that a batch is in the log, not that it was executed.
+      if (send.value.outcome === withoutResult) continue;
       counts.set(send.value.sequence, (counts.get(send.value.sequence) ?? 0) + 1);
     }
     for (const [sequence, count] of counts) {
@@ -104,10 +118,7 @@ export class ReplicaWatch implements ExecutionListener {
     let kept = 0;
     for (const { count } of this.#tentative) kept += count;
     const forGood = this.#pending.splice(0, Math.max(0, this.#pending.length - kept));
-    for (const execution of forGood) {
-      this.#settled = execution;
-      if (this.#isTrusted) this.#agreement.onSettled(this.#name, execution);
-    }
+    this.#settleAll(forGood);
   }
 }
 

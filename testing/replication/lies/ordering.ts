@@ -122,7 +122,10 @@ const eager: LieMaker = (context) => {
       for (let sequence = executed + 1; sequence <= executed + checkpointInterval; sequence++) {
         const request = context.prng.pick(context.requests);
         if (request === undefined) break;
-        const digest = digestOf(context, { requests: [request], agreed: new Uint8Array(0) });
+        const digest = digestOf(context, {
+          requests: [request],
+          agreed: new Uint8Array(0),
+        });
         const value = { instance: group.instance, view, sequence, digest };
         for (let i = 0; i < group.members.length; i++) {
           if (i === index) continue;
@@ -172,6 +175,32 @@ const tampering: LieMaker = ({ prng }) => ({
   },
 });
 
+/** As primary, orders something else where batches are already. */
+const reordering: LieMaker = (context) => {
+  const { prng, group, index } = context;
+  return {
+    onTick: () => {
+      const { view, executed } = context.status();
+      const request = prng.pick(context.requests);
+      if (view % group.members.length !== index || executed === 0 || request === undefined)
+        return [];
+      const { instance } = group;
+      const sequence = prng.between(1, executed);
+      const value = {
+        instance,
+        view,
+        sequence,
+        requests: [request],
+        agreed: new Uint8Array(0),
+        fullRepliers: [],
+      };
+      return group.members.flatMap((_, i) =>
+        i === index ? [] : [utter({ kind: 'replica', index: i }, 'prePrepare', value)],
+      );
+    },
+  };
+};
+
 export const orderingLies = {
   equivocating,
   withholding,
@@ -182,4 +211,5 @@ export const orderingLies = {
   censoring,
   senseless,
   tampering,
+  reordering,
 } as const satisfies Record<string, LieMaker>;

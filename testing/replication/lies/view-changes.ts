@@ -86,6 +86,34 @@ const forging: LieMaker = (context) => {
   };
 };
 
+/** Has prepared nothing and accepted nothing, whatever it said before. */
+const denying: LieMaker = (context) => ({
+  onSend: (send, to) => {
+    if (send.name !== 'viewChange' || send.value.statement.replica !== context.index) {
+      return undefined;
+    }
+    const statement = { ...send.value.statement, prepared: [], accepted: [] };
+    return [altered(send, to, signedViewChange(context, statement))];
+  },
+});
+
+/** Claims to have prepared, last of all, what was ordered first; never begins a view itself. */
+const usurping: LieMaker = (context) => ({
+  onSend: (send, to) => {
+    if (send.name === 'newView') return [];
+    if (send.name !== 'viewChange' || send.value.statement.replica !== context.index) {
+      return undefined;
+    }
+    const { statement } = send.value;
+    const [first] = statement.prepared;
+    const last = statement.prepared.at(-1);
+    if (first === undefined || last === undefined || first === last) return undefined;
+    const claim = { ...last, digest: first.digest, view: statement.view - 1 };
+    const prepared = [...statement.prepared.slice(0, -1), claim];
+    return [altered(send, to, signedViewChange(context, { ...statement, prepared }))];
+  },
+});
+
 /** As primary of a new view: other choices, too few VIEW-CHANGEs, different ones for different members. */
 const misleading: LieMaker = (context) => {
   const { prng, group, index } = context;
@@ -218,6 +246,8 @@ const impersonating: LieMaker = (context) => {
 
 export const viewChangeLies = {
   forging,
+  denying,
+  usurping,
   misleading,
   restless,
   contradicting,

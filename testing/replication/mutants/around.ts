@@ -145,16 +145,7 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
           acceptance.ordered(replies.map((reply) => ({ ...reply, isTentative: false }))),
         ),
     },
-    {
-      adjust: (options) => ({
-        ...withLies('falsifying', 'equivocating')(options),
-        pbft: { ...options.pbft, isTentative: true },
-        primaryTroubles: { gapMs: [0, 300], lastMs: [0, 500] },
-        safetyMs: 20_000,
-        operations: 150,
-      }),
-      seeds: 60,
-    },
+    { scenario: 'prepared-by-few-tentatively', seeds: 2 },
   ),
   'tentative-not-undone': partMutant(
     'pbft',

@@ -31,7 +31,7 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
   'committed-by-too-few': pbftMutant(
     'f+1 COMMITs are enough',
     { isCommitted: (votes, faults) => votes >= faults + 1 },
-    { adjust: withLies('equivocating'), seeds: 40 },
+    { scenario: 'prepared-by-few', seeds: 2 },
   ),
   'one-claim-believed': pbftMutant(
     'one member is believed that a batch is committed',
@@ -43,23 +43,14 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
     { isStable: (votes) => votes >= 1 },
     { seeds: 20 },
   ),
-  'second-new-view': pbftMutant(
-    'a second NEW-VIEW of one view is taken',
-    { mayAcceptNewView: (view, _, offered) => offered >= view },
-    { adjust: withTwins, seeds: 40 },
-  ),
-  'mark-not-raised': pbftMutant(
-    'the low water mark stays when a NEW-VIEW shows a higher one',
-    { heightAfterNewView: (own) => own },
-    { seeds: 60 },
-  ),
-  'new-view-overwritten': pbftMutant(
-    'a primary may order again where its NEW-VIEW has',
+  'old-places-free': pbftMutant(
+    'below a mark that a NEW-VIEW shows, and where it has ordered, a primary may order again',
     {
+      heightAfterNewView: (own) => own,
       mayPrePrepare: (sequence, _, height, window) =>
         pbftRules.mayPrePrepare(sequence, 0, height, window),
     },
-    { seeds: 60 },
+    { scenario: 'old-places', seeds: 2 },
   ),
   'accepted-replaced': pbftMutant(
     'a second PRE-PREPARE for a slot replaces the first',
@@ -74,12 +65,12 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
   'claims-not-vouched': pbftMutant(
     'one member is believed that a batch was prepared',
     { isVouched: () => true },
-    { adjust: withLies('forging'), seeds: 60 },
+    { scenario: 'claims-of-liars', seeds: 2 },
   ),
   'null-too-soon': pbftMutant(
     'a new view leaves out what too few deny',
     { mayBeNull: (members) => members >= 1 },
-    { seeds: 40 },
+    { scenario: 'claims-of-liars', seeds: 2 },
   ),
   'view-change-quorum-short': pbftMutant(
     '2f VIEW-CHANGEs make a new view',
@@ -88,7 +79,7 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
       hasNoLaterClaim: (members, faults) => members >= 2 * faults,
       mayBeNull: (members, faults) => members >= 2 * faults,
     },
-    { adjust: withLies('forging'), seeds: 60 },
+    { scenario: 'few-view-changes', seeds: 2 },
   ),
   'follows-anyone': pbftMutant(
     'one member that wants another view is followed',
@@ -113,11 +104,6 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
   'reads-ahead-ignored': pbftMutant(
     'reads do not wait for what is prepared',
     { readFloor: () => 0 },
-    { adjust: withLies('stale'), seeds: 60 },
-  ),
-  'checkpoint-unsaved': pbftMutant(
-    'a checkpoint is voted for before it is on disk',
-    { mayVoteForCheckpoint: () => true },
-    { seeds: 60 },
+    { scenario: 'reads-beside-laggards', seeds: 2 },
   ),
 };

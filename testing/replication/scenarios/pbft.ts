@@ -2,7 +2,7 @@
 
 import { encodeOperation } from '../../../examples/key-value/index.ts';
 import { utf8 } from '../../../src/base/bytes.ts';
-import { lieMaker } from '../lies/lies.ts';
+import { type LieName, lieMaker } from '../lies/lies.ts';
 import type { LieMaker } from '../lies/lying-engine.ts';
 import { membersOf, type RunOptions } from '../options.ts';
 import { RawClient } from '../raw-client.ts';
@@ -33,6 +33,14 @@ function scenario(
 
 function pbft(parameters: RunOptions['pbft']): Shape {
   return () => ({ options: { pbft: { timeoutMs: 300, timeoutMsMax: 8_000, ...parameters } } });
+}
+
+/** The members behind the first primary tell this lie. */
+function lyingBackups(name: LieName, parameters: RunOptions['pbft']): Shape {
+  return (faults) => ({
+    lies: new Map(Array.from({ length: faults }, (_, i) => [1 + i, [lieMaker(name)]])),
+    options: { pbft: { timeoutMs: 300, timeoutMsMax: 8_000, ...parameters } },
+  });
 }
 
 const small = { checkpointInterval: 4, window: 8 };
@@ -237,6 +245,90 @@ function forget(
   replica.start();
 }
 
+/**
+ * A batch is prepared by f+1 members, f of which deny it afterwards, and its primary dies. Whoever took that for enough
+ * has told a client what is then lost.
+ */
+const preparedByFew: Script = async (stage) => {
+  const { faults } = stage;
+  const n = membersOf('pbft', faults);
+  const { session } = stage.client('c0');
+  await stage.put(session, 'other');
+  await stage.simulation.runFor(500);
+  const few = stage.names(0, faults + 1);
+  const others = stage.names(faults + 1, n);
+  const all = stage.names(0, n);
+  const cuts = [
+    // Some never hear of it, and the rest not that others prepare it.
+    stage.cut(all, stage.names(2 * faults + 1, n), 'prePrepare'),
+    stage.cut(all, others, 'pbftPrepare'),
+    stage.cut(all, others, 'pbftCommit'),
+    stage.cut(all, all, 'pbftStatus', 'committed'),
+  ];
+  const [value, ending] = await stage.tryPut(session, 'k', 150);
+  stage.replica(0).crash(true);
+  for (const heal of cuts) heal();
+  stage.expect(few.length === faults + 1, 'so many have it prepared');
+  const { session: writer } = stage.client('c1');
+  await stage.tryPut(writer, 'other', 5_000);
+  stage.replica(0).start();
+  const read = await stage.get(writer, 'k', true);
+  stage.demand(ending !== 'result' || read === value, 'what a client was told is gone');
+  await stage.work([writer], 4);
+};
+
+/** What everyone needs for a view has been done; the primary dies; f liars say something else of it. */
+function afterCommit(deadMembers: (faults: number) => number): Script {
+  return async (stage) => {
+    const { faults, group } = stage;
+    const n = membersOf('pbft', faults);
+    const { session } = stage.client('c0');
+    for (let i = 0; i < 3; i++) await stage.put(session, 'other');
+    await stage.simulation.runFor(500);
+    // The last f are behind: what they do next they do by the new view's word.
+    const heal = stage.cut(stage.names(0, n), stage.names(n - faults, n));
+    const value = await stage.put(session, 'k');
+    await stage.simulation.runFor(100);
+    const dead = group.replicas.slice(0, deadMembers(faults));
+    for (const replica of dead) replica.crash(true);
+    heal();
+    const { session: writer } = stage.client('c1');
+    await stage.tryPut(writer, 'other', 8_000);
+    await stage.tryPut(writer, 'other', 8_000);
+    for (const replica of dead) replica.start();
+    stage.demand((await stage.get(writer, 'k', true)) === value, 'what was done is gone');
+    await stage.work([writer], 4);
+    await stage.together();
+  };
+}
+
+/**
+ * A checkpoint is known to be stable to liars alone, who are the next primaries; they order something else where its
+ * batches are, and f members are behind.
+ */
+const oldPlaces: Script = async (stage) => {
+  const { faults } = stage;
+  const n = membersOf('pbft', faults);
+  const { session } = stage.client('c0');
+  const liars = stage.names(1, 1 + faults);
+  const all = stage.names(0, n);
+  const honest = all.filter((name) => !liars.includes(name));
+  const keep = stage.cut(all, honest, 'checkpoint', 'stableCheckpoint');
+  const keepStatus = stage.cut(all, honest, 'pbftStatus', 'committed', 'statePart');
+  const heal = stage.cut(all, stage.names(n - faults, n));
+  for (let i = 0; i < 4; i++) await stage.put(session, `k${i % 2}`);
+  await stage.simulation.runFor(100);
+  stage.replica(0).crash(true);
+  heal();
+  await stage.simulation.runFor(1_500);
+  stage.replica(0).start();
+  await stage.simulation.runFor(3_000);
+  keep();
+  keepStatus();
+  await stage.work([session], 6);
+  await stage.together();
+};
+
 /** The primary ignores the operation that ends the instance. */
 const deafToStop: LieMaker = () => ({
   onEvent: (event) => {
@@ -384,6 +476,38 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
     forgottenFlush,
     pbft({ checkpointInterval: 16, window: 32 }),
     true,
+  ),
+  'prepared-by-few': scenario(
+    'f+1 members prepare a batch, and f of them deny it',
+    preparedByFew,
+    lyingBackups('denying', { checkpointInterval: 16, window: 32 }),
+  ),
+  'prepared-by-few-tentatively': scenario(
+    'f+1 members prepare a batch and execute it tentatively, and f of them deny it',
+    preparedByFew,
+    lyingBackups('denying', { checkpointInterval: 16, window: 32, isTentative: true }),
+  ),
+  'claims-of-liars': scenario(
+    'f members claim that something else was prepared where a batch is done',
+    afterCommit(() => 1),
+    lyingBackups('usurping', { checkpointInterval: 16, window: 32 }),
+  ),
+  'few-view-changes': scenario(
+    '2f members are up, f of them deny what is done and f know nothing of it',
+    afterCommit((faults) => faults + 1),
+    (faults) => ({
+      lies: new Map(
+        Array.from({ length: faults }, (_, i) => [faults + 1 + i, [lieMaker('denying')]]),
+      ),
+      options: {
+        pbft: { checkpointInterval: 16, window: 32, timeoutMs: 300, timeoutMsMax: 8_000 },
+      },
+    }),
+  ),
+  'old-places': scenario(
+    'primaries order something else where a stable checkpoint is',
+    oldPlaces,
+    lyingBackups('reordering', small),
   ),
   'stop-withheld': scenario('the primary withholds the end of the instance', stopWithheld, () => ({
     lies: new Map([[0, [deafToStop]]]),
