@@ -86,9 +86,10 @@ export class Checkpoints {
     return false;
   }
 
-  onSaved(sequence: number): void {
+  /** @returns whether this is the save that is waited for, not one that a fetched state has overtaken. */
+  onSaved(sequence: number): boolean {
     const saving = this.#saving;
-    if (saving?.sequence !== sequence) return;
+    if (saving?.sequence !== sequence) return false;
     const { executor, parts, isWitness } = this.#core;
     const before = this.saved;
     this.#saving = undefined;
@@ -99,6 +100,7 @@ export class Checkpoints {
     if (!isWitness) executor.state.dropBelow(before);
     this.#forget();
     if (this.#isFinalDue) this.#take(parts.execution.executed);
+    return true;
   }
 
   #forget(): void {

@@ -90,8 +90,8 @@ export class VrEngine implements Engine {
       case 'durable':
         return parts.normal.onDurable(event.mark);
       case 'saved':
-        parts.checkpoints.onSaved(event.sequence);
-        return parts.fetch.onSaved();
+        if (parts.checkpoints.onSaved(event.sequence)) parts.fetch.onSaved();
+        return;
     }
   }
 
@@ -143,6 +143,8 @@ export class VrEngine implements Engine {
     const { saved } = checkpoints;
     const replayed = replay(records, saved);
     if (replayed === undefined) return false;
+    // Neither in the log nor in the checkpoint: a witness has no use for that, any other replica has.
+    if (!core.isWitness && replayed.log.first - 1 > saved) return false;
     const { view, lastNormal, hasLog, low, active } = replayed.state;
     core.view = view;
     core.lastNormal = lastNormal;
@@ -166,6 +168,7 @@ export class VrEngine implements Engine {
       return parts.viewChange.begin(view);
     }
     core.status = 'normal';
+    core.recordState();
     parts.normal.begin();
   }
 
