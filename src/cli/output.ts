@@ -33,6 +33,12 @@ export class Printer {
     this.#context.stdout.write(this.isJson ? `${JSON.stringify(value)}\n` : `${words}\n`);
   }
 
+  /** What a command without an answer has done: words for people, `value` as one line of JSON for programs. */
+  done(value: unknown, words: string): void {
+    if (this.isJson) this.answer(value, '');
+    else this.note(words);
+  }
+
   /** For people only; not with --json or --quiet. */
   note(words: string): void {
     if (!this.isJson && !this.#options.quiet) this.#context.stderr.write(`${words}\n`);

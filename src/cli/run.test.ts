@@ -5,9 +5,11 @@ import { Readable, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Bytes, concatBytes, utf8 } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { formatAddress } from '../client/content/address.ts';
 import type { Client, SystemStatus, VerifyReport } from '../client/contract.ts';
 import { issueClient } from '../client/issue.ts';
 import { initClient } from '../client/keys.ts';
+import { blockId } from '../dbqs/ids.ts';
 import { readServerRequest } from '../server/admission.ts';
 import { Authority } from '../server/authority.ts';
 import { initServer } from '../server/server-setup.ts';
@@ -67,9 +69,10 @@ const report: VerifyReport = {
   readable: true,
   items: 2,
   servers: [
-    { server: 'aaaa', host: 'h', port: 1, findings: { holds: 2 }, examples: [] },
+    { name: 'aaaa', id: 'aa', host: 'h', port: 1, findings: { holds: 2 }, examples: [] },
     {
-      server: 'bbbb',
+      name: 'bbbb',
+      id: 'bb',
       host: 'h',
       port: 2,
       findings: { holds: 1, missing: 1 },
@@ -78,7 +81,9 @@ const report: VerifyReport = {
   ],
 };
 
-/** Keeps values in memory; names of content are "address-of-" and the content. */
+const addressOf = (text: string): string => formatAddress('content', blockId(utf8(text)));
+
+/** Keeps values in memory. */
 class FakeClient implements Client {
   readonly system = 'ab';
   readonly values = new Map<string, Bytes>();
@@ -86,7 +91,7 @@ class FakeClient implements Client {
 
   async put(source: Bytes | AsyncIterable<Bytes>) {
     const bytes = await collect(source);
-    const address = `address-of-${Buffer.from(bytes).toString()}`;
+    const address = formatAddress('content', blockId(bytes));
     this.values.set(address, bytes);
     return { address, bytes: bytes.length };
   }
@@ -178,6 +183,15 @@ describe('the command line', () => {
       '--timeout must be a duration, not "30"',
     ],
     [['completion', 'tcsh'], 'there is no completion for the shell "tcsh"'],
+    [['help', 'puut'], "unknown command 'puut'. Did you mean put?"],
+    [['keys', '--help'], "unknown command 'keys'. Did you mean key?"],
+    [['server', 'inti'], "unknown command 'inti'. Did you mean init?"],
+    [['status', '--timeout', '0s', '--client', 'none.toml'], '--timeout must be more than 0'],
+    [['get', 'xyz'], 'xyz is not an address'],
+    [['read', 'hfc1aaaaaaaaaaaaaaaaaaaaaaaa'], 'is not an address'],
+    [['write', '', '-'], 'a name has 1 to 1024 characters'],
+    [['key', 'import', 'x', 'none', '--client', 'none.toml'], 'none: no such file'],
+    [['authority', 'init', '--dir', 'a', '--faults', 'x'], '--faults must be a whole number'],
     [['dev', '--servers', 'x'], '--servers must be a whole number'],
     [['dev', '--temporary', '--dir', 'x'], '--temporary and --dir exclude each other'],
     [['put', '-', '-'], 'standard input can be stored only once'],
@@ -197,6 +211,26 @@ describe('the command line', () => {
   it('tells usage errors as JSON too', async () => {
     const { err } = await holdfast(['pt', '--json']);
     expect(JSON.parse(err)).toMatchObject({ error: { code: 'usage' } });
+  });
+
+  it('answers programs that ask for JSON with JSON alone', async () => {
+    expect((await holdfast(['--version', '--json'])).out).toBe('{"version":"1.2.3"}\n');
+    for (const args of [['--json'], ['key', '--json']]) {
+      const { code, out, err } = await holdfast(args);
+      expect([code, out]).toEqual([2, '']);
+      expect(JSON.parse(err)).toMatchObject({ error: { code: 'usage' } });
+    }
+  });
+
+  it('helps with each command that groups others', async () => {
+    for (const args of [
+      ['help', 'put'],
+      ['server', 'help'],
+      ['server', 'help', 'init'],
+    ]) {
+      const { code, out } = await holdfast(args);
+      expect([code, out.startsWith('Usage: holdfast')]).toEqual([0, true]);
+    }
   });
 
   it('ends with help and an error when no command is given', async () => {
@@ -219,14 +253,14 @@ describe('commands on a system', () => {
   it('put prints the address of one file, and nothing else', async () => {
     await writeFile(file('a.txt'), 'a');
     const done = await holdfast(['put', 'a.txt'], { env });
-    expect(done).toMatchObject({ code: 0, out: 'address-of-a\n', err: '' });
+    expect(done).toMatchObject({ code: 0, out: `${addressOf('a')}\n`, err: '' });
     expect(done.client.isClosed).toBe(true);
   });
 
   it('put prints a line for each of several files, standard input among them', async () => {
     await writeFile(file('a.txt'), 'a');
     const { out } = await holdfast(['put', 'a.txt', '-'], { env, input: 'b' });
-    expect(out).toBe('address-of-a  a.txt\naddress-of-b  -\n');
+    expect(out).toBe(`${addressOf('a')}  a.txt\n${addressOf('b')}  -\n`);
     const json = await holdfast(['put', '--json', 'a.txt', '-'], { env, input: 'b' });
     expect(
       json.out
@@ -234,8 +268,8 @@ describe('commands on a system', () => {
         .split('\n')
         .map((line) => JSON.parse(line)),
     ).toEqual([
-      { address: 'address-of-a', bytes: 1, file: 'a.txt' },
-      { address: 'address-of-b', bytes: 1, file: '-' },
+      { address: addressOf('a'), bytes: 1, file: 'a.txt' },
+      { address: addressOf('b'), bytes: 1, file: '-' },
     ]);
   });
 
@@ -243,6 +277,27 @@ describe('commands on a system', () => {
     await writeFile(file('a.txt'), 'a');
     const { code, client } = await holdfast(['put', 'a.txt', 'none'], { env });
     expect([code, client.values.size]).toEqual([2, 0]);
+  });
+
+  it('put of several files names the one that failed', async () => {
+    await writeFile(file('a.txt'), 'a');
+    const client = new FakeClient();
+    const failing = new HoldfastError('unavailable', 'nobody answers', { cure: 'Wait.' });
+    client.put = () => Promise.reject(failing);
+    const both = await holdfast(['put', 'a.txt', '-'], { env, client });
+    expect(both.err).toBe('holdfast: a.txt was not stored: nobody answers.\n  → Wait.\n');
+    const one = await holdfast(['put', 'a.txt'], { env, client });
+    expect(one.err).toBe('holdfast: nobody answers.\n  → Wait.\n');
+  });
+
+  it('get takes standard output under its other names', async () => {
+    const client = new FakeClient();
+    const { address } = await client.put(utf8('hello'));
+    for (const name of ['/dev/stdout', '/proc/self/fd/1', '-']) {
+      expect((await holdfast(['get', address, '-o', name], { env, client })).out).toBe('hello');
+      const json = await holdfast(['get', address, '--json', '-o', name], { env, client });
+      expect([json.code, json.out]).toEqual([2, '']);
+    }
   });
 
   it('get writes to standard output or to a file', async () => {
@@ -257,13 +312,13 @@ describe('commands on a system', () => {
   });
 
   it('get of something unknown makes no file', async () => {
-    const { code, err } = await holdfast(['get', 'nothing', '-o', 'out'], { env });
-    expect([code, err]).toEqual([3, 'holdfast: there is no nothing.\n']);
+    const { code, err } = await holdfast(['get', addressOf('x'), '-o', 'out'], { env });
+    expect([code, err]).toEqual([3, `holdfast: there is no ${addressOf('x')}.\n`]);
     expect(await readdir(folder)).not.toContain('out');
   });
 
   it('get does not mix content with JSON', async () => {
-    const { code, err } = await holdfast(['get', 'a', '--json'], { env });
+    const { code, err } = await holdfast(['get', addressOf('a'), '--json'], { env });
     expect(code).toBe(2);
     expect(JSON.parse(err)).toMatchObject({ error: { code: 'usage' } });
   });
@@ -308,6 +363,22 @@ describe('commands on a system', () => {
     expect(out).toContain('bbbb: block 7 is missing');
   });
 
+  it.each([
+    [{ missing: 1 }, true, /repair what they miss by themselves/, /Start/],
+    [{ silent: 1 }, true, /Start h:2 or mend/, /by themselves/],
+    [{ silent: 1 }, false, /Start h:2 or mend/, /by themselves/],
+    [{ lying: 1 }, true, /Do not trust h:2/, /Start/],
+  ])('verify that finds %j says what to do', async (findings, readable, cure, not) => {
+    const client = new FakeClient();
+    const [first, second] = report.servers;
+    const servers = [first, { ...second, findings }] as VerifyReport['servers'];
+    client.verify = () => Promise.resolve({ ...report, readable, servers });
+    const { code, err } = await holdfast(['verify', 'n'], { env, client });
+    expect(code).toBe(readable ? 5 : 4);
+    expect(err).toMatch(cure);
+    expect(err).not.toMatch(not);
+  });
+
   it('take the key that --key names', async () => {
     await holdfast(['key', 'new', 'work'], { env });
     const names: string[] = [];
@@ -347,6 +418,15 @@ describe('commands on a system', () => {
 });
 
 describe('keys', () => {
+  it('tell programs what was changed', async () => {
+    await initClient(file('a.toml'), 'a');
+    const at = { file: file('a.toml'), publicKey: expect.stringMatching(/^[0-9a-f]{64}$/) };
+    const answer = async (...args: string[]): Promise<unknown> =>
+      JSON.parse((await holdfast(['key', ...args, '--json', '--client', 'a.toml'])).out);
+    expect(await answer('new', 'b')).toEqual({ ...at, name: 'b', default: false });
+    expect(await answer('default', 'b')).toEqual({ ...at, name: 'b', default: true });
+  });
+
   it('travel from one client file to another without standing in an argument', async () => {
     await initClient(file('a.toml'), 'a');
     await initClient(file('b.toml'), 'b');

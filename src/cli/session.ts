@@ -2,6 +2,7 @@
 
 import { parseDurationMs } from '../base/duration.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { timeoutMsMax } from '../client/arguments.ts';
 import {
   type ClientFile,
   findClientFile,
@@ -24,8 +25,12 @@ export interface Session {
 /** @throws HoldfastError `usage`. */
 export function durationOption(flag: string, text: string): number {
   const value = parseDurationMs(text);
-  if (value !== undefined && value > 0) return value;
-  throw new HoldfastError('usage', `${flag} must be a duration, not "${text}"`, {
+  if (value !== undefined && value > 0 && value <= timeoutMsMax) return value;
+  const problem =
+    value === undefined
+      ? `must be a duration, not "${text}"`
+      : `must be more than 0 and at most 24d, not "${text}"`;
+  throw new HoldfastError('usage', `${flag} ${problem}`, {
     cure: `Write it with a unit, for example: ${flag} 30s`,
   });
 }

@@ -25,6 +25,7 @@ import {
   messageNumber,
   payloadSizeBytesMax,
 } from '../wire/registry.ts';
+import { requireTimeoutMs } from './arguments.ts';
 import { HoldfastClient } from './client.ts';
 import { type ClientFile, findClientFile, loadClientFile } from './client-file.ts';
 import type { Client } from './contract.ts';
@@ -35,7 +36,7 @@ import { endpointOf, type LinkTrouble } from './failures.ts';
 export interface ConnectOptions {
   /** A client file, or its path. Absent: found as the command line finds it (docs/CLIENT.md). */
   readonly client?: string | ClientFile;
-  /** Every operation ends within this time; transfers of any length, when nothing has moved for so long. */
+  /** Every operation ends within this time, in ms above 0; transfers of any length, when nothing has moved for so long. */
   readonly timeoutMs?: number;
   /** Where an only writer's counters are kept. Absent: a folder beside the client file. */
   readonly stateFolder?: string;
@@ -57,8 +58,9 @@ export async function connect(options: ConnectOptions = {}): Promise<Client> {
 export async function connectWithStorage(
   options: ConnectOptions,
 ): Promise<{ readonly client: Client; readonly storage: StorageClient }> {
+  const { timeoutMs = timeoutMsDefault } = options;
+  requireTimeoutMs(timeoutMs);
   const file = await clientFileOf(options.client);
-  const timeoutMs = options.timeoutMs ?? timeoutMsDefault;
   const identity = await createIdentity(file.identitySeed);
   const metrics = options.metrics ?? noMetrics;
   const log = options.log ?? silentLog;
@@ -105,10 +107,13 @@ export async function connectWithStorage(
   }
 }
 
-/** One round of asking all servers for the configuration. */
-const attemptTimeoutMs = 2_000;
+/** One round of asking all servers for the configuration; each is about as long as those before it together. */
+const attemptTimeoutMsMin = 250;
+const attemptTimeoutMsMax = 8_000;
 /** Servers that all refuse or cannot be found are not waited for any longer than this. */
-const hopelessAfterMs = 3_000;
+const hopelessAfterMs = 900;
+/** A server that has connected and said nothing for so long does not mean to. */
+const foreignAfterMs = 1_000;
 
 /** @throws HoldfastError `unavailable` */
 async function firstConfiguration(
@@ -124,15 +129,16 @@ async function firstConfiguration(
   });
   const startedMs = systemClock.nowMs();
   for (;;) {
-    const leftMs = timeoutMs - (systemClock.nowMs() - startedMs);
-    const limit = deadline(systemTimers, Math.min(attemptTimeoutMs, leftMs));
+    const soFarMs = systemClock.nowMs() - startedMs;
+    const attemptMs = Math.min(Math.max(attemptTimeoutMsMin, soFarMs), attemptTimeoutMsMax);
+    const limit = deadline(systemTimers, Math.min(attemptMs, timeoutMs - soFarMs));
     const found = await fetchConfiguration(exchange, servers, trust, limit.signal);
     limit.end();
     if (!(found instanceof Map)) return found;
     const waitedMs = systemClock.nowMs() - startedMs;
     const hopeless = servers.every(({ peer }) => trouble(peer) !== undefined);
     if (waitedMs >= timeoutMs || (hopeless && waitedMs >= hopelessAfterMs)) {
-      throw noConfiguration(found, (peer) => silenceOf(network, peer), waitedMs);
+      throw noConfiguration(found, network, waitedMs);
     }
   }
 }
@@ -176,27 +182,54 @@ function troubleOf(network: TlsNetwork): LinkTrouble {
   };
 }
 
-/** Servers say nothing to clients of other systems. */
-function silenceOf(network: TlsNetwork, peer: PeerId): string {
-  if (network.state(peer)?.phase !== 'connected') return troubleOf(network)(peer) ?? 'no answer';
-  return 'connected, but no answer: it may belong to another system';
+interface Silence {
+  readonly why: string;
+  /** Whoever is at this address is not of the client's system. */
+  readonly isForeign: boolean;
+}
+
+/** Why there is no configuration from this server. Servers say nothing to clients of other systems. */
+function silenceOf(network: TlsNetwork, peer: PeerId, waitedMs: number): Silence {
+  if (network.state(peer)?.phase === 'connected') {
+    const why = 'connected, but no answer: it may belong to another system';
+    return { why, isForeign: waitedMs >= foreignAfterMs };
+  }
+  const why = troubleOf(network)(peer) ?? 'no answer';
+  return { why, isForeign: why.startsWith('wrong key') };
 }
 
 function noConfiguration(
   faults: ReadonlyMap<Member, string>,
-  silence: (peer: PeerId) => string,
+  network: TlsNetwork,
   waitedMs: number,
 ): HoldfastError {
-  const servers = [...faults].map(([member, fault]) => ({
+  const silences = [...faults].map(([member, fault]) => ({
     server: endpointOf(member),
-    why: fault === 'silent' ? silence(member.peer) : `gave no valid configuration: ${fault}`,
+    ...(fault === 'silent'
+      ? silenceOf(network, member.peer, waitedMs)
+      : { why: `gave no valid configuration: ${fault}`, isForeign: fault === 'wrong-system' }),
   }));
+  const servers = silences.map(({ server, why }) => ({ server, why }));
   const list = servers.map(({ server, why }) => `${server} (${why})`).join(', ');
+  if (silences.every(({ isForeign }) => isForeign)) {
+    return new HoldfastError(
+      'bad-configuration',
+      `the client file belongs to another system than the servers at its addresses: ${list}`,
+      {
+        cure: 'Use the client file of the system that runs there, or start the servers of this one.',
+        details: { servers },
+      },
+    );
+  }
+  const took = `${Math.max(0.1, Math.round(waitedMs / 100) / 10)} s`;
   return new HoldfastError(
     'unavailable',
-    `none of the servers in the client file gave a valid configuration within ${Math.round(waitedMs / 1000)} s: ${list}`,
+    `none of the servers in the client file gave a valid configuration within ${took}: ${list}`,
     {
-      cure: 'Start the system (`holdfast dev`, or its servers), and check that the client file belongs to it.',
+      cure:
+        waitedMs < hopelessAfterMs
+          ? 'Give it more time, for example --timeout 30s; or start the system, if it does not run.'
+          : 'Start the system (`holdfast dev`, or its servers), and check that the client file belongs to it.',
       details: { servers },
     },
   );

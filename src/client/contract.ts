@@ -3,8 +3,12 @@
 import type { Bytes } from '../base/bytes.ts';
 
 export interface OperationOptions {
-  /** The whole operation ends within this time, with an answer or an error. Default: the client's `timeoutMs`. */
+  /**
+   * The whole operation ends within this time, with an answer or an error; a transfer, when nothing has moved for so
+   * long. Milliseconds above 0. Default: the client's `timeoutMs`.
+   */
   readonly timeoutMs?: number;
+  /** Ends the operation with `interrupted`, whatever its reason. */
   readonly signal?: AbortSignal;
 }
 
@@ -29,7 +33,7 @@ export interface Content {
 export interface WriteResult {
   /** Address of the object: anyone with access to the system can read it by this. */
   readonly address: string;
-  /** Counter of the version that was written. */
+  /** Counter of the version that was written. Writes that run at the same time may be given the same number. */
   readonly version: number;
   readonly bytes: number;
 }
@@ -76,17 +80,12 @@ export interface SystemStatus {
   readonly moreFailures: number;
   /** The same in words. */
   readonly summary: string;
+  /** In order of address. */
   readonly servers: readonly ServerReport[];
 }
 
 /** What one replica turned out to have of one thing. */
 export type ReplicaFinding = 'holds' | 'stale' | 'missing' | 'lying' | 'repairing' | 'silent';
-
-export interface ReplicaReport {
-  readonly server: string;
-  readonly finding: ReplicaFinding;
-  readonly detail?: string;
-}
 
 export interface VerifyReport {
   readonly address: string;
@@ -97,9 +96,11 @@ export interface VerifyReport {
   readonly readable: boolean;
   /** Objects and blocks asked for. */
   readonly items: number;
-  /** Per server: items by finding, and examples of what is wrong. */
+  /** Per server, in order of address: items by finding, and examples of what is wrong. */
   readonly servers: readonly {
-    readonly server: string;
+    /** As in `ServerReport`. */
+    readonly name: string;
+    readonly id: string;
     readonly host: string;
     readonly port: number;
     readonly findings: Readonly<Partial<Record<ReplicaFinding, number>>>;
@@ -116,7 +117,10 @@ export interface Client {
   put(source: Bytes | AsyncIterable<Bytes>, options?: TransferOptions): Promise<PutResult>;
   /** @throws HoldfastError `not-found`, `unavailable`, `verification-failed`. */
   get(address: string, options?: TransferOptions): Promise<Content>;
-  /** Replaces an object's value, atomically with respect to all readers and writers. */
+  /**
+   * Replaces an object's value, atomically with respect to all readers and writers. A write that fails may have
+   * happened or may still happen, unless it fails with `usage`.
+   */
   write(
     name: ObjectName,
     value: Bytes | AsyncIterable<Bytes>,
@@ -128,6 +132,7 @@ export interface Client {
   verify(name: ObjectName, options?: TransferOptions): Promise<VerifyReport>;
   /** The address of an object of the client's own key. */
   addressOf(name: string): string;
+  /** Lets the process end: open connections keep it alive. Operations under way, and later ones, are `interrupted`. */
   close(): Promise<void>;
 }
 

@@ -6,6 +6,7 @@ import type { Member } from '../configuration/configuration.ts';
 import { OperationAborted, OperationHalted } from '../dbqs/client.ts';
 import { QuorumUnavailable, type Unanswered } from '../quorum/calls/contract.ts';
 import { CounterExhausted } from '../registers/register.ts';
+import { interruption } from './interruption.ts';
 
 /** Why a server cannot be reached, as far as this client knows; undefined when the link looks well. */
 export type LinkTrouble = (peer: PeerId) => string | undefined;
@@ -15,8 +16,8 @@ export interface FailureContext {
   readonly action: string;
   readonly timeoutMs: number;
   readonly trouble: LinkTrouble;
-  /** The caller's own signal, to tell its abort from a deadline. */
-  readonly signal: AbortSignal | undefined;
+  /** The signal that ended it from outside, if one did and not its deadline. */
+  readonly ended: AbortSignal | undefined;
 }
 
 export function endpointOf({ host, port }: { host: string; port: number }): string {
@@ -62,23 +63,56 @@ export function failureOf(error: unknown, context: FailureContext): unknown {
 }
 
 function unavailable(error: QuorumUnavailable, context: FailureContext): HoldfastError {
-  if (error.kind === 'timeout' && context.signal?.aborted === true) {
-    return new HoldfastError('interrupted', `${context.action} was interrupted`, { cause: error });
-  }
-  const servers = error.unanswered.map((unanswered) => ({
-    server: endpointOf(unanswered.from),
-    why: whyOf(unanswered, context.trouble),
+  const { action, ended, trouble } = context;
+  if (error.kind === 'timeout' && ended !== undefined) return interruption(ended, action);
+  const { answered, needed, unanswered } = error;
+  const servers = unanswered.map((one) => ({
+    server: endpointOf(one.from),
+    why: whyOf(one, trouble),
   }));
-  const list = servers.map(({ server, why }) => `${server} (${why})`).join(', ');
-  const when = error.kind === 'timeout' ? ` within ${context.timeoutMs / 1000} s` : '';
-  const message = `${context.action} failed: ${error.answered} of the ${error.needed} servers needed have answered${when}. Without: ${list}`;
-  const common = commonReason(error.unanswered);
-  return new HoldfastError(common.code, message, {
+  const common = commonReason(unanswered);
+  const concerned = unanswered.filter(({ why }) => why === common.why);
+  const others = servers.filter((_, at) => unanswered[at]?.why !== common.why);
+  const list = others.map(({ server, why }) => `${server} (${why})`).join(', ');
+  const parts: string[] = [];
+  // The reason comes first: what others did or left undone is beside it.
+  if (concerned.length > 0) {
+    parts.push(`${common.words} at ${concerned.map(({ from }) => endpointOf(from)).join(', ')}`);
+  }
+  if (error.kind === 'timeout') {
+    const within = `within ${context.timeoutMs / 1000} s`;
+    const count = `${answered} of the ${needed} servers needed have answered ${within}`;
+    parts.push(list === '' ? count : `${count}. Without: ${list}`);
+  } else if (list !== '') {
+    parts.push(concerned.length > 0 ? `also ${list}` : `too many servers refuse: ${list}`);
+  }
+  return new HoldfastError(common.code, `${action} failed: ${parts.join('; ')}`, {
     cure: common.cure,
-    details: { answered: error.answered, needed: error.needed, unanswered: servers },
+    details: { answered, needed, unanswered: servers },
     cause: error,
   });
 }
+
+/**
+ * The error of a write of which nobody can say what became: some servers may have it, and the next reader or writer
+ * that sees it there finishes it.
+ */
+export function uncertainWrite(error: unknown): unknown {
+  if (!(error instanceof HoldfastError)) return error;
+  const isUncertain =
+    error.code === 'unavailable' || error.code === 'interrupted' || isRefusedByQuota(error);
+  if (!isUncertain) return error;
+  const { code, message, cure, details } = error;
+  const may = 'The write may have happened or may still happen: do it again to be sure.';
+  return new HoldfastError(code, message, {
+    cure: cure === undefined ? may : `${may} ${cure}`,
+    details,
+    cause: error,
+  });
+}
+
+const isRefusedByQuota = (error: HoldfastError): boolean =>
+  error.code === 'over-limit' && error.cause instanceof QuorumUnavailable;
 
 function whyOf(
   { from, why }: { from: Member; why: Unanswered['why'] },
@@ -87,23 +121,39 @@ function whyOf(
   return (why === 'silent' ? trouble(from.peer) : undefined) ?? reasons[why];
 }
 
-function commonReason(unanswered: readonly Unanswered[]): {
-  code: 'unavailable' | 'over-limit' | 'not-permitted';
-  cure: string;
-} {
-  const has = (why: Unanswered['why']): boolean => unanswered.some((one) => one.why === why);
-  if (has('over-quota')) {
-    return {
-      code: 'over-limit',
-      cure: 'Ask the operator for a larger quota: a client certificate with one, or quota.client in server.toml.',
-    };
-  }
-  if (has('not-certified')) {
-    return { code: 'not-permitted', cure: 'Have the authority of this system admit this client.' };
-  }
-  if (has('disk-full')) {
-    return { code: 'unavailable', cure: 'Free disk space on the servers named, or add servers.' };
-  }
+interface CommonReason {
+  readonly why?: Unanswered['why'];
+  /** What holds at the servers concerned. */
+  readonly words?: string;
+  readonly code: 'unavailable' | 'over-limit' | 'not-permitted';
+  readonly cure: string;
+}
+
+/** Reasons that a user can do something about, the first that is found first. */
+const knownReasons: readonly CommonReason[] = [
+  {
+    why: 'over-quota',
+    words: 'the quota of this client is used up',
+    code: 'over-limit',
+    cure: 'Ask the operator for a larger quota: a client certificate with one, or quota.client in server.toml.',
+  },
+  {
+    why: 'not-certified',
+    words: 'this client is not accepted',
+    code: 'not-permitted',
+    cure: 'Have the authority of this system admit this client.',
+  },
+  {
+    why: 'disk-full',
+    words: 'there is no disk space left',
+    code: 'unavailable',
+    cure: 'Free disk space on the servers named, or add servers.',
+  },
+];
+
+function commonReason(unanswered: readonly Unanswered[]): CommonReason {
+  const found = knownReasons.find((known) => unanswered.some(({ why }) => why === known.why));
+  if (found !== undefined) return found;
   return {
     code: 'unavailable',
     cure: 'See `holdfast status`; start the servers named or mend the way to them. What was acknowledged before is safe.',

@@ -4,11 +4,13 @@ import {
   chmod,
   mkdir,
   mkdtemp,
+  open,
   readdir,
   readFile,
   rm,
   stat,
   symlink,
+  utimes,
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,7 +19,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Bytes, utf8 } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Content } from './contract.ts';
-import { saveContent } from './output-file.ts';
+import { descriptorOf, saveContent } from './output-file.ts';
 
 let folder = '';
 let file = '';
@@ -97,7 +99,7 @@ describe('saving content', () => {
   it('tells of a folder that is not there or in the way', async () => {
     await expect(saveContent(join(folder, 'none', 'out'), hello())).rejects.toMatchObject({
       code: 'usage',
-      message: expect.stringContaining('no such file'),
+      message: `cannot write ${join(folder, 'none', 'out')}: there is no folder ${join(folder, 'none')}`,
     });
     await expect(saveContent(folder, hello())).rejects.toMatchObject({
       message: expect.stringContaining('it is a folder'),
@@ -124,6 +126,31 @@ describe('saving content', () => {
       code: 'usage',
       message: 'cannot write /dev/full: the disk is full',
     });
+  });
+
+  it('writes on where an open descriptor of the process stands, and replaces nothing', async () => {
+    const opened = await open(file, 'a');
+    await opened.writeFile('before ');
+    await symlink(`/dev/fd/${opened.fd}`, join(folder, 'link'));
+    for (const path of [`/proc/self/fd/${opened.fd}`, join(folder, 'link')]) {
+      await saveContent(path, hello());
+    }
+    await opened.writeFile(' after');
+    await opened.close();
+    expect(await readFile(file, 'utf8')).toBe('before hello worldhello world after');
+    expect(descriptorOf('/dev/stdout')).toBe(1);
+    expect(descriptorOf(`/proc/${process.pid}/fd/1`)).toBe(1);
+    expect(descriptorOf('/proc/1/fd/1')).toBeUndefined();
+    expect(descriptorOf(file)).toBeUndefined();
+  });
+
+  it('removes what a process that was killed long ago left of the same file', async () => {
+    const [old, young, other] = ['.out.0123456789ab.part', '.out.ba9876543210.part', '.out.x.part'];
+    for (const name of [old, young, other]) await writeFile(join(folder, name), 'half');
+    const longAgo = Date.now() / 1000 - 2 * 24 * 60 * 60;
+    for (const name of [old, other]) await utimes(join(folder, name), longAgo, longAgo);
+    await saveContent(file, hello());
+    expect((await readdir(folder)).sort()).toEqual([young, other, 'out'].sort());
   });
 
   it('leaves nothing behind when the process ends in the middle', async () => {

@@ -9,8 +9,19 @@ import { serverStates } from '../server/assemble.ts';
 import type { ServerReport, SystemStatus } from './contract.ts';
 import type { LinkTrouble } from './failures.ts';
 
+/** The short name of a server, the same everywhere: the first digits of its id. */
 export function nameOf(member: Member): string {
   return toHex(member.id).slice(0, 8);
+}
+
+const collator = new Intl.Collator('en', { numeric: true });
+
+/** In the order in which people count their machines: by host, then by port. */
+export function byAddress(
+  a: { readonly host: string; readonly port: number },
+  b: { readonly host: string; readonly port: number },
+): number {
+  return collator.compare(a.host, b.host) || a.port - b.port;
 }
 
 export function statusReport(
@@ -21,6 +32,7 @@ export function statusReport(
   const servers = configuration.members.map((member) =>
     serverReport(member, answers.get(member.peer), trouble),
   );
+  const ordered = servers.toSorted(byAddress);
   const moreFailures = tolerance(configuration, servers);
   return {
     system: toHex(configuration.system),
@@ -28,7 +40,7 @@ export function statusReport(
     faults: configuration.faults,
     moreFailures,
     summary: inWords(configuration, servers, moreFailures),
-    servers,
+    servers: ordered,
   };
 }
 

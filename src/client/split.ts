@@ -1,6 +1,7 @@
 // Looks at the start of a source to learn whether it is short, without losing what was read.
 
 import { type Bytes, concatBytes } from '../base/bytes.ts';
+import { requirePiece } from './arguments.ts';
 
 /** `head` is everything when `rest` is undefined; else `rest` gives everything, the part already read included. */
 export async function splitAt(
@@ -17,8 +18,9 @@ export async function splitAt(
     const next = await iterator.next();
     if (next.done === true) return { head: concatBytes(...read), rest: undefined };
     // A source may use its buffer again.
-    read.push(Uint8Array.from(next.value));
-    length += next.value.length;
+    const piece = Uint8Array.from(requirePiece(next.value));
+    read.push(piece);
+    length += piece.length;
   }
   return { head: concatBytes(...read), rest: continued(read, iterator) };
 }

@@ -20,7 +20,9 @@ export async function fetchConfiguration(
   signal: AbortSignal,
 ): Promise<Configuration | Map<Member, ConfigurationFault | 'silent' | 'invalid'>> {
   const request = configurationRequest(trust.system, trust);
-  const answers = await poll(exchange, servers, 0, request, signal, (answer) => 'said' in answer);
+  const answers = await poll(exchange, servers, 0, request, signal, {
+    enough: (answer) => 'said' in answer,
+  });
   const faults = new Map<Member, ConfigurationFault | 'silent' | 'invalid'>();
   for (const server of servers) {
     const answer = answers.get(server.peer);

@@ -4,9 +4,16 @@ import type { PeerId } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
 import type { Configuration, Member } from '../configuration/configuration.ts';
 import type { SignatureScheme, Signer } from '../crypto/signature.ts';
-import { isHalted, type Quorum, type QuorumCalls, type Request } from '../quorum/calls/contract.ts';
+import {
+  isHalted,
+  type Quorum,
+  type QuorumCalls,
+  QuorumUnavailable,
+  type Request,
+} from '../quorum/calls/contract.ts';
 import { EpochCalls } from '../quorum/calls/epochs.ts';
 import type { Exchange } from '../quorum/exchange.ts';
+import type { Patience } from '../quorum/patience.ts';
 import { type PollAnswer, poll } from '../quorum/poll.ts';
 import type { Outcome, Versioned } from '../registers/contract.ts';
 import { QuorumRegister } from '../registers/register.ts';
@@ -54,6 +61,11 @@ export interface Findings {
     Member,
     { readonly finding: Finding; readonly detail: string | undefined }
   >;
+}
+
+export interface BlockFindings extends Findings {
+  /** Whether the bytes were read, are nowhere in a quorum, or could not be asked for. */
+  readonly content: 'read' | 'absent' | 'unknown';
 }
 
 export class StorageClient {
@@ -137,45 +149,61 @@ export class StorageClient {
 
   // ---- What each server says ----
 
-  /** Asks every replica of a block to prove that it has the bytes. */
-  async inspectBlock(block: Bytes, signal: AbortSignal): Promise<Findings> {
-    const data = await this.getBlock(block, signal);
-    if (data === undefined) {
+  /**
+   * Asks every replica of a block to prove that it has the bytes.
+   * @param limits `fetching` bounds the fetch of the bytes, `patience` the questions, and `ended` ends all of it.
+   */
+  async inspectBlock(
+    block: Bytes,
+    limits: {
+      readonly fetching: AbortSignal;
+      readonly ended: AbortSignal;
+      readonly patience: Patience;
+    },
+  ): Promise<BlockFindings> {
+    const { fetching, ended, patience } = limits;
+    const data = await this.getBlock(block, fetching).catch((error: unknown) => {
+      if (error instanceof QuorumUnavailable) return error;
+      throw error;
+    });
+    const members = this.#members(block);
+    if (!(data instanceof Uint8Array)) {
       // Without the bytes a claim to hold them proves nothing: they have to be shown.
-      const shown = await this.#ask(block, getRequest(block), signal);
-      return findings(this.#members(block), shown, (said) =>
-        said === 'absent' ? 'missing' : 'holds',
-      );
+      const shown = await this.#ask(block, getRequest(block), ended, patience);
+      const judge = (said: Held): Finding => (said === 'absent' ? 'missing' : 'holds');
+      const found = findings(members, shown, judge);
+      const isShown = [...found.byServer.values()].some(({ finding }) => finding === 'holds');
+      return { ...found, content: isShown ? 'read' : data === undefined ? 'absent' : 'unknown' };
     }
     const challenge = this.exchange.env.entropy.bytes(32);
     const request = holdRequest(block, challenge, holdingProof(challenge, data));
-    const answers = await this.#ask(block, request, signal);
-    return findings(this.#members(block), answers, (said) =>
-      said === 'held' ? 'holds' : 'missing',
-    );
+    const answers = await this.#ask(block, request, ended, patience);
+    const found = findings(members, answers, (said) => (said === 'held' ? 'holds' : 'missing'));
+    return { ...found, content: 'read' };
   }
 
   /**
    * Asks every replica of an object for its newest version, and those that show it for the data.
-   * @param briefly runs each of the two questions within a time of its own: a server that is silent at the first must
-   * not use up the others' time for the second.
+   * @param patience bounds each of the two questions: a server that is silent at the first must not use up the others'
+   * time for the second.
    */
   async inspectObject(
     object: Bytes,
-    briefly: <T>(ask: (signal: AbortSignal) => Promise<T>) => Promise<T>,
+    patience: Patience,
+    signal: AbortSignal,
   ): Promise<Findings & { newest: ObjectHeader | undefined }> {
     const rule = this.#rule(object, undefined);
     const members = this.#members(object);
     const { epoch } = this.configuration;
-    const shown = await briefly((signal) => this.#ask(object, rule.timestampRequest(), signal));
+    const shown = await this.#ask(object, rule.timestampRequest(), signal, patience);
     const newest = newestOf(shown);
     if (newest === undefined) {
       return { newest, ...findings(members, shown, () => 'missing') };
     }
     const showing = members.filter(({ peer }) => shows(shown.get(peer), newest));
-    const fetched = await briefly((signal) =>
-      poll(this.exchange, showing, epoch, rule.fetchRequest(newest), signal),
-    );
+    const fetched = await poll(this.exchange, showing, epoch, rule.fetchRequest(newest), signal, {
+      patience,
+    });
     // A member that shows the newest header must also deliver its data.
     const merged = new Map([...shown, ...fetched]);
     const judge = (said: Shown): Finding => {
@@ -191,8 +219,9 @@ export class StorageClient {
     return poll(this.exchange, members, epoch, statusRequest(), signal);
   }
 
-  #ask<Body>(id: Bytes, request: Request<Body>, signal: AbortSignal) {
-    return poll(this.exchange, this.#members(id), this.configuration.epoch, request, signal);
+  #ask<Body>(id: Bytes, request: Request<Body>, signal: AbortSignal, patience: Patience) {
+    const { epoch } = this.configuration;
+    return poll(this.exchange, this.#members(id), epoch, request, signal, { patience });
   }
 
   #members(id: Bytes): readonly Member[] {

@@ -8,8 +8,10 @@ import type { PeerId } from '../base/brand.ts';
 import { type Bytes, utf8 } from '../base/bytes.ts';
 import { Prng } from '../base/prng.ts';
 import { storageInstance } from '../configuration/certificates.ts';
+import type { Timers } from '../env/clock.ts';
 import type { Env } from '../env/env.ts';
 import { Exchange } from '../quorum/exchange.ts';
+import { Patience } from '../quorum/patience.ts';
 import { decodeMessage, type Message } from '../wire/registry.ts';
 import { StorageClient } from './client.ts';
 import { HeaderVerifier, headerScheme } from './headers.ts';
@@ -37,15 +39,18 @@ function answer(request: Message): Message | undefined {
     : { name: 'version', value: { ...common, header: [header], data: [] } };
 }
 
-/** A client whose requests are answered in the same breath by all servers but those that are out. */
-function clientBeside(out: ReadonlySet<PeerId>): StorageClient {
+/**
+ * A client whose requests are answered in the same breath by all servers but those that are out.
+ * @param waitsMs takes how long the client was going to wait; it waits until all that answer have done so.
+ */
+function clientBeside(out: ReadonlySet<PeerId>, waitsMs: number[]): StorageClient {
   const simulation = new Simulation({ seed: 1 });
   const peer = 'c' as PeerId;
   const node = new SimulatedNode(simulation, new Fabric(simulation), { name: 'c', peer });
   const clients: StorageClient[] = [];
   node.start(({ env }) => {
     const exchange: Exchange = new Exchange(
-      answering(env, (from, request) => {
+      answering({ ...env, timers: timersNoting(waitsMs) }, (from, request) => {
         const said = out.has(from) ? undefined : answer(request);
         if (said !== undefined) queueMicrotask(() => exchange.handle(from, said));
       }),
@@ -56,6 +61,16 @@ function clientBeside(out: ReadonlySet<PeerId>): StorageClient {
     );
   });
   return clients[0] ?? expect.unreachable('the node starts at once');
+}
+
+function timersNoting(waitsMs: number[]): Timers {
+  return {
+    after(delayMs, action) {
+      waitsMs.push(delayMs);
+      const immediate = setImmediate(action);
+      return { cancel: () => clearImmediate(immediate) };
+    },
+  };
 }
 
 function answering(env: Env, onRequest: (to: PeerId, request: Message) => void): Env {
@@ -80,15 +95,18 @@ function answering(env: Env, onRequest: (to: PeerId, request: Message) => void):
 
 it('finds what the others hold of an object beside a server that never answers', async () => {
   const [, out] = configuration.groupOf(object).members;
-  const client = clientBeside(new Set(out === undefined ? [] : [out.peer]));
-  const { byServer, newest } = await client.inspectObject(object, async (ask) => {
-    const limit = new AbortController();
-    const asked = ask(limit.signal);
-    setImmediate(() => limit.abort());
-    return await asked;
-  });
-  expect(newest).toEqual(header);
-  for (const [{ peer }, { finding }] of byServer) {
-    expect(finding).toBe(peer === out?.peer ? 'silent' : 'holds');
+  const waitsMs: number[] = [];
+  const client = clientBeside(new Set(out === undefined ? [] : [out.peer]), waitsMs);
+  const patience = new Patience(1000);
+  const { signal } = new AbortController();
+  for (const expected of [1000, 250]) {
+    waitsMs.length = 0;
+    const { byServer, newest } = await client.inspectObject(object, patience, signal);
+    expect(newest).toEqual(header);
+    for (const [{ peer }, { finding }] of byServer) {
+      expect(finding).toBe(peer === out?.peer ? 'silent' : 'holds');
+    }
+    // Four servers are asked for the version, those that showed it for the data.
+    expect(waitsMs.toSorted()).toEqual([...Array(6).fill(1000), expected].toSorted());
   }
 });

@@ -222,7 +222,11 @@ class Phase<Body> {
   /** Only a liar, or a server with a fault that it does not know of, answers like this. */
   #accuse(member: Member, reason: string): void {
     this.#exchange.env.metrics.count('replies_rejected_total', reason);
-    this.#exchange.env.log.warn('reply-rejected', { server: member.peer.slice(0, 8), reason });
+    this.#exchange.env.log.warn('reply-rejected', {
+      server: member.peer.slice(0, 8),
+      address: `${member.host}:${member.port}`,
+      reason,
+    });
     this.#exchange.penalize(member.peer);
   }
 
@@ -324,8 +328,10 @@ class Phase<Body> {
 
   #fail(kind: 'timeout' | 'refused'): void {
     const { quorum } = this.#group.thresholds;
+    // When too many have refused, the others were not waited for: nothing can be said of them.
     const unanswered = this.#group.members
-      .filter((member) => !this.#collector.has(member.peer))
+      .filter(({ peer }) => !this.#collector.has(peer))
+      .filter(({ peer }) => kind === 'timeout' || this.#reasons.has(peer))
       .map((from) => ({ from, why: this.#reasons.get(from.peer) ?? ('silent' as const) }));
     this.#end();
     this.#reject(new QuorumUnavailable(kind, this.#collector.votes.size, quorum, unanswered));

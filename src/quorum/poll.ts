@@ -6,6 +6,7 @@ import type { Member } from '../configuration/configuration.ts';
 import { type Message, type RefusalCode, refusalCodeOf } from '../wire/registry.ts';
 import type { Request } from './calls/contract.ts';
 import type { Exchange } from './exchange.ts';
+import type { Patience } from './patience.ts';
 
 export type PollAnswer<Body> =
   | { readonly said: Body; readonly tookMs: number }
@@ -13,9 +14,16 @@ export type PollAnswer<Body> =
   | { readonly refused: RefusalCode }
   | { readonly silent: true };
 
+export interface PollOptions<Body> {
+  /** One such answer ends the poll. */
+  readonly enough?: (answer: PollAnswer<Body>) => boolean;
+  /** How long each member is waited for; it is told who answered in time. Absent: until `signal` aborts. */
+  readonly patience?: Patience;
+}
+
 /**
- * Resolves when all have answered, one answer is `enough`, or `signal` aborts; members that have not answered by then
- * are `silent`.
+ * Resolves when nobody is waited for any more, one answer is `enough`, or `signal` aborts; members that have not
+ * answered by then are `silent`.
  */
 export function poll<Body>(
   exchange: Exchange,
@@ -23,33 +31,47 @@ export function poll<Body>(
   epoch: number,
   request: Request<Body>,
   signal: AbortSignal,
-  enough: (answer: PollAnswer<Body>) => boolean = () => false,
+  { enough, patience }: PollOptions<Body> = {},
 ): Promise<Map<PeerId, PollAnswer<Body>>> {
+  const { clock, timers } = exchange.env;
   const answers = new Map<PeerId, PollAnswer<Body>>(
     members.map((member) => [member.peer, { silent: true }]),
   );
-  const startedMs = exchange.env.clock.nowMs();
+  const awaited = new Set(answers.keys());
+  const startedMs = clock.nowMs();
   return new Promise((resolve) => {
-    let missing = members.length;
     const end = (): void => {
+      for (const limit of limits) limit.cancel();
       conversation.end();
       signal.removeEventListener('abort', end);
       resolve(answers);
+    };
+    const settle = (peer: PeerId): void => {
+      awaited.delete(peer);
+      if (awaited.size === 0) end();
     };
     const conversation = exchange.begin((from, message) => {
       const member = members.find((candidate) => candidate.peer === from);
       const earlier = answers.get(from);
       if (member === undefined || earlier === undefined || !('silent' in earlier)) return;
-      const answer = judged(message, member, request, exchange.env.clock.nowMs() - startedMs);
+      const answer = judged(message, member, request, clock.nowMs() - startedMs);
       answers.set(from, answer);
-      missing -= 1;
-      if (missing === 0 || enough(answer)) end();
+      patience?.answered(from);
+      if (enough?.(answer) === true) end();
+      else settle(from);
     });
+    const limits = (patience === undefined ? [] : members).map(({ peer }) =>
+      timers.after(patience?.waitMs(peer) ?? 0, () => {
+        if (!awaited.has(peer)) return;
+        patience?.silent(peer);
+        settle(peer);
+      }),
+    );
     signal.addEventListener('abort', end);
     const context = { instance: exchange.instance, epoch, nonce: conversation.nonce };
     const message = request.encode(context);
     for (const member of members) exchange.send(member, message);
-    if (signal.aborted || missing === 0) end();
+    if (signal.aborted || awaited.size === 0) end();
   });
 }
 

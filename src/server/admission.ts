@@ -152,26 +152,36 @@ export const clientAdmissionText = (admission: ClientAdmission): string =>
     servers: admission.servers.map(addressTable),
   } satisfies z.input<typeof clientAdmissionSchema>)}\n`;
 
+/** @param code for a file that cannot be read. */
 async function readKind<Schema extends z.ZodType>(
   schema: Schema,
   kind: string,
   file: string,
   cure: string,
+  code: 'bad-configuration' | 'usage' = 'usage',
 ): Promise<z.output<Schema>> {
-  const value = parseToml(await readTextFile(file, cure), file);
-  const { kind: found } = value;
-  if (typeof found === 'string' && found !== kind && found.startsWith('holdfast-')) {
-    throw new HoldfastError(
-      'bad-configuration',
-      `${file} is a ${words(found)}, not a ${words(kind)}`,
-      {
-        cure,
-        details: { file },
-      },
-    );
+  const value = parseToml(await readTextFile(file, cure, code), file);
+  const found = kindOf(value);
+  if (found !== kind && found !== undefined) {
+    const problem = found === '' ? 'is not' : `is ${articled(words(found))}, not`;
+    throw new HoldfastError('bad-configuration', `${file} ${problem} ${articled(words(kind))}`, {
+      cure,
+      details: { file },
+    });
   }
   return checkAgainst(schema, value, { file });
 }
+
+/** What a file says that it is; undefined for a kind nobody knows, empty for a file of another sort. */
+function kindOf(value: Record<string, unknown>): string | undefined {
+  const { kind } = value;
+  if (typeof kind === 'string') return kind.startsWith('holdfast-') ? kind : undefined;
+  if ('identity' in value) return 'holdfast-client-file';
+  if ('listen' in value || 'admin' in value) return 'holdfast-server-settings-file';
+  return kind === undefined ? '' : undefined;
+}
+
+const articled = (noun: string): string => (/^[aeiou]/.test(noun) ? `an ${noun}` : `a ${noun}`);
 
 const words = (kind: string): string => kind.replace('holdfast-', '').replaceAll('-', ' ');
 
@@ -228,13 +238,24 @@ export function acceptConfiguration(
   );
 }
 
-/** Reads and verifies an admission. `publicKey` is the server's own. @throws HoldfastError `bad-configuration`. */
+/**
+ * Reads and verifies an admission. `publicKey` is the server's own.
+ * @param code for a file that cannot be read.
+ * @throws HoldfastError `bad-configuration`, or `code`.
+ */
 export async function readServerAdmission(
   file: string,
   publicKey: Bytes,
+  code: 'bad-configuration' | 'usage' = 'bad-configuration',
 ): Promise<ServerAdmission> {
   const cure = 'Give the .admission file that "holdfast authority genesis" wrote for this server.';
-  const parsed = await readKind(serverAdmissionSchema, 'holdfast-server-admission', file, cure);
+  const parsed = await readKind(
+    serverAdmissionSchema,
+    'holdfast-server-admission',
+    file,
+    cure,
+    code,
+  );
   const system = systemOf(parsed.system);
   const { certificate } = parsed;
   const fail = (message: string): HoldfastError =>

@@ -2,7 +2,7 @@
 // reads them.
 
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { type FileHandle, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HoldfastError } from '../base/errors.ts';
@@ -23,6 +23,12 @@ const modeOf = (options: FileOptions): number =>
 /** A name beside `path`, for the time until its content is whole. */
 export function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.part`);
+}
+
+/** Whether `name`, in the folder of `path`, is one that `temporaryName` gives for it. */
+export function isTemporaryName(name: string, path: string): boolean {
+  const start = `.${basename(path)}.`;
+  return name.startsWith(start) && /^[0-9a-f]{12}\.part$/.test(name.slice(start.length));
 }
 
 /** Makes entries of a folder durable. File systems that cannot flush a folder need no flush. */
@@ -51,12 +57,20 @@ async function writeNew(path: string, text: string, mode: number): Promise<void>
   }
 }
 
-function cannotWrite(path: string, error: unknown): HoldfastError {
-  return new HoldfastError('usage', `cannot write ${path}: ${reasonOf(error)}`, {
-    cure: 'Make room or permit writing there, or name another place.',
+/** The error to show when `path` could not be written. A folder that is missing above it is named. */
+export function writeError(path: string, error: unknown, cure: string): HoldfastError {
+  const folder = dirname(path);
+  const isMissing = systemCode(error) === 'ENOENT' && !existsSync(folder);
+  const reason = isMissing ? `there is no folder ${folder}` : reasonOf(error);
+  return new HoldfastError('usage', `cannot write ${path}: ${reason}`, {
+    cure: isMissing ? `Make the folder first: mkdir -p ${folder}` : cure,
     details: { file: path },
     cause: error,
   });
+}
+
+function cannotWrite(path: string, error: unknown): HoldfastError {
+  return writeError(path, error, 'Make room or permit writing there, or name another place.');
 }
 
 /** @throws HoldfastError `usage` when the file exists or cannot be written. */

@@ -72,6 +72,15 @@ function settingsText(setup: ServerSetup): string {
 /** Makes a server's folder. @throws HoldfastError `usage` if it holds a server already. */
 export async function initServer(setup: ServerSetup): Promise<{ request: string }> {
   const paths = serverPaths(setup.folder, setup.name);
+  if (setup.port === setup.adminPort) {
+    throw new HoldfastError(
+      'usage',
+      `port ${setup.port} is given twice, for storage and for health`,
+      {
+        cure: 'Name another port for health and metrics: --admin-port 7201',
+      },
+    );
+  }
   if ((await fileExists(paths.key)) || (await fileExists(paths.settings))) {
     throw new HoldfastError('usage', `${setup.folder} holds a server already`, {
       cure: 'Name another folder: --dir DIR.',
@@ -118,9 +127,9 @@ export async function acceptServerAdmission(
       },
     );
   }
-  const admission = await readServerAdmission(admissionFile, publicKey);
+  const admission = await readServerAdmission(admissionFile, publicKey, 'usage');
   await provideDataFolder(places.data, dataFolderOwner(admission));
-  const text = await readTextFile(admissionFile, 'Give a file that can be read.');
+  const text = await readTextFile(admissionFile, 'Give a file that can be read.', 'usage');
   await createFile(places.admission, text);
   return { ...admission, name: places.name, settings };
 }

@@ -195,12 +195,19 @@ export function parseToml(text: string, file: string): Record<string, unknown> {
   }
 }
 
-/** @throws HoldfastError `bad-configuration` when the file is missing or unreadable. */
-export async function readTextFile(file: string, cure: string): Promise<string> {
+/**
+ * @param code `usage` for a file that an argument of the command names, as with all commands.
+ * @throws HoldfastError `bad-configuration` or `code` when the file is missing or unreadable.
+ */
+export async function readTextFile(
+  file: string,
+  cure: string,
+  code: 'bad-configuration' | 'usage' = 'bad-configuration',
+): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new HoldfastError('bad-configuration', `cannot read ${file}: ${reasonOf(error)}`, {
+    throw new HoldfastError(code, `cannot read ${file}: ${reasonOf(error)}`, {
       cure,
       details: { file },
       cause: error,

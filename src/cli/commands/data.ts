@@ -6,8 +6,9 @@ import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { Bytes } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
+import { contentIdOf, objectAddressIn, requireWritable } from '../../client/arguments.ts';
 import type { Content, TransferOptions } from '../../client/contract.ts';
-import { saveContent } from '../../client/output-file.ts';
+import { descriptorOf, saveContent } from '../../client/output-file.ts';
 import { reasonOf } from '../../server/local-errors.ts';
 import type { Context, GlobalOptions } from '../context.ts';
 import type { Printer } from '../output.ts';
@@ -93,7 +94,9 @@ export async function put(
     for (const { name, sizeBytes, open } of sources) {
       const result = await withProgress(context, options, name, sizeBytes, (transfer) =>
         client.put(open(), transfer),
-      );
+      ).catch((error: unknown) => {
+        throw sources.length === 1 ? error : ofFile(name, error);
+      });
       const { address, bytes } = result;
       printer.answer(
         { address, bytes, file: name },
@@ -103,12 +106,29 @@ export async function put(
   });
 }
 
+/** Which of several files it was. */
+function ofFile(file: string, error: unknown): unknown {
+  if (!(error instanceof HoldfastError)) return error;
+  const { code, message, cure, details } = error;
+  return new HoldfastError(code, `${file} was not stored: ${message}`, {
+    ...(cure === undefined ? {} : { cure }),
+    details: { ...details, file },
+    cause: error,
+  });
+}
+
 export interface SaveOptions extends GlobalOptions {
   readonly output?: string;
 }
 
-function requireFileForJson(options: SaveOptions): void {
-  if (!options.json || (options.output !== undefined && options.output !== standard)) return;
+/** Standard output under any of its names: it is written as a stream, and never replaced. */
+function isStandardOutput(context: Context, output: string | undefined): boolean {
+  if (output === undefined || output === standard) return true;
+  return descriptorOf(resolve(context.folder, output)) === 1;
+}
+
+function requireFileForJson(context: Context, options: SaveOptions): void {
+  if (!options.json || !isStandardOutput(context, options.output)) return;
   throw new HoldfastError('usage', '--json cannot share standard output with the content', {
     cure: 'Name a file for the content: -o FILE.',
   });
@@ -120,14 +140,17 @@ async function deliver(
   content: Content & { readonly address: string; readonly version?: number },
   output: string | undefined,
 ): Promise<void> {
-  if (output === undefined || output === standard) return await printer.bytes(content.chunks);
+  if (output === undefined || isStandardOutput(context, output)) {
+    return await printer.bytes(content.chunks);
+  }
   await saveContent(resolve(context.folder, output), content);
   const { address, bytes, version } = content;
   if (printer.isJson) printer.answer({ address, bytes, version, file: output }, '');
 }
 
 export async function get(context: Context, options: SaveOptions, address: string): Promise<void> {
-  requireFileForJson(options);
+  requireFileForJson(context, options);
+  contentIdOf(address);
   await withClient(context, options, ({ client, printer }) =>
     withProgress(context, options, options.output ?? address, undefined, async (transfer) => {
       const content = await client.get(address, transfer);
@@ -142,7 +165,8 @@ export async function read(
   options: SaveOptions & { readonly key?: string },
   name: string,
 ): Promise<void> {
-  requireFileForJson(options);
+  requireFileForJson(context, options);
+  objectAddressIn(name);
   await withClient(context, options, ({ client, printer }: Session) =>
     withProgress(context, options, options.output ?? name, undefined, async (transfer) => {
       const content = await client.read(name, transfer);
@@ -157,6 +181,7 @@ export async function write(
   name: string,
   file: string,
 ): Promise<void> {
+  requireWritable(name);
   const source = await sourceOf(context, file);
   await withClient(context, options, async ({ client, printer }) => {
     const result = await withProgress(context, options, name, source.sizeBytes, (transfer) =>

@@ -2,6 +2,7 @@
 
 import { formatDuration, formatSize } from '../../base/duration.ts';
 import { HoldfastError } from '../../base/errors.ts';
+import { addressIn } from '../../client/arguments.ts';
 import type {
   ReplicaFinding,
   ServerReport,
@@ -90,7 +91,7 @@ export function formatVerification(report: VerifyReport): string {
     report.servers.some((server) => (server.findings[finding] ?? 0) > 0),
   );
   const rows = report.servers.map((server) => [
-    server.server,
+    server.name,
     formatEndpoint(server.host, server.port),
     ...seen.map((finding) => String(server.findings[finding] ?? 0)),
   ]);
@@ -101,7 +102,7 @@ export function formatVerification(report: VerifyReport): string {
       : 'Not readable now.';
   const head = ['server', 'address', ...seen.map((finding) => findingWords[finding])];
   const examples = report.servers.flatMap((server) =>
-    server.examples.map((example) => `${server.server}: ${example}`),
+    server.examples.map((example) => `${server.name}: ${example}`),
   );
   return [
     verdict,
@@ -112,23 +113,50 @@ export function formatVerification(report: VerifyReport): string {
   ].join('\n');
 }
 
+/** The servers of which at least one item was found so. */
+function endpointsWith(report: VerifyReport, finding: ReplicaFinding): string {
+  return report.servers
+    .filter(({ findings }) => (findings[finding] ?? 0) > 0)
+    .map(({ host, port }) => formatEndpoint(host, port))
+    .join(', ');
+}
+
+/** What to do about a thing that is not whole everywhere. */
+export function verificationCure(report: VerifyReport): string {
+  const [silent, lying] = [endpointsWith(report, 'silent'), endpointsWith(report, 'lying')];
+  const parts: string[] = [];
+  if (silent !== '') {
+    parts.push(`Start ${silent} or mend the way there, then verify again.`);
+  }
+  if (lying !== '') {
+    parts.push(`Do not trust ${lying}, which gave false answers: look at that machine.`);
+  }
+  const isRepaired = (['stale', 'missing', 'repairing'] as const).some(
+    (finding) => endpointsWith(report, finding) !== '',
+  );
+  if (isRepaired && report.readable) {
+    parts.push(
+      'Servers repair what they miss by themselves; "holdfast status" shows what waits. Verify again later.',
+    );
+  }
+  return parts.join(' ') || 'Verify again; "holdfast status" shows how the servers are.';
+}
+
 export async function verify(
   context: Context,
   options: GlobalOptions & { readonly key?: string },
   name: string,
 ): Promise<void> {
+  addressIn(name);
   await withClient(context, options, async ({ client, printer, signal }) => {
     const progress = startProgress(context, options, name);
     const { onProgress } = progress;
     const report = await client.verify(name, { onProgress, signal }).finally(() => progress.stop());
     printer.answer(report, formatVerification(report));
     if (report.intact) return;
+    const cure = verificationCure(report);
     throw report.readable
-      ? new HoldfastError('verification-failed', `not every server holds all of ${name}`, {
-          cure: 'Servers repair what they miss by themselves; "holdfast status" shows what waits. Verify again later.',
-        })
-      : new HoldfastError('unavailable', `${name} cannot be read now`, {
-          cure: 'Start or repair the servers that do not answer; "holdfast status" names them.',
-        });
+      ? new HoldfastError('verification-failed', `not every server holds all of ${name}`, { cure })
+      : new HoldfastError('unavailable', `${name} cannot be read now`, { cure });
   });
 }

@@ -22,6 +22,12 @@ export async function keyList(context: Context, options: GlobalOptions): Promise
   printer.answer(undefined, table(['name', 'public key', ''], rows));
 }
 
+/** What programs are told of a key after a change. */
+async function reportOf(file: string, name: string) {
+  const key = listKeys(await readClientSettings(file)).find((one) => one.name === name);
+  return { name, publicKey: key?.publicKey, default: key?.isDefault, file };
+}
+
 export async function keyNew(
   context: Context,
   options: GlobalOptions,
@@ -29,7 +35,10 @@ export async function keyNew(
 ): Promise<void> {
   const file = await clientFileOf(context, options);
   await addNewKey(file, name);
-  new Printer(context, options).note(`Made key ${name} in ${file}. Keep a backup of that file.`);
+  new Printer(context, options).done(
+    await reportOf(file, name),
+    `Made key ${name} in ${file}. Keep a backup of that file.`,
+  );
 }
 
 export async function keyExport(
@@ -54,10 +63,13 @@ export async function keyImport(
   const text =
     file === '-'
       ? await textOf(context)
-      : await readTextFile(resolve(context.folder, file), 'Check the name of the file.');
+      : await readTextFile(resolve(context.folder, file), 'Check the name of the file.', 'usage');
   const client = await clientFileOf(context, options);
   await importKey(client, name, text);
-  new Printer(context, options).note(`Added key ${name} to ${client}.`);
+  new Printer(context, options).done(
+    await reportOf(client, name),
+    `Added key ${name} to ${client}.`,
+  );
 }
 
 async function textOf(context: Context): Promise<string> {
@@ -71,6 +83,10 @@ export async function keyDefault(
   options: GlobalOptions,
   name: string,
 ): Promise<void> {
-  await makeDefault(await clientFileOf(context, options), name);
-  new Printer(context, options).note(`Objects are now written under key ${name}.`);
+  const file = await clientFileOf(context, options);
+  await makeDefault(file, name);
+  new Printer(context, options).done(
+    await reportOf(file, name),
+    `Objects are now written under key ${name}.`,
+  );
 }

@@ -2,11 +2,12 @@
 // told through the scope's own signal, all that waits inside it rejects with that one error.
 
 import { HoldfastError } from '../../base/errors.ts';
+import { interruption } from '../interruption.ts';
 
 export class Scope {
   readonly #controller = new AbortController();
   readonly #outer: AbortSignal;
-  readonly #onOuterAbort = (): void => this.fail(cancellation(this.#outer));
+  readonly #onOuterAbort = (): void => this.fail(interruption(this.#outer));
   // A set instead of one promise to race with: each race would leave a reaction on that promise until the end.
   readonly #waiting = new Set<(error: unknown) => void>();
   #failure: { readonly error: unknown } | undefined;
@@ -33,7 +34,7 @@ export class Scope {
 
   /** Ends what is under way because nobody wants it any more. */
   stop(): void {
-    this.fail(new HoldfastError('interrupted', 'The transfer was stopped.'));
+    this.fail(new HoldfastError('interrupted', 'the transfer was stopped'));
     this.close();
   }
 
@@ -82,16 +83,4 @@ export class Bell {
       }),
     );
   }
-}
-
-/** Why an aborted signal's operation ends, as users meet it. A reason that is such an error already stands. */
-function cancellation(signal: AbortSignal): HoldfastError {
-  const reason: unknown = signal.reason;
-  if (reason instanceof HoldfastError) return reason;
-  if (reason instanceof Error && reason.name === 'TimeoutError') {
-    return new HoldfastError('unavailable', 'The operation did not finish in time.', {
-      cause: reason,
-    });
-  }
-  return new HoldfastError('interrupted', 'The operation was cancelled.', { cause: reason });
 }

@@ -2,7 +2,7 @@
 
 import type { Bytes } from '../../base/bytes.ts';
 import { emptyBytes } from '../../base/bytes.ts';
-import { HoldfastError } from '../../base/errors.ts';
+import { requirePiece } from '../arguments.ts';
 import type { Scope } from './scope.ts';
 
 /** A source of bytes that is left as soon as its scope fails, even while it has an answer outstanding. */
@@ -23,10 +23,7 @@ export class Source {
     this.#state = 'asked';
     const result = await this.#scope.until(this.#ask());
     if (result.done === true) return undefined;
-    if (result.value instanceof Uint8Array) return result.value;
-    throw new HoldfastError('usage', 'The source gave something other than bytes (Uint8Array).', {
-      cure: 'Encode text as UTF-8 before it is stored.',
-    });
+    return requirePiece(result.value);
   }
 
   async #ask(): Promise<IteratorResult<unknown>> {

@@ -28,6 +28,8 @@ export interface Part {
 
 export interface WalkOptions {
   readonly signal: AbortSignal;
+  /** Told the length of the whole content, in bytes, as soon as it is known. */
+  readonly onLength?: (lengthBytes: number) => void;
   readonly shape?: TreeShape;
 }
 
@@ -48,6 +50,7 @@ export async function* walkContent(
     scope.throwIfFailed();
     yield { kind: 'root', id: rootId, offset: 0, lengthBytes: 0 };
     const root = await fetchRoot(rootId, store, scope, shape);
+    options.onLength?.(root.length);
     for await (const part of partsOf(root, store, scope, shape)) {
       scope.throwIfFailed();
       yield part;
@@ -136,7 +139,7 @@ function partDetails(part: Part): Record<string, unknown> {
 }
 
 function atPart(error: HoldfastError, part: Part): HoldfastError {
-  return new HoldfastError(error.code, `Cannot read ${rangeText(part)}: ${error.message}`, {
+  return new HoldfastError(error.code, `cannot read ${rangeText(part)}: ${error.message}`, {
     ...(error.cure === undefined ? {} : { cure: error.cure }),
     details: { ...error.details, ...partDetails(part) },
     cause: error,
@@ -146,7 +149,7 @@ function atPart(error: HoldfastError, part: Part): HoldfastError {
 function badPart(part: Part, fault: TreeFault): HoldfastError {
   return new HoldfastError(
     'verification-failed',
-    `The block for ${rangeText(part)} is not one that belongs there.`,
+    `the block for ${rangeText(part)} is not one that belongs there`,
     {
       cure: 'The content was not stored by correct software. Ask its author to store it again.',
       details: { ...partDetails(part), fault },
@@ -155,11 +158,10 @@ function badPart(part: Part, fault: TreeFault): HoldfastError {
 }
 
 function rootFaultText(fault: TreeFault): string {
-  if (fault === 'not-a-root')
-    return 'The address names a block that is not the start of a content.';
+  if (fault === 'not-a-root') return 'the address names a block that is not the start of a content';
   if (fault === 'unknown-version')
-    return 'The content was stored by a version of the software that is not known here.';
-  return 'The start of the content is not well formed.';
+    return 'the content was stored by a version of the software that is not known here';
+  return 'the start of the content is not well formed';
 }
 
 function rootFaultCure(fault: TreeFault): string {

@@ -362,7 +362,7 @@ describe('cancellation', () => {
     const reasons: [unknown, string][] = [
       [undefined, 'interrupted'],
       [new HoldfastError('unavailable', 'Not done within 30 seconds.'), 'unavailable'],
-      [new DOMException('late', 'TimeoutError'), 'unavailable'],
+      [new DOMException('late', 'TimeoutError'), 'interrupted'],
     ];
     for (const [reason, code] of reasons) {
       const cancel = new AbortController();
