@@ -1,24 +1,19 @@
 // The client of a replicated group: bundles what is submitted in one turn under one signature, keeps a window of requests
 // in flight, asks again when nobody answers, and believes replies by its engine's rule.
 
-import type { PeerId } from '../base/brand.ts';
-import { type Bytes, emptyBytes, equalBytes, toHex } from '../base/bytes.ts';
+import { type Bytes, emptyBytes } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Signer } from '../crypto/signature.ts';
 import type { Timer } from '../env/clock.ts';
 import type { Env } from '../env/env.ts';
-import type { Address, Channel } from '../env/network.ts';
+import type { Address } from '../env/network.ts';
 import { limits } from '../wire/limits.ts';
 import type { SignedRequest } from '../wire/replication.ts';
-import {
-  decodeReplicationMessage,
-  encodeReplicationMessage,
-  type ReplicationMessageValue,
-  replicationMessageNumber,
-} from '../wire/replication-registry.ts';
+import type { ReplicationMessageValue } from '../wire/replication-registry.ts';
 import type { Acceptance, Judgement } from './acceptance.ts';
 import type { Outcome, ReplicaGroup, ReplicatedClient, SubmitOptions } from './contract.ts';
 import { FirstNumber } from './first-number.ts';
+import { MemberLinks } from './member-links.ts';
 import { ReplyBox } from './reply-box.ts';
 import { bundle, requestKinds } from './requests.ts';
 import { RetryDelay } from './retry-delay.ts';
@@ -74,8 +69,7 @@ const noProof = { signature: new Uint8Array(64), count: 1, index: 0, path: [] };
 
 export class GroupClient implements ReplicatedClient {
   readonly #options: GroupClientOptions;
-  readonly #links: readonly (Channel | undefined)[];
-  readonly #memberIndexes: ReadonlyMap<PeerId, number>;
+  readonly #links: MemberLinks;
   readonly #delay = new RetryDelay();
   /** Operations that wait for a place in the window, oldest first. */
   #queue: Operation[] = [];
@@ -104,12 +98,9 @@ export class GroupClient implements ReplicatedClient {
   constructor(options: GroupClientOptions) {
     const { env, group, addresses, isFresh } = options;
     this.#options = options;
-    const peers = group.members.map((key) => toHex(key) as PeerId);
-    this.#memberIndexes = new Map(peers.map((peer, index) => [peer, index]));
-    env.network.onMessage((channel, type, payload) => this.#receive(channel, type, payload));
-    this.#links = peers.map((peer, index) => {
-      const address = addresses[index];
-      return address === undefined ? undefined : env.network.open(peer, address);
+    this.#links = new MemberLinks(env.network, group, addresses, {
+      onReply: (from, value) => this.#onReply(from, value),
+      onLastNumber: (from, value) => this.#onLastNumber(from, value),
     });
     this.#firstNumber = new FirstNumber(options.acceptance, env.entropy);
     const random = env.entropy.bytes(6);
@@ -263,7 +254,7 @@ export class GroupClient implements ReplicatedClient {
     const inFlight = this.#begin(operation, number, undefined);
     this.#queries.set(number, inFlight);
     const { asksAll } = this.#options.acceptance;
-    this.#send(inFlight, asksAll ? this.#everyone : [this.#primary], inFlight.fullReplier);
+    this.#send(inFlight, asksAll ? this.#links.everyone : [this.#primary], inFlight.fullReplier);
   }
 
   #begin(operation: Operation, number: number, signed: SignedRequest | undefined): InFlight {
@@ -298,40 +289,13 @@ export class GroupClient implements ReplicatedClient {
     return this.#view % this.#options.group.members.length;
   }
 
-  get #everyone(): readonly number[] {
-    return this.#options.group.members.map((_, index) => index);
-  }
-
   #send({ signed, number, operation }: InFlight, to: readonly number[], fullReplier: number): void {
     const { instance } = this.#options.group;
     if (signed === undefined) {
       const value = { instance, number, fullReplier, operation: operation.operation };
-      this.#transmit(to, 'queryRequest', value);
+      this.#links.send(to, 'queryRequest', value);
     } else {
-      this.#transmit(to, 'submitRequest', { instance, request: signed, fullReplier });
-    }
-  }
-
-  #transmit<Name extends 'submitRequest' | 'queryRequest' | 'lastNumber'>(
-    to: readonly number[],
-    name: Name,
-    value: ReplicationMessageValue<Name>,
-  ): void {
-    const payload = encodeReplicationMessage(name, value);
-    const type = replicationMessageNumber(name);
-    for (const member of to) this.#links[member]?.send(type, payload);
-  }
-
-  #receive(channel: Channel, type: number, payload: Bytes): void {
-    const from = this.#memberIndexes.get(channel.peer);
-    if (from === undefined || this.#isClosed) return;
-    const message = decodeReplicationMessage(type, payload);
-    if (message === undefined) return;
-    const { instance } = this.#options.group;
-    if (message.name === 'requestReply') {
-      if (equalBytes(message.value.instance, instance)) this.#onReply(from, message.value);
-    } else if (message.name === 'lastNumberIs') {
-      if (equalBytes(message.value.instance, instance)) this.#onLastNumber(from, message.value);
+      this.#links.send(to, 'submitRequest', { instance, request: signed, fullReplier });
     }
   }
 
@@ -390,7 +354,7 @@ export class GroupClient implements ReplicatedClient {
 
   /** Each member is told that it is the one to send the whole result: whoever was asked before has not. */
   #askForBody(inFlight: InFlight): void {
-    for (const member of this.#everyone) this.#send(inFlight, [member], member);
+    for (const member of this.#links.everyone) this.#send(inFlight, [member], member);
   }
 
   /** Whether it is not known yet which numbers were used before. */
@@ -403,14 +367,14 @@ export class GroupClient implements ReplicatedClient {
     if (guess !== undefined) return this.#claim(guess);
     const { group, env } = this.#options;
     const { nonce } = this.#firstNumber;
-    this.#transmit(this.#everyone, 'lastNumber', { instance: group.instance, nonce });
+    this.#links.send(this.#links.everyone, 'lastNumber', { instance: group.instance, nonce });
     this.#askAgainAtMs = env.clock.nowMs() + this.#delay.afterMs(this.#asked);
     this.#asked += 1;
     this.#wake(this.#askAgainAtMs);
   }
 
   #onLastNumber(from: number, { nonce, number }: ReplicationMessageValue<'lastNumberIs'>): void {
-    if (!this.#isAsking) return;
+    if (!this.#isAsking || this.#isClosed) return;
     const first = this.#firstNumber.note(from, nonce, number);
     if (first !== undefined) this.#claim(first);
   }
@@ -472,7 +436,7 @@ export class GroupClient implements ReplicatedClient {
     request.retries += 1;
     request.retryAtMs = nowMs + this.#delay.afterMs(request.retries);
     if (request.lacksBody) this.#askForBody(request);
-    else this.#send(request, this.#everyone, request.fullReplier);
+    else this.#send(request, this.#links.everyone, request.fullReplier);
   }
 }
 
