@@ -59,8 +59,6 @@ const names = new Map<number, ReplicationMessageName>(
   Object.entries(registry).map(([name, { number }]) => [number, name as ReplicationMessageName]),
 );
 
-export const replicationMessageNumbers: readonly number[] = [...names.keys()];
-
 export function replicationMessageNumber(name: ReplicationMessageName): number {
   return registry[name].number;
 }

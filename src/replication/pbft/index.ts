@@ -6,7 +6,7 @@ import type { ReplicaGroup } from '../contract.ts';
 export type { PbftOptions } from './core.ts';
 export { createPbftEngine } from './engine.ts';
 export { type EvidenceCode, type Verdict, verifyEvidence } from './evidence.ts';
-export { defaultPbftParameters, type PbftParameters } from './parameters.ts';
+export type { PbftParameters } from './parameters.ts';
 
 /** When a client of a PBFT group believes replies. */
 export function pbftAcceptance(group: ReplicaGroup): Acceptance {

@@ -8,9 +8,9 @@ import { systemEntropy } from '../../node/entropy.ts';
 import { createIdentity } from '../../node/identity.ts';
 import { NodeMetrics } from '../../node/metrics.ts';
 import { createTlsNetwork } from '../../node/network.ts';
-import { byzantineAcceptance } from '../../replication/acceptance.ts';
 import { GroupClient } from '../../replication/client.ts';
 import type { Outcome, ReplicatedClient, SubmitOptions } from '../../replication/contract.ts';
+import { pbftAcceptance } from '../../replication/pbft/index.ts';
 import { vrAcceptance } from '../../replication/vr/acceptance.ts';
 import { replicationPayloadSizeBytesMax } from '../../wire/replication-registry.ts';
 import type { PlacedGroup } from './group.ts';
@@ -58,7 +58,7 @@ export async function connectGroup(options: ConnectGroupOptions): Promise<Connec
     signer: ed25519.signer(seed),
     group,
     addresses: group.addresses,
-    acceptance: engine === 'pbft' ? byzantineAcceptance(group.faults) : vrAcceptance(group.faults),
+    acceptance: engine === 'pbft' ? pbftAcceptance(group) : vrAcceptance(group.faults),
     isFresh: identitySeed === undefined,
   });
   return {

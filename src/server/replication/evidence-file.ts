@@ -6,7 +6,7 @@ import { fromHex, toHex } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import { ed25519 } from '../../crypto/signature.ts';
 import type { Evidence, ReplicaGroup } from '../../replication/contract.ts';
-import { verifyEvidence } from '../../replication/pbft/evidence.ts';
+import { verifyEvidence } from '../../replication/pbft/index.ts';
 
 /** Records that one file takes: a member that keeps on proving its faults must not fill the disk. */
 const recordsMax = 1000;
