@@ -174,7 +174,7 @@ export class Core {
   }
 
   recordState(): void {
-    this.out.record(this.stateRecord(this.log.first - 1));
+    this.out.record(this.stateRecord(this.parameters.mode === 'full' ? this.log.first - 1 : 0));
   }
 
   /** @param base what the records of entries that follow it go on behind, if it is the journal's first record. */
