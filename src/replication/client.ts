@@ -38,7 +38,7 @@ type Settle = (outcome: Outcome | HoldfastError) => void;
 /** What an application waits for. */
 interface Operation {
   readonly operation: Bytes;
-  /** 0: execute, 1: read in order. */
+  /** As in an `OrderedRequest`. */
   readonly kind: 0 | 1 | 2;
   readonly settle: Settle;
   /** It was tried as a read in one round, in vain. */
