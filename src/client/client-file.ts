@@ -122,6 +122,9 @@ function membershipOf(
 
 /** @throws HoldfastError `bad-configuration`. */
 export function parseClientSettings(text: string, file: string): ClientSettings {
+  if (text.trim() === '') {
+    throw invalid(file, 'is empty', 'Restore it from your backup, or make a new client.');
+  }
   const parsed = checkAgainst(clientFileSchema, parseToml(text, file), { file });
   const names = parsed.keys.map((key) => key.name);
   const twice = names.find((name, at) => names.indexOf(name) !== at);

@@ -6,12 +6,13 @@ import type { Configuration, Member } from '../configuration/configuration.ts';
 import type { StatusReport } from '../dbqs/requests.ts';
 import type { PollAnswer } from '../quorum/poll.ts';
 import { serverStates } from '../server/assemble.ts';
+import { shortIdLength } from '../server/system-info.ts';
 import type { ServerReport, SystemStatus } from './contract.ts';
 import type { LinkTrouble } from './failures.ts';
 
 /** The short name of a server, the same everywhere: the first digits of its id. */
 export function nameOf(member: Member): string {
-  return toHex(member.id).slice(0, 8);
+  return toHex(member.id).slice(0, shortIdLength);
 }
 
 const collator = new Intl.Collator('en', { numeric: true });

@@ -17,17 +17,23 @@ export function listen(server: Server, { host, port }: Address): Promise<number>
   });
 }
 
+/** What everybody says whose port another program has. */
+export function portTaken(host: string, port: number): string {
+  const place = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return `port ${port} is taken by another program (at ${place})`;
+}
+
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): HoldfastError {
   const place = `${host}:${port}`;
   const details = { host, port };
   if (error.code === 'EADDRINUSE') {
-    return new HoldfastError('port-in-use', `Another process already listens on ${place}.`, {
-      cure: 'Stop that process (it may be an earlier run of this server), or choose another port.',
+    return new HoldfastError('port-in-use', portTaken(host, port), {
+      cure: `Stop that program, which "ss -ltnp sport = :${port}" names (it may be an earlier run of this server), or choose another port.`,
       details,
       cause: error,
     });
   }
-  return new HoldfastError('bad-configuration', `Cannot listen on ${place}: ${error.message}.`, {
+  return new HoldfastError('bad-configuration', `cannot listen on ${place}: ${error.message}`, {
     cure: 'Give an address of this machine and a port that this user may bind (1024 or above).',
     details,
     cause: error,

@@ -48,6 +48,8 @@ export interface StorageServer {
   /** True for peers that may send messages of any size: members and certified clients. */
   knows(peer: PeerId): boolean;
   status(): StatusReport;
+  /** Resolves when the replica answers requests: at once, unless it has to recover. */
+  readonly served: Promise<void>;
   /** Resolves with the error when the disk has failed; the server acknowledges nothing from then on. */
   readonly failed: Promise<Error>;
   stop(): Promise<void>;
@@ -118,6 +120,10 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
     status: () => status(),
   });
   const system = trust.system;
+  let onServed: () => void = () => {};
+  const served = new Promise<void>((resolve) => {
+    onServed = resolve;
+  });
   const lifetime = new Lifetime(env.timers);
   const shared = { env, exchange, replica, verifier, self, lifetime };
   const repair = new Repair({ ...shared, host, system });
@@ -126,7 +132,10 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
     repair,
     scrubIntervalMs: options.scrubIntervalMs,
     scrubRateBytesPerSecond: options.scrubRateBytesPerSecond,
-    onRecovered: () => store.commit([{ key: stateKey, value: seal(stateKey, serving) }]),
+    async onRecovered() {
+      await store.commit([{ key: stateKey, value: seal(stateKey, serving) }]);
+      onServed();
+    },
   });
   const startedMs = env.clock.nowMs();
   const status = (): StatusReport => ({
@@ -147,7 +156,10 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
   });
 
   countStored(replica, repair);
-  if (recovered) replica.serve();
+  if (recovered) {
+    replica.serve();
+    onServed();
+  }
   const onMessage: MessageHandler = (channel, type, payload) => {
     const message = decodeMessage(type, payload);
     if (message === undefined) return host.onMalformed(channel);
@@ -167,6 +179,7 @@ export async function assembleServer(options: ServerOptions): Promise<StorageSer
     exchange,
     knows: (peer) => host.knows(peer),
     status,
+    served,
     failed,
     async stop() {
       lifetime.end();

@@ -112,6 +112,8 @@ async function running(file: ServerFile, self: PeerId, parts: Parts): Promise<Ru
   return {
     address,
     adminAddress: formatEndpoint(file.admin.host, admin.port),
+    isServing: server.replica.serving,
+    served: server.served,
     failed,
     async stop() {
       neighbours.stop();
@@ -197,7 +199,7 @@ function diskFailed(file: ServerFile, error: Error): HoldfastError {
   if (!(error instanceof DiskError)) {
     return new HoldfastError(
       'internal',
-      `Server ${file.name} stopped over an error of its own: ${error.message}.`,
+      `server ${file.name} stopped over an error of its own: ${error.message}`,
       {
         cure: 'Start it again, and report this with its log.',
         cause: error,
@@ -206,7 +208,7 @@ function diskFailed(file: ServerFile, error: Error): HoldfastError {
   }
   return new HoldfastError(
     'data-folder',
-    `The disk under ${file.dataFolder} has failed: ${error.message}. Nothing was acknowledged that is not safe.`,
+    `the disk under ${file.dataFolder} has failed: ${error.message}; nothing was acknowledged that is not safe`,
     {
       cure: 'Free space or replace the disk, then start the server again; with --recover if its data is gone.',
       cause: error,

@@ -34,9 +34,12 @@ interface Started {
   readonly fail: (error: HoldfastError) => void;
   readonly stops: () => number;
   readonly ready: Promise<string>;
+  readonly warnings: readonly (string | undefined)[];
+  readonly serve: () => void;
+  readonly serving: Promise<string>;
 }
 
-function start(recover = false): Started {
+function start(recover = false, flags: Record<string, string> = {}): Started {
   const stop = new AbortController();
   let fail: Started['fail'] = () => undefined;
   let stops = 0;
@@ -48,6 +51,8 @@ function start(recover = false): Started {
     return Promise.resolve({
       address: loaded.name,
       adminAddress: 'b',
+      isServing: !recover,
+      served,
       failed,
       stop: () => {
         stops++;
@@ -55,6 +60,15 @@ function start(recover = false): Started {
       },
     });
   };
+  let serve = (): void => undefined;
+  const served = new Promise<void>((resolve) => {
+    serve = resolve;
+  });
+  const warnings: (string | undefined)[] = [];
+  let onServing = (_: string): void => undefined;
+  const serving = new Promise<string>((resolve) => {
+    onServing = resolve;
+  });
   const reports: ChildReport[] = [];
   let leaveSupervisor = (): void => undefined;
   let hasLeft = false;
@@ -72,11 +86,15 @@ function start(recover = false): Started {
     ended = runServerProcess({
       runServer,
       file,
-      overrides: { env: { HOLDFAST_LOG_LEVEL: 'silent' } },
+      overrides: { env: { HOLDFAST_LOG_LEVEL: 'silent' }, flags },
       recover,
       supervisor,
       signal: stop.signal,
-      onReady: ({ name }) => onReady(name),
+      onReady: ({ name, warning }) => {
+        warnings.push(warning);
+        onReady(name);
+      },
+      onServing: ({ name }) => onServing(name),
     });
   });
   return {
@@ -88,6 +106,9 @@ function start(recover = false): Started {
     fail,
     stops: () => stops,
     ready,
+    warnings,
+    serve: () => serve(),
+    serving,
   };
 }
 
@@ -112,11 +133,42 @@ describe('a server process', () => {
   it('tells its supervisor when it is ready and how it failed', async () => {
     const { ended, fail, ready, reports, hasLeft } = start();
     await ready;
-    expect(reports).toEqual([{ kind: 'ready', address: 's1', adminAddress: 'b' }]);
+    expect(reports).toEqual([
+      {
+        kind: 'ready',
+        id: expect.stringMatching(/^[0-9a-f]{8}$/),
+        address: 's1',
+        adminAddress: 'b',
+        isRecovering: false,
+      },
+    ]);
     fail(new HoldfastError('data-folder', 'the disk has failed'));
     await expect(ended).rejects.toThrow();
     expect(reports[1]).toMatchObject({ kind: 'failed', code: 'data-folder' });
     expect(hasLeft()).toBe(true);
+  });
+
+  it('tells when it serves after it has recovered', async () => {
+    const { ended, stop, ready, reports, serve, serving } = start(true);
+    await ready;
+    expect(reports).toMatchObject([{ kind: 'ready', isRecovering: true }]);
+    serve();
+    expect(await serving).toBe('s1');
+    stop.abort();
+    await ended;
+  });
+
+  it('warns when it listens where no client looks for it', async () => {
+    const usual = start();
+    await usual.ready;
+    expect(usual.warnings).toEqual([undefined]);
+    const moved = start(false, { 'listen.port': '9999' });
+    await moved.ready;
+    expect(moved.warnings).toEqual([expect.stringMatching(/port 9999, .* 127\.0\.0\.1:7101/)]);
+    for (const { stop, ended } of [usual, moved]) {
+      stop.abort();
+      await ended;
+    }
   });
 
   it('stops when its supervisor is gone', async () => {

@@ -5,10 +5,15 @@ import type { Log } from '../env/log.ts';
 import { createLog } from '../node/log.ts';
 import { loadServerFile, type Overrides, type ServerFile } from './server-file.ts';
 import { failureReport, type SupervisorChannel } from './supervision.ts';
+import { certifiedText, formatEndpoint, serverIdText, shortIdLength } from './system-info.ts';
 
 export interface RunningServer {
   readonly address: string;
   readonly adminAddress: string;
+  /** False while the data is being fetched from the other servers. */
+  readonly isServing: boolean;
+  /** Resolves when it answers requests. */
+  readonly served: Promise<void>;
   /** Resolves with the error when the server cannot go on. */
   readonly failed: Promise<HoldfastError>;
   stop(): Promise<void>;
@@ -29,7 +34,28 @@ export interface ServerProcessOptions {
   readonly supervisor: SupervisorChannel | undefined;
   /** Aborted when the process is to stop. */
   readonly signal: AbortSignal;
-  readonly onReady: (server: { name: string; address: string; adminAddress: string }) => void;
+  readonly onReady: (server: ReadyServer) => void;
+  /** The server was not serving when it was ready, and is now. */
+  readonly onServing: (server: ReadyServer) => void;
+}
+
+export interface ReadyServer {
+  readonly name: string;
+  /** Short, as in the status. */
+  readonly id: string;
+  readonly address: string;
+  readonly adminAddress: string;
+  readonly isServing: boolean;
+  /** What may be wrong with how it was started, in a sentence. */
+  readonly warning: string | undefined;
+}
+
+/** Clients look nowhere else than at the address in the certificate; it may be right if something forwards it. */
+function addressWarning(file: ServerFile): string | undefined {
+  const { host, port } = file.certificate.statement;
+  if (file.listen.port === port) return undefined;
+  const certified = formatEndpoint(certifiedText(host), port);
+  return `It listens at port ${file.listen.port}, but clients and other servers look for it at ${certified}, which its certificate fixes. That is right only if that port is forwarded here.`;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
@@ -59,9 +85,14 @@ async function run(options: ServerProcessOptions): Promise<void> {
   const file = await loadServerFile(options.file, options.overrides);
   const log = createLog({ level: file.logLevel, fields: { server: file.name } });
   const server = await options.runServer(file, { recover: options.recover, log });
-  const { address, adminAddress } = server;
-  await supervisor?.report({ kind: 'ready', address, adminAddress });
-  options.onReady({ name: file.name, address, adminAddress });
+  const { address, adminAddress, isServing } = server;
+  const id = serverIdText(file.certificate.statement).slice(0, shortIdLength);
+  await supervisor?.report({ kind: 'ready', id, address, adminAddress, isRecovering: !isServing });
+  const warning = addressWarning(file);
+  if (warning !== undefined) log.warn('listening-elsewhere', { warning });
+  const ready = { name: file.name, id, address, adminAddress, isServing, warning };
+  options.onReady(ready);
+  if (!isServing) void server.served.then(() => options.onServing(ready));
   const failure = await Promise.race([server.failed, stop]);
   await server.stop();
   if (failure !== undefined) throw failure;

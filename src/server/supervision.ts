@@ -6,7 +6,15 @@ import { type ErrorCode, exitCodes, HoldfastError } from '../base/errors.ts';
 const errorCodes = Object.keys(exitCodes) as [ErrorCode, ...ErrorCode[]];
 
 const reportSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('ready'), address: z.string(), adminAddress: z.string() }),
+  z.object({
+    kind: z.literal('ready'),
+    /** Short, as in the status. */
+    id: z.string(),
+    address: z.string(),
+    adminAddress: z.string(),
+    /** It is up, but answers nobody before it has fetched its data. */
+    isRecovering: z.boolean(),
+  }),
   z.object({
     kind: z.literal('failed'),
     code: z.enum(errorCodes),

@@ -3,9 +3,10 @@
 import { z } from 'zod';
 import { assert } from '../base/assert.ts';
 import { type Bytes, fromHex, textOf, toHex } from '../base/bytes.ts';
-import { Trust } from '../configuration/certificates.ts';
+import { serverId, Trust } from '../configuration/certificates.ts';
 import { ed25519 } from '../crypto/signature.ts';
 import { limits } from '../wire/limits.ts';
+import type * as types from '../wire/types.ts';
 import { field } from './toml.ts';
 
 export interface SystemInfo {
@@ -111,6 +112,14 @@ export function systemTable(system: SystemInfo): z.input<typeof systemSchema> {
 export function trustOf(system: SystemInfo): Trust {
   return new Trust(system.id, system.authorityKey, ed25519);
 }
+
+/** A server's id in hexadecimal. Its first digits name it wherever the system itself speaks of it. */
+export function serverIdText(statement: types.ServerStatement): string {
+  return toHex(serverId(statement));
+}
+
+/** As many digits of an id as people are shown. */
+export const shortIdLength = 8;
 
 /** Host and port for people and URLs: IPv6 addresses in brackets. */
 export function formatEndpoint(host: string, port: number): string {

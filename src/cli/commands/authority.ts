@@ -1,6 +1,6 @@
 // authority, and the parts of server and client that prepare their admission.
 
-import { resolve } from 'node:path';
+import { basename, relative, resolve } from 'node:path';
 import { toHex } from '../../base/bytes.ts';
 import { parseSizeBytes } from '../../base/duration.ts';
 import { HoldfastError } from '../../base/errors.ts';
@@ -21,6 +21,8 @@ import {
   nameExpects,
   nameLengthMax,
   namePattern,
+  serverIdText,
+  shortIdLength,
 } from '../../server/system-info.ts';
 import type { Context, GlobalOptions } from '../context.ts';
 import { Printer, table } from '../output.ts';
@@ -35,16 +37,23 @@ function usage(message: string, cure: string): HoldfastError {
 }
 
 /** @throws HoldfastError `usage`. */
-export function wholeNumber(flag: string, text: string, least: number, most: number): number {
+export function wholeNumber(
+  flag: string,
+  text: string,
+  least: number,
+  most: number,
+  example = least,
+): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= least && value <= most) return value;
   throw usage(
     `${flag} must be a whole number from ${least} to ${most}, not "${text}"`,
-    `For example: ${flag} ${least}`,
+    `For example: ${flag} ${example}`,
   );
 }
 
-const portOption = (flag: string, text: string): number => wholeNumber(flag, text, 1, 65535);
+const portOption = (flag: string, text: string, example: number): number =>
+  wholeNumber(flag, text, 1, 65535, example);
 
 function nameOption(flag: string, text: string): string {
   if (namePattern.test(text)) return text;
@@ -86,11 +95,12 @@ export async function authorityAdmit(
   const printer = new Printer(context, options);
   for (const file of files) {
     const request = await readServerRequest(resolve(context.folder, file));
-    const { name } = await authority.admit(request);
-    const endpoint = formatEndpoint(request.host, request.port);
+    const { name, certificate } = await authority.admit(request);
+    const { host, port, publicKey } = request;
+    const id = serverIdText(certificate.statement);
     printer.answer(
-      { name, host: request.host, port: request.port, key: toHex(request.publicKey) },
-      `Admitted ${name} at ${endpoint}.`,
+      { name, id, host, port, key: toHex(publicKey) },
+      `Admitted ${name} (${id.slice(0, shortIdLength)}) at ${formatEndpoint(host, port)}.`,
     );
   }
   const missing = 3 * authority.faults + 1 - (await authority.servers()).length;
@@ -151,13 +161,16 @@ export async function authorityClient(
   const admission = await authority.admitClient(asked, quotaBytes);
   await createFile(output, clientAdmissionText(admission));
   printer.answer({ name: asked.name, file: output }, `Admitted ${asked.name}: ${output}`);
-  printer.note('Next, at the client: holdfast client accept FILE');
+  printer.note(
+    `Next, where the client file is: holdfast client accept --client CLIENT.toml ${basename(output)}`,
+  );
 }
 
 export async function authorityList(context: Context, options: FolderOptions): Promise<void> {
   const authority = await Authority.open(resolve(context.folder, options.dir));
   const servers = (await authority.servers()).map(({ name, certificate: { statement } }) => ({
     name,
+    id: serverIdText(statement),
     host: certifiedText(statement.host),
     port: statement.port,
     key: toHex(statement.publicKey),
@@ -170,14 +183,19 @@ export async function authorityList(context: Context, options: FolderOptions): P
   const isSigned = (await authority.configuration()) !== undefined;
   const { name, id } = authority.system;
   const rows = [
-    ...servers.map((s) => ['server', s.name, formatEndpoint(s.host, s.port), s.key.slice(0, 16)]),
-    ...clients.map((c) => ['client', c.name, '', c.key.slice(0, 16)]),
+    ...servers.map((s) => [
+      'server',
+      s.name,
+      s.id.slice(0, shortIdLength),
+      formatEndpoint(s.host, s.port),
+    ]),
+    ...clients.map((c) => ['client', c.name, '', '']),
   ];
   const state = isSigned ? 'configuration signed' : 'configuration not signed yet';
   new Printer(context, options).answer(
     { system: toHex(id), name, faults: authority.faults, configured: isSigned, servers, clients },
     `System ${name}, tolerating ${count(authority.faults, 'fault')} in each group, ${state}.\n${
-      rows.length === 0 ? 'Nobody is admitted.' : `\n${table(['', 'name', 'address', 'key'], rows)}`
+      rows.length === 0 ? 'Nobody is admitted.' : `\n${table(['', 'name', 'id', 'address'], rows)}`
     }`,
   );
 }
@@ -198,10 +216,10 @@ function nameFrom(host: string, port: number): string {
 export async function serverInit(context: Context, options: ServerInitOptions): Promise<void> {
   const folder = resolve(context.folder, options.dir);
   const host = hostOption('--host', options.host);
-  const port = portOption('--port', options.port);
+  const port = portOption('--port', options.port, 7101);
   const name = nameOption('--name', options.name ?? nameFrom(host, port));
   const listenHost = options.listenHost && hostOption('--listen-host', options.listenHost);
-  const adminPort = portOption('--admin-port', options.adminPort);
+  const adminPort = portOption('--admin-port', options.adminPort, 7201);
   const { request } = await initServer({
     folder,
     name,
@@ -212,7 +230,7 @@ export async function serverInit(context: Context, options: ServerInitOptions): 
   });
   const printer = new Printer(context, options);
   printer.answer({ name, folder, request }, `Made server ${name} in ${folder}.\n${request}`);
-  printer.note('Next, at the authority: holdfast authority admit FILE.request');
+  printer.note(`Next, at the authority: holdfast authority admit ${basename(request)}`);
 }
 
 export async function serverAccept(
@@ -239,7 +257,17 @@ export async function clientInit(
   const { request } = await initClient(file, options.name);
   const printer = new Printer(context, options);
   printer.answer({ file, request }, `Made client ${options.name}: ${file}\n${request}`);
-  printer.note('Next, at the authority: holdfast authority client FILE.request -o FILE.admission');
+  const near = (path: string): string => {
+    const short = relative(context.folder, path);
+    return short.startsWith('..') ? path : short;
+  };
+  const admission = `${basename(request, '.request')}.admission`;
+  printer.note(
+    [
+      `Next, at the authority: holdfast authority client ${basename(request)} -o ${admission}`,
+      `Then here:              holdfast client accept --client ${near(file)} ${admission}`,
+    ].join('\n'),
+  );
 }
 
 export async function clientAccept(

@@ -5,8 +5,15 @@ import { tmpdir } from 'node:os';
 import { basename, join, relative, resolve } from 'node:path';
 import { HoldfastError } from '../../base/errors.ts';
 import { issueClient } from '../../client/issue.ts';
+import { faultsMax } from '../../server/authority.ts';
 import { type OpenedDevSystem, openDevSystem, superviseDevSystem } from '../../server/dev/dev.ts';
 import type { DevSystem } from '../../server/dev/layout.ts';
+import {
+  devServersMax,
+  devServersMin,
+  firstPortDefault,
+  firstPortMax,
+} from '../../server/dev/ports.ts';
 import type { Death, SupervisorEvent } from '../../server/dev/supervisor.ts';
 import { formatEndpoint } from '../../server/system-info.ts';
 import type { Context, GlobalOptions } from '../context.ts';
@@ -22,8 +29,15 @@ export interface DevOptions extends GlobalOptions {
   readonly temporary: boolean;
 }
 
-function numberOption(flag: string, text: string | undefined, most: number): number | undefined {
-  return text === undefined ? undefined : wholeNumber(flag, text, 1, most);
+/** The least is also a good example, unless another is given. */
+function numberOption(
+  flag: string,
+  text: string | undefined,
+  least: number,
+  most: number,
+  example = least,
+): number | undefined {
+  return text === undefined ? undefined : wholeNumber(flag, text, least, most, example);
 }
 
 /** Words for one death of a server process. */
@@ -51,7 +65,13 @@ export function commandPrefix(self: readonly string[], folder: string): string {
   return name === 'main.js' || name === 'main.ts' ? `node ${relative(folder, script)}` : 'holdfast';
 }
 
-function welcome(system: DevSystem, isNew: boolean, prefix: string, clientFlag: string): string {
+function welcome(
+  system: DevSystem,
+  ids: ReadonlyMap<string, string>,
+  isNew: boolean,
+  prefix: string,
+  clientFlag: string,
+): string {
   const { servers, faults, folder } = system;
   const command = `${prefix}${clientFlag}`;
   return [
@@ -59,7 +79,7 @@ function welcome(system: DevSystem, isNew: boolean, prefix: string, clientFlag: 
     '',
     ...servers.map(
       ({ name, port, adminPort }) =>
-        `  ${name}  storage ${formatEndpoint('127.0.0.1', port)}  health http://127.0.0.1:${adminPort}/readyz`,
+        `  ${name}  ${ids.get(name) ?? '–       '}  storage ${formatEndpoint('127.0.0.1', port)}  health http://127.0.0.1:${adminPort}/readyz`,
     ),
     '',
     `Data, logs and the client file are in ${folder}${isNew ? ' (made now)' : ''}.`,
@@ -76,7 +96,8 @@ function welcome(system: DevSystem, isNew: boolean, prefix: string, clientFlag: 
 
 /** What has become of the servers so far. */
 class Progress {
-  readonly ready = new Set<string>();
+  /** Short ids by name. */
+  readonly ready = new Map<string, string>();
   readonly deaths: Death[] = [];
   isStarted = false;
   readonly #printer: Printer;
@@ -92,8 +113,13 @@ class Progress {
       this.#printer.note(formatDeath(event.death));
       return;
     }
-    this.ready.add(event.name);
-    if (this.isStarted) this.#printer.note(`Server ${event.name} is ready again.`);
+    this.ready.set(event.name, event.id);
+    if (!this.isStarted) return;
+    this.#printer.note(
+      event.isRecovering
+        ? `Server ${event.name} is up again and recovering; it serves when it has its data.`
+        : `Server ${event.name} is ready again.`,
+    );
   };
 }
 
@@ -143,8 +169,14 @@ async function runSystem(
       const clientFlag = isFound ? '' : ` --client ${system.clientFile}`;
       const { servers, faults, clientFile: client, folder } = system;
       printer.answer(
-        { ready: true, folder, client, faults, servers },
-        welcome(system, isNew, commandPrefix(self, context.folder), clientFlag),
+        {
+          ready: true,
+          folder,
+          client,
+          faults,
+          servers: servers.map((server) => ({ ...server, id: progress.ready.get(server.name) })),
+        },
+        welcome(system, progress.ready, isNew, commandPrefix(self, context.folder), clientFlag),
       );
     }
     await end;
@@ -158,9 +190,9 @@ async function runSystem(
 async function runIn(context: Context, options: DevOptions, folder: string): Promise<void> {
   const opened = await openDevSystem({
     folder,
-    servers: numberOption('--servers', options.servers, 1000),
-    faults: numberOption('--faults', options.faults, 1000),
-    firstPort: numberOption('--port', options.port, 65_535),
+    servers: numberOption('--servers', options.servers, devServersMin, devServersMax),
+    faults: numberOption('--faults', options.faults, 1, faultsMax),
+    firstPort: numberOption('--port', options.port, 1, firstPortMax, firstPortDefault),
     makeClient: (authority, file) => issueClient(authority, { name: 'dev', quotaBytes: 0, file }),
   });
   try {

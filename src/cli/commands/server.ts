@@ -35,10 +35,16 @@ export async function server(context: Context, options: ServerOptions): Promise<
     recover: options.recover,
     supervisor: supervisorChannel(),
     signal: context.signal,
-    onReady: ({ name, address, adminAddress }) => {
+    onReady({ name, id, address, adminAddress, isServing, warning }) {
+      const where = `storage at ${address}, health at http://${adminAddress}`;
       printer.note(
-        `Server ${name} is ready: storage at ${address}, health at http://${adminAddress}`,
+        isServing
+          ? `Server ${name} (${id}) is ready: ${where}`
+          : `Server ${name} (${id}) is up and recovering: ${where}. It serves when it has its data.`,
       );
+      if (warning !== undefined) printer.note(`Warning: ${warning}`);
     },
+    onServing: ({ name, id }) =>
+      printer.note(`Server ${name} (${id}) has its data again and serves.`),
   });
 }

@@ -430,7 +430,9 @@ describe('walking', () => {
     await stuck.next();
     await stuck.next();
     store.before = async () => during.abort();
-    await expect(stuck.next()).rejects.toMatchObject({ message: "the transfer was ended by the caller's signal" });
+    await expect(stuck.next()).rejects.toMatchObject({
+      message: "the transfer was ended by the caller's signal",
+    });
     store.before = async () => undefined;
     expect(getEventListeners(during.signal, 'abort')).toEqual([]);
     store.counts.get = 0;

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -79,9 +80,10 @@ describe('a development system', () => {
     const isFree = (port: number) => Promise.resolve(port !== 9102);
     const error = await refusal(openDevSystem(wish({ firstPort: 9000, isFree })));
     expect(error.code).toBe('port-in-use');
-    expect(error.message).toBe('port 9102 is taken by another program');
+    expect(error.message).toBe('port 9102 is taken by another program (at 127.0.0.1:9102)');
     expect(error.cure).toContain('--port 9200');
     // Nothing was made: with other ports it goes on.
+    expect(existsSync(wish().folder)).toBe(false);
     expect((await openAndClose({ firstPort: 9200 })).isNew).toBe(true);
   });
 

@@ -1,9 +1,10 @@
 // A whole system on one machine: found or made, started, watched and stopped.
 
-import { rename, stat } from 'node:fs/promises';
+import { rename, rmdir, stat } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { HoldfastError } from '../../base/errors.ts';
 import { type FolderLock, lockFolder } from '../../node/folder-lock.ts';
+import { portTaken } from '../../node/listen.ts';
 import { limits } from '../../wire/limits.ts';
 import { count } from '../authority.ts';
 import { serverSettings } from '../server-settings.ts';
@@ -17,7 +18,9 @@ import {
 } from './layout.ts';
 import {
   choosePorts,
+  devHost,
   devServersMax,
+  devServersMin,
   firstPortMax,
   firstTaken,
   type IsFree,
@@ -41,7 +44,7 @@ export interface DevWish {
   readonly isFree?: IsFree;
 }
 
-const serversDefault = 4;
+const serversDefault = devServersMin;
 /** Servers whose supervisor was killed end by themselves, but not at once. */
 const portTries = 15;
 const portRetryMs = 200;
@@ -117,7 +120,7 @@ async function requireFree(system: DevSystem, isFree: IsFree): Promise<void> {
     if (port === undefined) continue;
     throw new HoldfastError(
       'port-in-use',
-      `port ${port} of server ${server.name} is taken by another program`,
+      `${portTaken(devHost, port)}; server ${server.name} needs it`,
       {
         cure: `Stop that program, which "ss -ltnp sport = :${port}" names, and start again. Or make a second system with other ports: --dir DIR --port BASE.`,
         details: { port, server: server.name },
@@ -151,7 +154,7 @@ async function lockDevFolder(folder: string): Promise<FolderLock> {
  */
 export async function openDevSystem(wish: DevWish): Promise<OpenedDevSystem> {
   const { folder } = wish;
-  await makeDevFolder(folder);
+  const isMade = await makeDevFolder(folder);
   const lock = await lockDevFolder(folder);
   try {
     const found = await findDevSystem(folder);
@@ -162,6 +165,8 @@ export async function openDevSystem(wish: DevWish): Promise<OpenedDevSystem> {
     return { system: found ?? (await create(wish)), isNew: found === undefined, lock };
   } catch (error) {
     await lock.release();
+    // What was made for nothing is taken away; a folder that holds something stays.
+    if (isMade) await rmdir(folder).catch(() => undefined);
     throw error;
   }
 }

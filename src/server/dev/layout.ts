@@ -5,6 +5,7 @@
 //   servers/NAME/          one folder per server: settings, key, data, log
 //   client.toml            a client of the system
 
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'smol-toml';
 import { z } from 'zod';
@@ -12,7 +13,7 @@ import { HoldfastError } from '../../base/errors.ts';
 import { isLockName } from '../../node/folder-lock.ts';
 import { readServerRequest } from '../admission.ts';
 import { Authority } from '../authority.ts';
-import { createFile, fileExists, makePrivateFolder, namesIn } from '../files.ts';
+import { createFile, makePrivateFolder, namesIn } from '../files.ts';
 import { acceptServerAdmission, initServer } from '../server-setup.ts';
 import { nameField, portField } from '../system-info.ts';
 import { checkAgainst, field, parseToml, readTextFile } from '../toml.ts';
@@ -128,7 +129,20 @@ export async function createDevSystem(wanted: NewDevSystem): Promise<DevSystem> 
   return systemOf(folder, marker);
 }
 
-/** The folder, private to its owner. A client file in it holds secrets. */
-export async function makeDevFolder(folder: string): Promise<void> {
-  if (!(await fileExists(folder))) await makePrivateFolder(folder);
+/**
+ * The folder, private to its owner. A client file in it holds secrets.
+ * @returns whether it was made now.
+ * @throws HoldfastError `usage` if something else stands there.
+ */
+export async function makeDevFolder(folder: string): Promise<boolean> {
+  const found = await stat(folder).catch(() => undefined);
+  if (found?.isDirectory() === true) return false;
+  if (found !== undefined) {
+    throw new HoldfastError('usage', `${folder} is a file, not a folder`, {
+      cure: 'Name another folder: --dir DIR.',
+      details: { folder },
+    });
+  }
+  await makePrivateFolder(folder);
+  return true;
 }

@@ -2,16 +2,19 @@
 
 import { createServer } from 'node:net';
 import { HoldfastError } from '../../base/errors.ts';
+import { portTaken } from '../../node/listen.ts';
 import { systemCode } from '../local-errors.ts';
 
 export const devHost = '127.0.0.1';
 
 /** Health and metrics are served this far above the storage port. */
 const adminPortOffset = 100;
-const firstPortDefault = 7101;
+export const firstPortDefault = 7101;
 /** From one candidate for the first port to the next. */
 const firstPortStep = 2 * adminPortOffset;
 export const devServersMax = adminPortOffset;
+/** Fewer cannot tolerate a fault. */
+export const devServersMin = 4;
 export const firstPortMax = 65_535 - adminPortOffset - devServersMax;
 
 export interface ServerPorts {
@@ -67,7 +70,7 @@ export async function choosePorts(
     const ports = portsFrom(asked, servers);
     const taken = await firstTaken(ports, isFree);
     if (taken === undefined) return ports;
-    throw new HoldfastError('port-in-use', `port ${taken} is taken by another program`, {
+    throw new HoldfastError('port-in-use', portTaken(devHost, taken), {
       cure: `Choose another first port: --port ${Math.min(asked + firstPortStep, firstPortMax)}. Leave --port out to have free ones chosen.`,
       details: { port: taken },
     });

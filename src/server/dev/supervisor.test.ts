@@ -12,7 +12,7 @@ import {
 
 /** A child of several characters; which one is its argument. */
 const childScript = `
-const ready = () => process.send({ kind: 'ready', address: 'a', adminAddress: 'b' });
+const ready = () => process.send({ kind: 'ready', id: 'i', address: 'a', adminAddress: 'b', isRecovering: false });
 const stay = () => setInterval(() => {}, 1000);
 const { appendFileSync, existsSync, writeFileSync } = await import('node:fs');
 const [character, file] = process.argv.slice(2);
@@ -98,7 +98,9 @@ describe('a supervisor', () => {
   it('waits until its child is ready, and stops it cleanly without telling of a death', async () => {
     const { supervisor, events, traceFile } = watch('good');
     await supervisor.start();
-    expect(events).toEqual([{ kind: 'ready', name: 's1', address: 'a', adminAddress: 'b' }]);
+    expect(events).toEqual([
+      { kind: 'ready', name: 's1', id: 'i', address: 'a', adminAddress: 'b', isRecovering: false },
+    ]);
     await supervisor.stop();
     expect(events).toHaveLength(1);
     expect(await readFile(traceFile, 'utf8')).toMatch(/^started \d+\nstopped\n$/);

@@ -37,8 +37,10 @@ export type SupervisorEvent =
   | {
       readonly kind: 'ready';
       readonly name: string;
+      readonly id: string;
       readonly address: string;
       readonly adminAddress: string;
+      readonly isRecovering: boolean;
     }
   | { readonly kind: 'died'; readonly death: Death };
 
@@ -143,8 +145,7 @@ class Child {
       const report: ChildReport | undefined = parseReport(message);
       if (report?.kind === 'failed') failure = errorOfReport(report);
       if (report?.kind !== 'ready') return;
-      const { address, adminAddress } = report;
-      this.#options.onEvent({ kind: 'ready', name, address, adminAddress });
+      this.#options.onEvent({ ...report, name });
       this.#settle();
     });
     const how = await new Promise<string>((resolve) => {
