@@ -56,7 +56,7 @@ export async function createDataFolder(folder: string, owner: DataFolderOwner): 
     const present = contentsOf(folder);
     if (present.length > 0) {
       const names = present.slice(0, 5).join(', ');
-      throw new HoldfastError('data-folder', `The data folder ${folder} is not empty: ${names}.`, {
+      throw new HoldfastError('data-folder', `the data folder ${folder} is not empty: ${names}`, {
         cure: 'Choose another folder, or remove its contents if they are not needed.',
       });
     }
@@ -132,7 +132,7 @@ function checkFormat(folder: string, expected: DataFolderOwner): void {
   if (format.version > formatVersion) {
     throw new HoldfastError(
       'data-folder',
-      `The data folder ${folder} has format ${format.version}; this version of holdfast knows formats up to ${formatVersion}.`,
+      `the data folder ${folder} has format ${format.version}; this version of holdfast knows formats up to ${formatVersion}`,
       { cure: 'Run the version of holdfast that wrote it, or a newer one.', details: format },
     );
   }
@@ -143,7 +143,7 @@ function checkFormat(folder: string, expected: DataFolderOwner): void {
     if (format[key] === expected[key]) continue;
     throw new HoldfastError(
       'data-folder',
-      `The data folder ${folder} belongs to ${word} ${format[key]}, not to ${word} ${expected[key]}.`,
+      `the data folder ${folder} belongs to ${word} ${format[key]}, not to ${word} ${expected[key]}`,
       {
         cure: 'Correct the path of the data folder: every server needs one of its own.',
         details: format,
@@ -157,7 +157,7 @@ function readFormat(folder: string): z.infer<typeof formatSchema> {
   try {
     return formatSchema.parse(JSON.parse(fs.readFileSync(file, 'utf8')));
   } catch (error) {
-    throw new HoldfastError('data-folder', `The file ${file} is damaged.`, {
+    throw new HoldfastError('data-folder', `the file ${file} is damaged`, {
       cure: recoverCure,
       details: { lost: true },
       cause: error,
@@ -170,7 +170,7 @@ function notOurs(folder: string, names: readonly string[]): HoldfastError {
   const shown = names.slice(0, 5).join(', ');
   return new HoldfastError(
     'data-folder',
-    `The folder ${folder} holds other things (${shown}) and no data of a server.`,
+    `the folder ${folder} holds other things (${shown}) and no data of a server`,
     { cure: 'Correct the path of the data folder: every server needs one of its own.' },
   );
 }
@@ -179,7 +179,7 @@ function notOurs(folder: string, names: readonly string[]): HoldfastError {
 function wiped(folder: string, what: string): HoldfastError {
   return new HoldfastError(
     'data-folder',
-    `The data folder ${folder} ${what}. A server whose disk was wiped must not rejoin silently: it has forgotten its votes.`,
+    `the data folder ${folder} ${what}. A server whose disk was wiped must not rejoin silently: it has forgotten its votes`,
     { cure: recoverCure, details: { lost: true } },
   );
 }

@@ -41,7 +41,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     });
   } catch (error) {
     place.close();
-    throw new HoldfastError('data-folder', `Cannot lock the data folder ${folder}.`, {
+    throw new HoldfastError('data-folder', `cannot lock the data folder ${folder}`, {
       cure: 'Put the data folder on a local file system that this user may write to.',
       cause: error,
     });
@@ -55,7 +55,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
       await release();
       throw new HoldfastError(
         'data-folder',
-        `The data folder ${folder} is in use by process ${holder[1]}.`,
+        `the data folder ${folder} is in use by process ${holder[1]}`,
         { cure: 'Stop that process first, or give this server a data folder of its own.' },
       );
     }

@@ -24,6 +24,9 @@ test('a lost, an emptied, a foreign and a cut file are refused, and nothing is m
   for (let i = 0; i < 3; i++) await table.write([{ key: Uint8Array.of(i), value }]);
   await table.close();
   expect(tableDamage(folder)).toBeUndefined();
+  for (const name of fs.readdirSync(folder)) {
+    expect(fs.statSync(path.join(folder, name)).mode & 0o777).toBe(0o600);
+  }
   const whole = fs.readFileSync(file);
 
   const damaged = [

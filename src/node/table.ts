@@ -16,6 +16,7 @@ export interface TableOptions {
   readonly isChecked?: boolean;
 }
 
+const lockFileName = 'lock.mdb';
 /** Bounds of LMDB: a key's length, none of 0. */
 const keySizeBytesMax = 256;
 /** Changes that wait share a transaction up to about this size, which bounds its dirty pages. */
@@ -42,6 +43,10 @@ export function openTable({ folder, create = false, isChecked = false }: TableOp
       // We join writes ourselves; the wrapper's way leaves promises behind that nobody can catch when a commit fails.
       eventTurnBatching: false,
     });
+    // The library makes its files readable by all; the folder keeps others out, but a copy of it may not.
+    for (const name of [tableFileName, lockFileName]) {
+      fs.chmodSync(path.join(folder, name), 0o600);
+    }
     return new LmdbTable(folder, database);
   } catch (error) {
     throw diskErrorOf(`opening the table in ${folder}`, error);

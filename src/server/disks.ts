@@ -52,7 +52,7 @@ export async function openDiskToRecover(file: ServerFile, log: Log): Promise<Ope
 export function damagedError(dataFolder: string, what: string): HoldfastError {
   return new HoldfastError(
     'data-folder',
-    `The data folder ${dataFolder} is damaged: ${what}. This server can no longer know all that it has promised.`,
+    `the data folder ${dataFolder} is damaged: ${what}. This server can no longer know all that it has promised`,
     {
       cure: 'Start it once with `holdfast server --config FILE --recover`: it fetches its data from the other servers before it answers anyone.',
       details: { lost: true },
@@ -79,7 +79,7 @@ function opened(path: string, folder: DataFolder): OpenDisk {
 function asDataFolderError(path: string, error: unknown): unknown {
   if (error instanceof HoldfastError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new HoldfastError('data-folder', `The data folder ${path} cannot be opened: ${message}.`, {
+  return new HoldfastError('data-folder', `the data folder ${path} cannot be opened: ${message}`, {
     cure: 'If the files are damaged, start the server once with --recover; if the disk is at fault, replace it first.',
     details: { lost: error instanceof DiskError },
     cause: error,

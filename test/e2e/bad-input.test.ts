@@ -2,16 +2,14 @@
 
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { formatAddress } from '../../src/client/content/address.ts';
-import { expectFailure, expectTold, type Failure } from './failing.ts';
+import { expectFailure, type Failure } from './failing.ts';
 import { program } from './places.ts';
-import { freePortBase, freePorts } from './ports.ts';
-import { endAll, Process, runCli, startProgram } from './processes.ts';
-import { type Server, System, temporaryFolder } from './system.ts';
-import { until } from './until.ts';
+import { endAll, Process, runCli } from './processes.ts';
+import { System, temporaryFolder } from './system.ts';
 
 /** Runs all the time. */
 let system: System;
@@ -127,7 +125,7 @@ describe('client files', () => {
 
   test('cut off', async () => {
     const cuts: [name: string, change: (text: string) => string][] = [
-      ['identity', () => ''],
+      ['empty', () => ''],
       ['line', (text) => text.slice(0, text.indexOf('holdfast-client-key:') + 40)],
       ['keys', (text) => text.slice(0, text.indexOf('[[keys]]'))],
       ['line', (text) => text.slice(0, text.indexOf('holdfast-object-key:') + 60)],
@@ -176,7 +174,7 @@ describe('client files', () => {
     await expectFailure(
       (flags) => runCli(['status', '--timeout', '3s', '--client', file, ...flags]),
       {
-        code: 'unavailable',
+        code: 'bad-configuration',
         names: [system.at(0).endpoint, 'another system', 'client file'],
       },
     );
@@ -189,7 +187,10 @@ describe('client files', () => {
     const file = await changed(() =>
       theirs.replace(/^port = \d+/gm, () => `port = ${ports[at++]}`),
     );
-    await listing(file, { code: 'unavailable', names: [system.at(0).endpoint, 'key'] });
+    await listing(file, {
+      code: 'bad-configuration',
+      names: [system.at(0).endpoint, 'wrong key', 'another system'],
+    });
   });
 });
 
@@ -210,14 +211,34 @@ describe('where the output goes', () => {
     const locked = join(folder, 'locked');
     await mkdir(locked);
     await chmod(locked, 0o500);
-    for (const output of [join(locked, 'copy'), join(folder, 'missing', 'copy'), locked]) {
+    const missing = join(folder, 'missing');
+    for (const [output, reason] of [
+      [join(locked, 'copy'), 'permission denied'],
+      [join(missing, 'copy'), `mkdir -p ${missing}`],
+      [locked, 'it is a folder'],
+    ] as const) {
       await expectFailure(
         (flags) => system.cli(['get', address, '-o', output, ...flags], { under }),
-        { code: 'usage', names: [`cannot write ${output}`] },
+        { code: 'usage', names: [`cannot write ${output}`, reason] },
       );
     }
     expect(await readdir(locked)).toEqual([]);
     expect(await readdir(folder)).toEqual(['locked']);
+  });
+
+  test('the file that standard output goes to is written on, under any name', async () => {
+    const small = await system.cli(['put', '-'], { input: 'content' });
+    const file = join(await temporaryFolder(), 'out');
+    await writeFile(file, 'before ');
+    for (const name of ['/dev/stdout', '/proc/self/fd/1', '-']) {
+      const { code, stderr } = await runShell(
+        `get ${small.stdout.trim()} -o ${name} >> '${file}'; echo ' after' >> '${file}'`,
+      );
+      expect([code, stderr]).toEqual([0, '']);
+    }
+    const { code } = await runShell(`get ${small.stdout.trim()} -o /dev/fd/7 7>> '${file}'`);
+    expect(code).toBe(0);
+    expect(await readFile(file, 'utf8')).toBe(`before ${'content after\n'.repeat(3)}content`);
   });
 
   test('a device that is full', async () => {
@@ -265,292 +286,4 @@ describe('where the output goes', () => {
     const { code } = await started.endedWithin(30_000);
     return { code, stdout: `${started.stdout}`, stderr: started.stderr };
   }
-});
-
-describe('servers', () => {
-  const refusing = (server: Server, failure: Failure, flags: readonly string[] = []) =>
-    expectFailure((more) => server.startRefused({ flags: [...flags, ...more] }), failure, {
-      together: false,
-    });
-
-  test("another server's data folder", async () => {
-    const theirs = other.at(1).data;
-    await refusing(other.at(0), { code: 'data-folder', names: [theirs, 'belongs to server'] }, [
-      '--data',
-      theirs,
-    ]);
-    const foreign = system.at(0).data;
-    await refusing(other.at(0), { code: 'data-folder', names: [foreign] }, ['--data', foreign]);
-  });
-
-  test('a data folder that is wiped', async () => {
-    const [empty, missing] = [join(other.folder, 'empty'), join(other.folder, 'missing')];
-    await mkdir(empty);
-    for (const data of [empty, missing]) {
-      await refusing(other.at(0), { code: 'data-folder', names: [data, '--recover'] }, [
-        '--data',
-        data,
-      ]);
-    }
-    expect(await readdir(empty)).toEqual([]);
-  });
-
-  test('a data folder of a newer version, of which nothing is touched', async () => {
-    const { data } = other.at(2);
-    const file = join(data, 'FORMAT');
-    const text = await readFile(file, 'utf8');
-    await writeFile(file, text.replace('"version": 1', '"version": 2'));
-    const before = (await readdir(data)).toSorted();
-    const failure: Failure = { code: 'data-folder', names: [data, 'format 2', 'newer'] };
-    await refusing(other.at(2), failure);
-    await refusing(other.at(2), failure, ['--recover']);
-    expect((await readdir(data)).toSorted()).toEqual(before);
-    await writeFile(file, text);
-  });
-
-  test('a data folder that is in use', async () => {
-    const running = system.at(0);
-    const [port, adminPort] = await freePorts(2);
-    const flags = ['--listen-port', `${port}`, '--admin-port', `${adminPort}`];
-    await expectFailure(
-      (more) => runCli(['server', '--config', running.settings, ...flags, ...more]),
-      { code: 'data-folder', names: [running.data, `process ${running.process.pid}`] },
-    );
-    expect(await running.page('/readyz')).toBeDefined();
-  });
-
-  test('ports that are taken', async () => {
-    const { port, adminPort } = system.at(0);
-    const server = other.at(0);
-    for (const [flag, taken] of [
-      ['--listen-port', port],
-      ['--admin-port', adminPort],
-    ] as const) {
-      await refusing(server, { code: 'port-in-use', names: [`127.0.0.1:${taken}`] }, [
-        flag,
-        `${taken}`,
-      ]);
-    }
-  });
-
-  test('settings that are wrong', async () => {
-    const { settings } = other.at(3);
-    const text = await readFile(settings, 'utf8');
-    const config = join(other.at(3).folder, 'changed.toml');
-    const cases: [names: string[], content: string][] = [
-      [[config, '"adress"'], `adress = "x"\n${text}`],
-      [[config, 'listen.port', '"x"'], text.replace(/^port = \d+/m, 'port = "x"')],
-      [[config, 'line'], text.slice(0, text.indexOf('[listen]') + 5)],
-    ];
-    for (const [names, content] of cases) {
-      await writeFile(config, content);
-      await expectFailure((flags) => runCli(['server', '--config', config, ...flags]), {
-        code: 'bad-configuration',
-        names,
-      });
-    }
-    await expectFailure(
-      (flags) =>
-        runCli(['server', '--config', settings, ...flags], { env: { HOLDFAST_LISTEN_PORT: '0x' } }),
-      { code: 'bad-configuration', names: ['HOLDFAST_LISTEN_PORT', '"0x"'] },
-    );
-    const nowhere = join(other.folder, 'nowhere.toml');
-    await expectFailure((flags) => runCli(['server', '--config', nowhere, ...flags]), {
-      code: 'bad-configuration',
-      names: [nowhere],
-    });
-  });
-
-  test('a key that others can read, and none', async () => {
-    const server = other.at(3);
-    const key = join(server.folder, 'identity.key');
-    await chmod(key, 0o640);
-    await refusing(server, { code: 'bad-configuration', names: [key, 'mode 640', 'chmod 600'] });
-    await chmod(key, 0o600);
-    const copy = join(server.folder, 'copy.key');
-    await refusing(server, { code: 'bad-configuration', names: [copy] }, ['--identity-key', copy]);
-    await copyFile(join(other.at(2).folder, 'identity.key'), copy);
-    await chmod(copy, 0o600);
-    await refusing(server, { code: 'bad-configuration', names: ['admission.toml'] }, [
-      '--identity-key',
-      copy,
-    ]);
-  });
-
-  test('no admission yet', async () => {
-    const folder = join(await temporaryFolder(), 's9');
-    const made = await runCli([
-      'server',
-      'init',
-      '--dir',
-      folder,
-      '--host',
-      '::1',
-      '--port',
-      '7009',
-    ]);
-    expect(made.code).toBe(0);
-    const settings = join(folder, 'server.toml');
-    await expectFailure((flags) => runCli(['server', '--config', settings, ...flags]), {
-      code: 'bad-configuration',
-      names: ['holdfast server accept'],
-    });
-  });
-});
-
-describe('dev', () => {
-  test('ports that are taken, after which the folder is as good as new', async () => {
-    const folder = await temporaryFolder();
-    const taken = system.at(1).port;
-    await expectFailure(
-      (flags) => runCli(['dev', '--port', `${taken}`, ...flags], { cwd: folder }),
-      { code: 'port-in-use', names: [`port ${taken}`, '--port'] },
-      { together: false },
-    );
-    await expectFailure(
-      (flags) =>
-        runCli(['dev', '--port', `${system.at(2).adminPort - 100}`, ...flags], { cwd: folder }),
-      { code: 'port-in-use', names: [`port ${system.at(2).adminPort}`, '--port'] },
-      { together: false },
-    );
-    expect(await readdir(join(folder, '.holdfast'))).toEqual([]);
-  });
-
-  test('sizes that cannot be', async () => {
-    const folder = await temporaryFolder();
-    const cases: [args: string[], names: string[]][] = [
-      [
-        ['--servers', '3'],
-        ['4', '3'],
-      ],
-      [
-        ['--servers', '6', '--faults', '2'],
-        ['--servers 7', '--faults 1'],
-      ],
-      [
-        ['--servers', 'four'],
-        ['--servers', '"four"'],
-      ],
-      [
-        ['--temporary', '--dir', 'x'],
-        ['--temporary', '--dir'],
-      ],
-    ];
-    for (const [args, names] of cases) {
-      await expectFailure(
-        (flags) => runCli(['dev', ...args, ...flags], { cwd: folder }),
-        { code: 'usage', names },
-        { together: false },
-      );
-    }
-  });
-
-  test('a second one in the same folder, and one with other sizes', async () => {
-    const folder = await temporaryFolder();
-    const base = await freePortBase([
-      [0, 4],
-      [100, 4],
-    ]);
-    const dev = startProgram(['dev', '--port', `${base}`], { cwd: folder });
-    onTestFinished(async () => {
-      dev.kill('SIGTERM');
-      await dev.endedWithin(20_000);
-    });
-    await until(
-      'the system is ready',
-      () => dev.result !== undefined || `${dev.stdout}`.includes('Ctrl-C'),
-    );
-    const run = (args: string[]) => (flags: readonly string[]) =>
-      runCli(['dev', ...args, ...flags], { cwd: folder });
-    const home = join(folder, '.holdfast');
-    await expectFailure(run([]), { code: 'data-folder', names: [home, '--dir'] });
-    expect(dev.result).toBeUndefined();
-    dev.kill('SIGINT');
-    await dev.endedWithin(20_000);
-    await expectFailure(
-      run(['--servers', '7']),
-      { code: 'usage', names: [home, '--servers 4', '--dir'] },
-      { together: false },
-    );
-  });
-});
-
-describe('servers that do not answer', () => {
-  const timeoutMs = 3_000;
-  /** For starting a process on a busy machine. */
-  const graceMs = 10_000;
-  const stored = randomBytes(100_000);
-  let address: string;
-
-  beforeAll(async () => {
-    const put = await system.cli(['put', '-'], { input: stored });
-    address = put.stdout.trim();
-    const written = await system.cli(['write', 'kept', '-'], { input: 'kept' });
-    expect([put.code, written.code]).toEqual([0, 0]);
-  });
-
-  afterEach(async () => {
-    for (const server of system.servers) server.resume();
-    await Promise.all(system.servers.map((server) => server.serving()));
-  });
-
-  const input = randomBytes(50_000);
-
-  test('as many as are tolerated: everything works', async () => {
-    await system.at(3).pause();
-    const put = await system.cli(['put', '-'], { input });
-    expect(put).toMatchObject({ code: 0, stderr: '' });
-    expect((await system.cli(['get', put.stdout.trim()])).bytes.equals(input)).toBe(true);
-    expect((await system.cli(['get', address])).bytes.equals(stored)).toBe(true);
-    const written = await system.cli(['write', 'new', '-'], { input: 'new' });
-    expect(written).toMatchObject({ code: 0, stderr: '' });
-    for (const [name, value] of [
-      ['new', 'new'],
-      ['kept', 'kept'],
-    ] as const) {
-      const read = await system.cli(['read', name]);
-      expect(read).toMatchObject({ code: 0, stderr: '', stdout: value });
-    }
-    expect((await system.status()).moreFailures).toBe(0);
-  });
-
-  async function expectUnavailable(
-    commands: readonly (readonly string[])[],
-    silent: readonly Server[],
-  ): Promise<void> {
-    const names = silent.map(({ endpoint }) => endpoint);
-    await Promise.all(
-      commands.map(async (args) => {
-        const result = await system.cli([...args, '--timeout', '3s'], { input });
-        await expectTold(result, { code: 'unavailable', names });
-        expect(result.tookMs).toBeGreaterThan(timeoutMs);
-        expect(result.tookMs).toBeLessThan(timeoutMs + graceMs);
-      }),
-    );
-  }
-
-  test('one more: commands end in time and name the silent', async () => {
-    const silent = [system.at(0), system.at(2)];
-    await Promise.all(silent.map((server) => server.pause()));
-    await expectUnavailable(
-      [
-        ['put', '-'],
-        ['write', 'new', '-'],
-        ['read', 'kept'],
-      ],
-      silent,
-    );
-    // Content proves itself, so that any server that has it is enough.
-    const got = await system.cli(['get', address, '--timeout', '3s']);
-    expect(got.code).toBe(0);
-    expect(got.bytes.equals(stored)).toBe(true);
-    const status = await system.cli(['status']);
-    await expectTold(status, { code: 'unavailable', names: ['out of reach'] });
-    for (const { port } of silent) expect(status.stdout).toContain(`127.0.0.1:${port}`);
-  });
-
-  test('all of them: nothing is found, and nothing hangs', async () => {
-    await Promise.all(system.servers.map((server) => server.pause()));
-    await expectUnavailable([['get', address]], system.servers);
-  });
 });

@@ -97,13 +97,13 @@ describe('a wiped data folder', () => {
 
     const missing = await server.startRefused();
     expectRefusal(missing);
-    expect(missing.stderr).toContain(`The data folder ${server.data} does not exist.`);
+    expect(missing.stderr).toContain(`the data folder ${server.data} does not exist.`);
     expect(missing.stderr).toContain('A server whose disk was wiped must not rejoin silently');
 
     mkdirSync(server.data, { mode: 0o700 });
     const empty = await server.startRefused();
     expectRefusal(empty);
-    expect(empty.stderr).toContain(`The data folder ${server.data} is empty.`);
+    expect(empty.stderr).toContain(`the data folder ${server.data} is empty.`);
 
     await server.start({ recover: true });
     await server.serving();
@@ -166,7 +166,9 @@ describe('changed bytes on disk', () => {
       // It may refuse, die or serve what it has: the others are enough for what it says to do no harm.
       const process = server.launch();
       await until('the server has ended or says that it is ready', () => {
-        return process.result !== undefined || process.stderr.includes('is ready:');
+        return (
+          process.result !== undefined || /is ready:|is up and recovering:/.test(process.stderr)
+        );
       });
       if (process.result !== undefined) expect(process.result.code, process.stderr).toBe(8);
       await stored.write('object-3', Buffer.from(`written after damage ${seed}`));

@@ -94,7 +94,7 @@ export class Server {
     const started = this.launch(options);
     await until(`server ${this.name} is ready: ${started.stderr}`, () => {
       if (started.result !== undefined) return true;
-      return started.stderr.includes('is ready:');
+      return /is ready:|is up and recovering:/.test(started.stderr);
     });
     if (started.result !== undefined) {
       throw new NeverHappened(`server ${this.name} starts; it ended: ${started.stderr}`);

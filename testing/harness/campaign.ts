@@ -111,6 +111,10 @@ function work(): void {
 }
 
 async function main(): Promise<number> {
+  if (process.argv.includes('--help')) {
+    console.log(usage);
+    return 0;
+  }
   const settings = parseCampaign(process.argv.slice(2));
   const wrong = typeof settings === 'string' ? settings : unknownName(nameOf(settings, 0));
   if (typeof settings === 'string' || wrong !== undefined) {

@@ -110,7 +110,7 @@ class TreeWriter {
     const offset = this.#length;
     this.#length += block.length;
     if (!isCounter(this.#length))
-      throw new HoldfastError('over-limit', 'The content is longer than any content may be.');
+      throw new HoldfastError('over-limit', 'the content is longer than any content may be');
     this.#start(0, block, offset);
   }
 
@@ -208,7 +208,7 @@ class TreeWriter {
 function atOffset(error: HoldfastError, offset: number): HoldfastError {
   return new HoldfastError(
     error.code,
-    `Cannot store the content at byte ${offset}: ${error.message}`,
+    `cannot store the content at byte ${offset}: ${error.message}`,
     {
       ...(error.cure === undefined ? {} : { cure: error.cure }),
       details: { ...error.details, offset },
