@@ -193,7 +193,17 @@ export class Fetch {
     job.commit = Math.max(job.commit, value.commit);
     const [checkpoint] = value.checkpoint;
     if (checkpoint !== undefined) return this.#fetchCheckpoint(job, checkpoint);
-    if (job.checkpoint === undefined) this.#stage(job, from, value);
+    if (job.checkpoint !== undefined) this.#preferEntries(job, value);
+    this.#stage(job, from, value);
+  }
+
+  /** This member still has what another one offered a checkpoint for. */
+  #preferEntries(job: Job, { first, entries }: NewState): void {
+    const core = this.#core;
+    if (first > job.base + 1 || entries.length === 0) return;
+    job.checkpoint = undefined;
+    core.out.timer('transfer', undefined);
+    if (job.purpose === 'append') core.status = 'normal';
   }
 
   #stage(job: Job, from: number, value: NewState): void {

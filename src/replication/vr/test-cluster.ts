@@ -114,6 +114,8 @@ export class TestCluster {
   nowMs = 0;
   lossPerMille: number;
   doublePerMille: number;
+  /** Chance of a copy of a message to come very late, of 1000. */
+  latePerMille = 0;
   readonly delayMsMax: number;
   readonly syncMsMax: number;
   /** Links that carry nothing now: `from * size + to`. */
@@ -346,6 +348,9 @@ export class TestCluster {
     }
     if (this.prng.chance(this.lossPerMille, 1000)) return;
     this.deliverLater(packet);
+    if (this.prng.chance(this.latePerMille, 1000)) {
+      this.after(this.prng.between(30, 600), () => this.deliver(packet));
+    }
     if (this.prng.chance(this.doublePerMille, 1000)) this.deliverLater(packet, 20);
   }
 
