@@ -202,7 +202,7 @@ export async function registerSystem(
   };
 }
 
-function counting(
+export function counting(
   scheme: SignatureScheme,
   counts: { signed: number; verified: number },
 ): SignatureScheme {
