@@ -13,6 +13,7 @@ const usage = `npx tsx testing/replication/campaign.ts [options]
   --engine E      pbft or vr; default: the seed draws it
   --scenario X    a directed scenario instead of what the seed draws
   --mutant M      with a known fault in the code; the run is expected to fail
+  --control       the same runs, the mutant's fault mended
   --trace FILE    writes the trace of a single run
   --twice N       makes one run in N twice and compares them; default 50, 0 for none`;
 const usageExitCode = 2;
@@ -24,6 +25,7 @@ interface Campaign extends Omit<RunName, 'seed'> {
   readonly lastSeed: number;
   readonly traceFile: string | undefined;
   readonly twiceOneIn: number;
+  readonly isControl: boolean;
 }
 
 /** The arguments, or what is wrong with them. */
@@ -47,6 +49,7 @@ function parsed(argv: readonly string[]): Campaign | string {
       mutant: text,
       trace: text,
       twice: text,
+      control: { type: 'boolean' },
     },
   });
   const seeds = values.seed ?? values.seeds ?? '1..100';
@@ -69,6 +72,7 @@ function parsed(argv: readonly string[]): Campaign | string {
     mutant,
     traceFile: trace,
     twiceOneIn,
+    isControl: values.control === true,
   };
 }
 
@@ -87,7 +91,7 @@ async function campaign(settings: Campaign): Promise<number> {
   for (let seed = firstSeed; seed <= lastSeed; seed++) {
     const name = { seed, engine, scenario, mutant };
     const isTwice = twiceOneIn > 0 && seed % twiceOneIn === 0 && file === undefined;
-    const report = await oneRun({ name, isTwice, ...onTraceLine });
+    const report = await oneRun({ name, isTwice, isControl: settings.isControl, ...onTraceLine });
     reports.push(report);
     if (report.failure !== undefined) console.log(`seed ${seed}: ${report.failure.kind}`);
     if (Date.now() - shownMs < progressMs) continue;

@@ -136,17 +136,6 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
     { acceptance: (acceptance) => ({ ...acceptance, query: first }) },
     { adjust: withLies('falsifying', 'stale'), seeds: 10 },
   ),
-  'tentative-is-final': partMutant(
-    'pbft',
-    'a client takes tentative replies for final ones',
-    {
-      acceptance: (acceptance) =>
-        ordered(acceptance, (replies) =>
-          acceptance.ordered(replies.map((reply) => ({ ...reply, isTentative: false }))),
-        ),
-    },
-    { scenario: 'prepared-by-few-tentatively', seeds: 2 },
-  ),
   'tentative-not-undone': partMutant(
     'pbft',
     'tentative execution stays when a view is left',
@@ -156,14 +145,7 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
           this.keep();
         }),
     },
-    {
-      adjust: (options) => ({
-        ...options,
-        pbft: { ...options.pbft, isTentative: true },
-        primaryTroubles: { gapMs: [0, 300], lastMs: [0, 500] },
-      }),
-      seeds: 20,
-    },
+    { scenario: 'jumping-primaries', seeds: 2 },
   ),
   'requests-not-verified': partMutant(
     'pbft',

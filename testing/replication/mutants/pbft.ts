@@ -15,13 +15,6 @@ export function withLies(...names: readonly LieName[]): (options: RunOptions) =>
   });
 }
 
-const withTwins = (options: RunOptions): RunOptions => ({
-  ...options,
-  twins: options.faults,
-  diskLosses: 0,
-  liars: [],
-});
-
 export const pbftMutants: Readonly<Record<string, Mutant>> = {
   'prepared-by-too-few': pbftMutant(
     'a batch is prepared by f backups',
@@ -55,12 +48,7 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
   'accepted-replaced': pbftMutant(
     'a second PRE-PREPARE for a slot replaces the first',
     { mayReplaceAccepted: () => true },
-    { adjust: withTwins, seeds: 40 },
-  ),
-  'later-claims-ignored': pbftMutant(
-    'a new view takes a batch though a later one is claimed',
-    { hasNoLaterClaim: () => true },
-    { adjust: withLies('forging'), seeds: 60 },
+    { scenario: 'old-places', seeds: 2 },
   ),
   'claims-not-vouched': pbftMutant(
     'one member is believed that a batch was prepared',
@@ -70,7 +58,7 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
   'null-too-soon': pbftMutant(
     'a new view leaves out what too few deny',
     { mayBeNull: (members) => members >= 1 },
-    { scenario: 'claims-of-liars', seeds: 2 },
+    { scenario: 'few-view-changes', seeds: 2 },
   ),
   'view-change-quorum-short': pbftMutant(
     '2f VIEW-CHANGEs make a new view',
@@ -80,16 +68,6 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
       mayBeNull: (members, faults) => members >= 2 * faults,
     },
     { scenario: 'few-view-changes', seeds: 2 },
-  ),
-  'follows-anyone': pbftMutant(
-    'one member that wants another view is followed',
-    { mustJoin: (members) => members >= 1 },
-    { adjust: withLies('restless'), seeds: 10 },
-  ),
-  'follows-nobody': pbftMutant(
-    'nobody is followed into another view',
-    { mustJoin: () => false },
-    { seeds: 60 },
   ),
   'primary-without-memory': pbftMutant(
     'a primary does not note what it proposes',

@@ -60,17 +60,12 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
   'vr-own-copy-in-memory': vrMutant(
     "the primary's copy counts before it is on disk",
     { ownCopy: (_, last) => last },
-    { adjust: withoutWitnesses, seeds: 60 },
+    { adjust: withoutWitnesses, seeds: 160 },
   ),
   'vr-gaps-acknowledged': vrMutant(
     'an entry is acknowledged though one before it is missing',
     { acknowledged: (_, received) => received },
     { adjust: withoutWitnesses, seeds: 40 },
-  ),
-  'vr-log-replaced-again': vrMutant(
-    'a log is replaced by one of its own view',
-    { mayReplaceLog: (own, v) => v >= own.view },
-    { adjust: withoutWitnesses, seeds: 60 },
   ),
   'vr-dead-entries-kept': vrMutant(
     'own entries below a given suffix stay though they are of a dead view',
@@ -83,7 +78,7 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
       chooseLog: (claims) =>
         vrRules.chooseLog(claims.map((claim) => ({ ...claim, lastNormal: 0 }))),
     },
-    { adjust: withoutWitnesses, seeds: 60 },
+    { adjust: withoutWitnesses, seeds: 80 },
   ),
   'vr-views-from-too-few': vrMutant(
     'f DOVIEWCHANGEs start a view',
@@ -93,7 +88,7 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
   'vr-restarts-as-normal': vrMutant(
     'a replica that had left a view is normal after a restart',
     { statusAfterRestart: () => 'normal' },
-    { adjust: withoutWitnesses, seeds: 60 },
+    { adjust: withoutWitnesses, seeds: 160 },
   ),
   'vr-log-dropped-for-transfer': vrMutant(
     'a replica takes the later view before it has its log',
@@ -105,14 +100,6 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
     { hearsWhileRecovering: () => true },
     { adjust: inMemory, seeds: 60 },
   ),
-  'vr-promised-view-forgotten': vrMutant(
-    'a replica recovers into a view before one that it had promised',
-    {
-      recoveryView: (answers, _, faults, primaryOf) =>
-        vrRules.recoveryView(answers, 0, faults, primaryOf),
-    },
-    { adjust: inMemory, seeds: 100 },
-  ),
   'vr-recovers-from-one': vrMutant(
     'a replica recovers from whom it hears first',
     {
@@ -123,17 +110,17 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
   'vr-lease-too-long': vrMutant(
     'a lease lasts three times as long as it was granted for',
     { leaseEnd: (sentAtMs, _, leaseMs) => sentAtMs + 3 * leaseMs },
-    { adjust: leased, seeds: 40 },
+    { scenario: 'vr-leased-primary-cut-off', seeds: 2 },
   ),
   'vr-promise-not-kept': vrMutant(
     'a replica votes though it has granted a lease',
     { mayVote: () => true },
-    { adjust: leased, seeds: 40 },
+    { scenario: 'vr-leased-primary-cut-off', seeds: 2 },
   ),
   'vr-promise-forgotten': vrMutant(
     'a granted lease binds nobody',
     { promiseEnd: (nowMs) => nowMs },
-    { adjust: leased, seeds: 40 },
+    { scenario: 'vr-granter-restarts', seeds: 2 },
   ),
   'vr-reads-before-inheritance': vrMutant(
     'a new primary reads before it has committed what it inherited',
@@ -147,11 +134,6 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
       adjust: (options) => withVr({ threeMessageWrites: true })(leased(options)),
       seeds: 40,
     },
-  ),
-  'vr-stale-marks': vrMutant(
-    'marks of requests under way stay when a log is replaced',
-    { rebuildsPending: () => false },
-    { adjust: withoutWitnesses, seeds: 60 },
   ),
   'vr-witness-forgets': vrMutant(
     'a witness drops its log though somebody lacks it',

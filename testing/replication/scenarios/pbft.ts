@@ -267,10 +267,18 @@ const preparedByFew: Script = async (stage) => {
   ];
   const [value, ending] = await stage.tryPut(session, 'k', 150);
   stage.replica(0).crash(true);
+  // The liars keep to themselves what they had said and heard.
+  const kept = stage.cut(few, others, 'pbftPrepare', 'pbftCommit', 'committed', 'submitRequest');
+  // Who has only heard of the batch remembers that, but not the request.
+  for (const replica of stage.group.replicas.slice(faults + 1)) {
+    replica.crash();
+    replica.start();
+  }
   for (const heal of cuts) heal();
   stage.expect(few.length === faults + 1, 'so many have it prepared');
   const { session: writer } = stage.client('c1');
   await stage.tryPut(writer, 'other', 5_000);
+  kept();
   stage.replica(0).start();
   const read = await stage.get(writer, 'k', true);
   stage.demand(ending !== 'result' || read === value, 'what a client was told is gone');
@@ -292,9 +300,16 @@ function afterCommit(deadMembers: (faults: number) => number): Script {
     const dead = group.replicas.slice(0, deadMembers(faults));
     for (const replica of dead) replica.crash(true);
     heal();
+    const kept = stage.cut(
+      stage.names(0, n),
+      stage.names(n - faults, n),
+      'committed',
+      'pbftStatus',
+    );
     const { session: writer } = stage.client('c1');
     await stage.tryPut(writer, 'other', 8_000);
     await stage.tryPut(writer, 'other', 8_000);
+    kept();
     for (const replica of dead) replica.start();
     stage.demand((await stage.get(writer, 'k', true)) === value, 'what was done is gone');
     await stage.work([writer], 4);
@@ -313,6 +328,8 @@ const oldPlaces: Script = async (stage) => {
   const liars = stage.names(1, 1 + faults);
   const all = stage.names(0, n);
   const honest = all.filter((name) => !liars.includes(name));
+  await stage.put(session, 'k');
+  await stage.simulation.runFor(300);
   const keep = stage.cut(all, honest, 'checkpoint', 'stableCheckpoint');
   const keepStatus = stage.cut(all, honest, 'pbftStatus', 'committed', 'statePart');
   const heal = stage.cut(all, stage.names(n - faults, n));
@@ -320,7 +337,7 @@ const oldPlaces: Script = async (stage) => {
   await stage.simulation.runFor(100);
   stage.replica(0).crash(true);
   heal();
-  await stage.simulation.runFor(1_500);
+  await stage.tryPut(session, 'k', 1_500);
   stage.replica(0).start();
   await stage.simulation.runFor(3_000);
   keep();
