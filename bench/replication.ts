@@ -82,6 +82,8 @@ interface Row {
   readonly medianMs: number;
   readonly p99Ms: number;
   readonly replicaCpuUs: number;
+  /** Above 0: the view changed though nobody failed. */
+  readonly view: number;
 }
 
 interface Failover {
@@ -139,7 +141,9 @@ async function measureCase(run: Run, each: Case): Promise<Row[]> {
       const answer = await group.load({ ...common, ...load, durationMs });
       // What replicas still do for the last operations is done by then.
       await setTimeout(200);
-      rows.push(rowOf(each, load, answer, cpuUs(group.pids) - beforeUs));
+      const usedUs = cpuUs(group.pids) - beforeUs;
+      const { view } = await group.status(0);
+      rows.push({ ...rowOf(each, load, answer, usedUs), view });
     }
     return rows;
   } finally {
@@ -152,7 +156,7 @@ function rowOf(
   load: (typeof loads)[number],
   { operations, elapsedMs, samplesMs }: LoadAnswer,
   usedUs: number,
-): Row {
+): Omit<Row, 'view'> {
   const { median, p99 } = summary(samplesMs);
   return {
     name,
@@ -186,7 +190,7 @@ async function failover(run: Run, engine: 'pbft' | 'vr'): Promise<Failover> {
 
 function format(rows: readonly Row[]): string {
   return table(
-    ['operation', 'clients', 'each', 'per second', 'median ms', '99 %', 'replicas’ CPU µs'],
+    ['operation', 'clients', 'each', 'per second', 'median ms', '99 %', 'replicas’ CPU µs', 'view'],
     rows.map((row) => [
       row.name,
       String(row.clients),
@@ -195,6 +199,7 @@ function format(rows: readonly Row[]): string {
       formatMs(row.medianMs),
       formatMs(row.p99Ms),
       row.replicaCpuUs.toFixed(0),
+      String(row.view),
     ]),
   );
 }
