@@ -50,6 +50,8 @@ const prefixes = new Map<HashTag, Bytes>(
 
 /** Below this many bytes, joining and hashing at once is faster than a hash object. */
 const joinSizeBytesMax = 4096;
+/** Where parts are joined: hashing is done with it when it returns. */
+const scratch = Buffer.allocUnsafeSlow(joinSizeBytesMax);
 
 /** SHA-256 over the tag and the length-prefixed parts. 32 bytes. */
 export function taggedHash(tag: HashTag, ...parts: readonly Bytes[]): Bytes {
@@ -57,15 +59,14 @@ export function taggedHash(tag: HashTag, ...parts: readonly Bytes[]): Bytes {
   let length = prefix.length;
   for (const part of parts) length += 4 + part.length;
   if (length <= joinSizeBytesMax) {
-    const joined = Buffer.allocUnsafe(length);
-    joined.set(prefix, 0);
+    scratch.set(prefix, 0);
     let offset = prefix.length;
     for (const part of parts) {
-      offset = joined.writeUInt32LE(part.length, offset);
-      joined.set(part, offset);
+      offset = scratch.writeUInt32LE(part.length, offset);
+      scratch.set(part, offset);
       offset += part.length;
     }
-    return ownBytes(oneShot('sha256', joined, 'buffer'));
+    return ownBytes(oneShot('sha256', scratch.subarray(0, length), 'buffer'));
   }
   const state = createHash('sha256').update(prefix);
   for (const part of parts) {

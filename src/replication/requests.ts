@@ -36,9 +36,22 @@ export function requestDigest(instance: Bytes, request: OrderedRequest): Bytes {
   return taggedHash('request', instance, encodeRequest(request));
 }
 
-/** The digest of a reply: over its outcome and the bytes of the result. */
+/** Results up to so many bytes are compared with the last one before they are hashed. */
+const comparedSizeBytesMax = 64;
+let lastResult: { readonly outcome: number; readonly result: Bytes; readonly digest: Bytes } = {
+  outcome: -1,
+  result: new Uint8Array(0),
+  digest: new Uint8Array(0),
+};
+
+/** The digest of a reply: over its outcome and the bytes of the result. Writes mostly have the same one again and again. */
 export function resultDigest(outcome: number, result: Bytes): Bytes {
-  return taggedHash('result', Uint8Array.of(outcome), result);
+  if (outcome === lastResult.outcome && equalBytes(result, lastResult.result)) {
+    return lastResult.digest;
+  }
+  const digest = taggedHash('result', Uint8Array.of(outcome), result);
+  if (result.length <= comparedSizeBytesMax) lastResult = { outcome, result, digest };
+  return digest;
 }
 
 /** Signs up to `limits.bundleRequestsMax` requests of one client at once. */
