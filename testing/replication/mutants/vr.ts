@@ -57,11 +57,6 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
     },
     { adjust: withoutWitnesses, seeds: 40 },
   ),
-  'vr-own-copy-in-memory': vrMutant(
-    "the primary's copy counts before it is on disk",
-    { ownCopy: (_, last) => last },
-    { adjust: withoutWitnesses, seeds: 160 },
-  ),
   'vr-gaps-acknowledged': vrMutant(
     'an entry is acknowledged though one before it is missing',
     { acknowledged: (_, received) => received },
@@ -72,23 +67,10 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
     { kept: (_, first, last) => (first <= last + 1 ? first - 1 : undefined) },
     { adjust: withoutWitnesses, seeds: 60 },
   ),
-  'vr-longest-log-wins': vrMutant(
-    'a new view goes on with the longest log, not the newest',
-    {
-      chooseLog: (claims) =>
-        vrRules.chooseLog(claims.map((claim) => ({ ...claim, lastNormal: 0 }))),
-    },
-    { adjust: withoutWitnesses, seeds: 80 },
-  ),
   'vr-views-from-too-few': vrMutant(
     'f DOVIEWCHANGEs start a view',
     { mayStartView: (votes, faults) => votes >= faults },
     { adjust: withoutWitnesses, seeds: 40 },
-  ),
-  'vr-restarts-as-normal': vrMutant(
-    'a replica that had left a view is normal after a restart',
-    { statusAfterRestart: () => 'normal' },
-    { adjust: withoutWitnesses, seeds: 160 },
   ),
   'vr-log-dropped-for-transfer': vrMutant(
     'a replica takes the later view before it has its log',

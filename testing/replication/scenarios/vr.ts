@@ -202,7 +202,7 @@ const leasedPrimaryCutOff: Script = async (stage) => {
     const cuts = [stage.cut([primary.name], names), stage.cut(names, [primary.name])];
     // One client sees the old primary only.
     const blind = stage.cut(['c0'], names);
-    const reading = readOn(near, 60);
+    const reading = readOn(near, 150);
     await later(stage, view, rest);
     await stage.put(far, 'k');
     await stage.simulation.complete(reading, 60_000);
@@ -234,7 +234,7 @@ const granterRestarts: Script = async (stage) => {
   const blind = stage.cut(['c0'], names);
   for (const replica of rest) replica.crash(true);
   for (const replica of rest) replica.start();
-  const reading = readOn(near, 60);
+  const reading = readOn(near, 150);
   await later(stage, view, rest);
   await stage.put(far, 'k');
   await stage.simulation.complete(reading, 60_000);
