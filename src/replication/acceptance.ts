@@ -33,6 +33,8 @@ export interface Acceptance {
   readonly isSigned?: boolean;
   /** The largest number that the client has used before, from what members say it is; undefined: ask more. */
   lastNumber(numbers: readonly number[]): number | undefined;
+  /** Members 0 … so many - 1 take turns as primary; all of them unless given. */
+  readonly primaries?: number;
   /** Members that may lie: as many views in replies are not believed. */
   readonly liars: number;
 }

@@ -32,6 +32,8 @@ class Stage {
   readonly test = new TestEnv(3);
   readonly client: GroupClient;
   readonly outcomes: (string | HoldfastError)[] = [];
+  /** What a fresh client says first. */
+  readonly greeting: readonly string[] = [];
 
   constructor(isFresh = true) {
     this.client = new GroupClient({
@@ -42,6 +44,8 @@ class Stage {
       acceptance: byzantineAcceptance(1),
       isFresh,
     });
+    if (isFresh)
+      this.greeting = this.taken().map(({ member, message }) => `${member} ${message.name}`);
   }
 
   /** What was sent since the last call, as `member:name`. */
@@ -116,6 +120,10 @@ async function settled(): Promise<void> {
 }
 
 describe('a client of a group', () => {
+  it('makes itself known to all members before it asks anything', () => {
+    expect(new Stage().greeting).toEqual([0, 1, 2, 3].map((member) => `${member} lastNumber`));
+  });
+
   it('sends what is submitted in one turn to the primary under one signature', async () => {
     const stage = new Stage();
     await stage.submit('a', 'b', 'c');

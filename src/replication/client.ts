@@ -106,7 +106,8 @@ export class GroupClient implements ReplicatedClient {
     const random = env.entropy.bytes(6);
     this.#nextQuery = random.reduce((number, byte) => number * 256 + byte, 0);
     this.#next = isFresh ? 1 : undefined;
-    if (!isFresh) this.#askForNumber();
+    if (isFresh) this.#greet();
+    else this.#askForNumber();
   }
 
   submit(operation: Bytes, options: SubmitOptions = {}): Promise<Outcome> {
@@ -286,7 +287,8 @@ export class GroupClient implements ReplicatedClient {
   }
 
   get #primary(): number {
-    return this.#view % this.#options.group.members.length;
+    const { acceptance, group } = this.#options;
+    return this.#view % (acceptance.primaries ?? group.members.length);
   }
 
   #send({ signed, number, operation }: InFlight, to: readonly number[], fullReplier: number): void {
@@ -360,6 +362,13 @@ export class GroupClient implements ReplicatedClient {
   /** Whether it is not known yet which numbers were used before. */
   get #isAsking(): boolean {
     return this.#next === undefined && !this.#hasClaimed;
+  }
+
+  /** A member answers on the channel on which it has heard the client: all shall have, before the first reply. */
+  #greet(): void {
+    const { instance } = this.#options.group;
+    const { nonce } = this.#firstNumber;
+    this.#links.send(this.#links.everyone, 'lastNumber', { instance, nonce });
   }
 
   #askForNumber(): void {

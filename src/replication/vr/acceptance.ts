@@ -9,12 +9,16 @@ export const withoutResult = 3;
 /** Stands where there is no result to digest. */
 export const noDigest: Bytes = new Uint8Array(32);
 
-/** @param faults members that may stop, of `2 * faults + 1`. */
-export function vrAcceptance(faults: number): Acceptance {
+/**
+ * @param faults members that may stop, of `2 * faults + 1`.
+ * @param hasWitnesses whether only members `0 … faults` keep the state.
+ */
+export function vrAcceptance(faults: number, hasWitnesses = false): Acceptance {
   const quorum = faults + 1;
   return {
     asksAll: false,
     isSigned: false,
+    ...(hasWitnesses ? { primaries: faults + 1 } : {}),
     liars: 0,
     ordered: (replies) => {
       const done = replies.find((reply) => !reply.isTentative);

@@ -12,12 +12,18 @@ import { GroupClient } from '../../replication/client.ts';
 import type { Outcome, ReplicatedClient, SubmitOptions } from '../../replication/contract.ts';
 import { pbftAcceptance } from '../../replication/pbft/index.ts';
 import { vrAcceptance } from '../../replication/vr/acceptance.ts';
-import { replicationPayloadSizeBytesMax } from '../../wire/replication-registry.ts';
+import {
+  encodeReplicationMessage,
+  replicationMessageNumber,
+  replicationPayloadSizeBytesMax,
+} from '../../wire/replication-registry.ts';
 import type { PlacedGroup } from './group.ts';
 
 export interface ConnectGroupOptions {
   readonly group: PlacedGroup;
   readonly engine: 'pbft' | 'vr';
+  /** Viewstamped Replication: the group's parameter `witnesses`. */
+  readonly hasWitnesses?: boolean;
   /**
    * Secret, 32 bytes: the seed of the client's key, which no two processes use at a time. Unless given the client has a
    * key of its own that ends with it.
@@ -39,6 +45,14 @@ export async function connectGroup(options: ConnectGroupOptions): Promise<Connec
   const network = await createTlsNetwork({
     identity: await createIdentity(seed),
     sizeBytesMax: replicationPayloadSizeBytesMax,
+    // A member answers on the connection on which it has heard the client, so each begins with a word.
+    greeting: {
+      type: replicationMessageNumber('lastNumber'),
+      payload: encodeReplicationMessage('lastNumber', {
+        instance: group.instance,
+        nonce: systemEntropy.bytes(16),
+      }),
+    },
     clock: systemClock,
     timers: systemTimers,
     entropy: systemEntropy,
@@ -58,7 +72,8 @@ export async function connectGroup(options: ConnectGroupOptions): Promise<Connec
     signer: ed25519.signer(seed),
     group,
     addresses: group.addresses,
-    acceptance: engine === 'pbft' ? pbftAcceptance(group) : vrAcceptance(group.faults),
+    acceptance:
+      engine === 'pbft' ? pbftAcceptance(group) : vrAcceptance(group.faults, options.hasWitnesses),
     isFresh: identitySeed === undefined,
   });
   return {

@@ -52,6 +52,11 @@ export interface RunningReplica {
   status(): ReplicaStatus;
   /** Resolves if the disk or the service fails: the replica then does nothing more, and its process should end. */
   readonly failed: Promise<Error>;
+  /**
+   * Begins a proactive recovery: new keys, all pages checked, as if this machine had been broken into. The service goes
+   * on; `status` says `recovering` until it is over. PBFT only.
+   */
+  recover(): void;
   /** In the Prometheus text format. */
   metrics(): Promise<string>;
   stop(): Promise<void>;
@@ -148,6 +153,7 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       index,
       status: () => host.status(),
       failed,
+      recover: () => host.recover(),
       metrics: () => metrics.text(),
       stop: () => stop(host),
     };
