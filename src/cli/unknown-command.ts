@@ -1,18 +1,19 @@
 // Words of the command line that name no command. The parser itself takes some of them for a request for help, or for
 // an argument too many.
 
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import { HoldfastError } from '../base/errors.ts';
 import { closest } from '../server/suggest.ts';
 
 const helpName = 'help';
+const helpFlags = new Set(['-h', '--help']);
 
-function takesValue(word: string, levels: readonly Command[]): boolean {
-  if (word.includes('=')) return false;
-  const option = levels
+/** The option that a word gives, if it is one of these commands'. */
+function optionOf(word: string, levels: readonly Command[]): Option | undefined {
+  const [flag] = word.split('=', 1);
+  return levels
     .flatMap((level) => level.options)
-    .find(({ long, short }) => word === long || word === short);
-  return option?.required === true || option?.optional === true;
+    .find(({ long, short }) => flag === long || flag === short);
 }
 
 /** @throws HoldfastError `usage` for the first word in the place of a command that is none. */
@@ -22,8 +23,12 @@ export function requireKnownCommand(program: Command, args: readonly string[]): 
   for (let at = 0; at < args.length && command.commands.length > 0; at++) {
     const word = args[at] ?? '';
     if (word === '--') return;
-    if (word.startsWith('-') && word !== '-') {
-      if (takesValue(word, levels)) at += 1;
+    if (word.startsWith('-')) {
+      const option = optionOf(word, levels);
+      // The parser says what is wrong with options; it is unknown then what the next word is.
+      if (option === undefined && !helpFlags.has(word)) return;
+      const takesValue = option?.required === true || option?.optional === true;
+      if (takesValue && !word.includes('=')) at += 1;
       continue;
     }
     if (word === helpName) continue;

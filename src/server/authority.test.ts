@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -233,6 +233,39 @@ describe('a server refuses', () => {
     await admitted(1);
     const error = await refusal(acceptServerAdmission(at('s1'), at('s1', 's1.request')));
     expect(error.message).toContain('is a server request, not a server admission');
+  });
+
+  it('files of other sorts where a request is asked for', async () => {
+    await server(1);
+    const cases = [
+      ['client.toml', '[identity]\nkey = "x"\n', 'is a client file, not a server request'],
+      ['other.toml', 'a = 1\n', 'other.toml is not a server request'],
+    ] as const;
+    for (const [name, text, message] of cases) {
+      await writeFile(at(name), text);
+      const error = await refusal(readServerRequest(at(name)));
+      expect([error.code, error.message]).toEqual([
+        'bad-configuration',
+        expect.stringContaining(message),
+      ]);
+    }
+    const settings = await refusal(readServerRequest(at('s1', 'server.toml')));
+    expect(settings.message).toContain('is a server settings file, not a server request');
+    const missing = await refusal(readServerRequest(at('none')));
+    expect([missing.code, missing.message]).toEqual([
+      'usage',
+      expect.stringContaining('no such file'),
+    ]);
+  });
+
+  it('one port for two purposes', async () => {
+    const setup = { folder: at('s9'), name: 's9', host: 'h', port: 7101, adminPort: 7101 };
+    const error = await refusal(initServer(setup));
+    expect([error.code, error.message]).toEqual([
+      'usage',
+      'port 7101 is given twice, for storage and for health',
+    ]);
+    await expect(readdir(at('s9'))).rejects.toThrow();
   });
 
   it('to start before it is admitted', async () => {

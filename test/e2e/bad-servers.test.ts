@@ -159,7 +159,7 @@ describe('a system that is down', () => {
   test('is told soon, but after what is wrong with the command itself', async () => {
     const run = (args: readonly string[]) => (flags: readonly string[]) =>
       runCli([...args, ...flags, '--client', other.clientFile]);
-    await expectFailure(run(['get', 'xyz']), { code: 'usage', names: ['xyz'] });
+    await expectFailure(run(['get', 'xyz', '-o', 'never']), { code: 'usage', names: ['xyz'] });
     const names = [...other.servers.map(({ endpoint }) => endpoint), 'refused', 'holdfast dev'];
     await expectFailure(run(['status']), { code: 'unavailable', names });
     const { stderr } = await run(['read', 'x'])([]);
