@@ -64,6 +64,12 @@ module.exports = {
       to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
     {
+      name: 'engines-know-nothing-of-each-other',
+      severity: 'error',
+      from: { path: '^src/replication/(pbft|vr)/' },
+      to: { path: '^src/replication/(pbft|vr)/', pathNot: '^src/replication/$1/' },
+    },
+    {
       name: 'src-never-imports-testing',
       severity: 'error',
       from: { path: '^src/', pathNot: '\\.test\\.ts$' },
