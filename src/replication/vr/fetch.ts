@@ -139,9 +139,18 @@ export class Fetch {
   #ask(job: Job): void {
     const { instance, out, nowMs, parameters } = this.#core;
     job.retryAtMs = nowMs + retryHeartbeats * parameters.heartbeatMs;
+    this.#rebase(job);
     const { nonce, view } = job;
     const value = { instance, nonce, view, from: job.base + job.staged.length };
     out.toReplica(job.peer, 'vrGetState', value, undefined, true);
+  }
+
+  /** What became known to be committed meanwhile is in the own log: it need not come, and others may not have it. */
+  #rebase(job: Job): void {
+    const { base } = this.#core;
+    if (job.purpose === 'append' || base <= job.base) return;
+    job.staged = job.staged.slice(base - job.base);
+    job.base = base;
   }
 
   /** Anybody whose log is of that view has a prefix of the one log of that view. */
@@ -189,6 +198,7 @@ export class Fetch {
     }
     job.progressMs = core.nowMs;
     core.hearLow(value.low);
+    this.#rebase(job);
     job.active = value.active;
     job.commit = Math.max(job.commit, value.commit);
     const [checkpoint] = value.checkpoint;

@@ -34,8 +34,9 @@ export class Recovery {
   }
 
   #ask(nonce: Bytes): void {
-    const { instance, view, out, nowMs, parameters } = this.#core;
+    const { instance, out, nowMs, parameters, rules } = this.#core;
     this.#retryAtMs = nowMs + retryHeartbeats * parameters.heartbeatMs;
+    const view = rules.promisedView(this.#core.view);
     out.multicast('vrRecovery', { instance, nonce, view }, undefined);
   }
 
@@ -61,7 +62,8 @@ export class Recovery {
     if (known === undefined || view >= known.view) this.#answers.set(from, { view, sequence });
     if (this.#isFetching) return;
     const primaryOf = (each: number) => core.primaryOf(each);
-    const found = core.rules.recoveryView(this.#answers, core.view, core.faults, primaryOf);
+    const promised = core.rules.promisedView(core.view);
+    const found = core.rules.recoveryView(this.#answers, promised, core.faults, primaryOf);
     if (found === undefined) return;
     const primary = core.primaryOf(found);
     this.#isFetching = true;

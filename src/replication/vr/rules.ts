@@ -102,6 +102,11 @@ export const vrRules = {
     return !isPrimary;
   },
 
+  /** The view below which a replica that lost its memory must not recover: it may have voted for it. */
+  promisedView(onDisk: number): number {
+    return onDisk;
+  },
+
   /** While a replica fetches the log of a later view it is still what it was, should a view change come. */
   keepsLogWhileTransferring(): boolean {
     return true;

@@ -120,6 +120,8 @@ export class TestCluster {
   readonly syncMsMax: number;
   /** Links that carry nothing now: `from * size + to`. */
   readonly cut = new Set<number>();
+  /** Members whose disks confirm nothing. */
+  readonly stalled = new Set<number>();
   /** Sees every packet; false: it is lost. */
   filter: (packet: Packet) => boolean = () => true;
   readonly counts = new Map<string, number>();
@@ -217,12 +219,14 @@ export class TestCluster {
     this.handle(node, { kind: 'start', restored });
   }
 
-  /** Everything that was not confirmed by the disk may be gone, and all memory is. */
-  crash(index: number): void {
+  /**
+   * Everything that was not confirmed by the disk may be gone, and all memory is.
+   * @param isThorough all of it is gone; otherwise some may have reached the disk all the same, in order.
+   */
+  crash(index: number, isThorough = false): void {
     const node = this.node(index);
     if (!node.isUp) return;
-    // Some of what was under way may have reached the disk all the same, in order.
-    const survivors = this.prng.below(node.unsynced.length + 1);
+    const survivors = isThorough ? 0 : this.prng.below(node.unsynced.length + 1);
     for (const append of node.unsynced.slice(0, survivors)) this.#toDisk(node, append);
     Object.assign(node, this.#newEngine(index));
     node.isUp = false;
@@ -297,7 +301,7 @@ export class TestCluster {
   }
 
   #sync(node: Node): void {
-    if (node.isSyncing || node.durable === node.appends) return;
+    if (node.isSyncing || node.durable === node.appends || this.stalled.has(node.index)) return;
     node.isSyncing = true;
     const { life, appends } = node;
     this.after(this.prng.between(0, this.syncMsMax), () => {

@@ -62,18 +62,13 @@ export const mutants: Readonly<Record<string, Mutant>> = {
     mode: 'full',
     rules: { keepsLogWhileTransferring: () => false },
   },
-  'STARTVIEW ends a recovery': {
+  'a recovering replica takes part': {
     mode: 'view',
-    rules: {
-      hearsWhileRecovering: (name) => name === 'vrStartView' || vrRules.hearsWhileRecovering(name),
-    },
+    rules: { hearsWhileRecovering: () => true },
   },
   'the view promised before the crash is forgotten': {
     mode: 'view',
-    rules: {
-      recoveryView: (answers, _promised, faults, primaryOf) =>
-        vrRules.recoveryView(answers, 0, faults, primaryOf),
-    },
+    rules: { promisedView: () => 0 },
   },
   'a lease counts from its grant': {
     mode: 'leases',
@@ -90,12 +85,6 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   'marks of requests outlive the log': {
     mode: 'full',
     rules: { rebuildsPending: () => false },
-  },
-  'an empty log wins by its view': {
-    mode: 'witnesses',
-    rules: {
-      chooseLog: (claims) => vrRules.chooseLog(claims.map((c) => ({ ...c, hasLog: true }))),
-    },
   },
   'a witness drops its log while others may need it': {
     mode: 'witnesses',
