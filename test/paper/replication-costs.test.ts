@@ -9,7 +9,7 @@ import {
   type GroupShape,
   neverMs,
   ObservedGroup,
-} from '../golden/replication/observed-group.ts';
+} from '../traces/observed-group.ts';
 
 /** Frames by message; a multicast is one for each receiver. */
 type Frames = { readonly [Name in ReplicationMessageName]?: number };

@@ -1,13 +1,13 @@
 // A replicated group whose every frame is seen: real hosts, engines and client in virtual time, where each frame takes one
 // millisecond and disks take none. A run has nothing random in it, so what it costs and what it sends are exact.
 
-import type { PeerId } from '../../../src/base/brand.ts';
-import { type Bytes, toHex, utf8 } from '../../../src/base/bytes.ts';
-import { taggedHash } from '../../../src/crypto/hash.ts';
-import type { Signer } from '../../../src/crypto/signature.ts';
-import type { Address, Network } from '../../../src/env/network.ts';
-import { type Acceptance, byzantineAcceptance } from '../../../src/replication/acceptance.ts';
-import { GroupClient } from '../../../src/replication/client.ts';
+import type { PeerId } from '../../src/base/brand.ts';
+import { type Bytes, toHex, utf8 } from '../../src/base/bytes.ts';
+import { taggedHash } from '../../src/crypto/hash.ts';
+import type { Signer } from '../../src/crypto/signature.ts';
+import type { Address, Network } from '../../src/env/network.ts';
+import { type Acceptance, byzantineAcceptance } from '../../src/replication/acceptance.ts';
+import { GroupClient } from '../../src/replication/client.ts';
 import type {
   Engine,
   OperationContext,
@@ -15,26 +15,26 @@ import type {
   ReplicaGroup,
   ReplicaStatus,
   StateMachine,
-} from '../../../src/replication/contract.ts';
-import { ReplicaHost } from '../../../src/replication/host.ts';
-import { createPbftEngine } from '../../../src/replication/pbft/index.ts';
-import type { PbftParameters } from '../../../src/replication/pbft/parameters.ts';
-import { vrAcceptance } from '../../../src/replication/vr/acceptance.ts';
-import { createVrEngine } from '../../../src/replication/vr/engine.ts';
-import type { VrParameters } from '../../../src/replication/vr/parameters.ts';
+} from '../../src/replication/contract.ts';
+import { ReplicaHost } from '../../src/replication/host.ts';
+import { createPbftEngine } from '../../src/replication/pbft/index.ts';
+import type { PbftParameters } from '../../src/replication/pbft/parameters.ts';
+import { vrAcceptance } from '../../src/replication/vr/acceptance.ts';
+import { createVrEngine } from '../../src/replication/vr/engine.ts';
+import type { VrParameters } from '../../src/replication/vr/parameters.ts';
 import {
   decodeReplicationMessage,
   encodeReplicationMessage,
   type ReplicationMessage,
   replicationMessageNumber,
   replicationPayloadSizeBytesMax,
-} from '../../../src/wire/replication-registry.ts';
-import { delayConstant } from '../../../testing/simulator/faults.ts';
-import { Fabric } from '../../../testing/simulator/network.ts';
-import { type Machine, SimulatedNode } from '../../../testing/simulator/node.ts';
-import { simulatedSignatures } from '../../../testing/simulator/signatures.ts';
-import { Simulation } from '../../../testing/simulator/simulation.ts';
-import { counting } from '../../compliance/register-system.ts';
+} from '../../src/wire/replication-registry.ts';
+import { delayConstant } from '../../testing/simulator/faults.ts';
+import { Fabric } from '../../testing/simulator/network.ts';
+import { type Machine, SimulatedNode } from '../../testing/simulator/node.ts';
+import { simulatedSignatures } from '../../testing/simulator/signatures.ts';
+import { Simulation } from '../../testing/simulator/simulation.ts';
+import { counting } from '../compliance/register-system.ts';
 
 /** δ. */
 export const delayMs = 1;
