@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { damagedEncodings } from '../../testing/wire/damaged.ts';
 import {
   arbitraryOf,
   decodeNaively,
   encodeNaively,
   fixedSizeBytes,
   largestOf,
-  piecesOf,
   type Shape,
   shapeOf,
   type Value,
@@ -51,57 +51,6 @@ function verdict(name: MessageName, bytes: Bytes): boolean {
   return true;
 }
 
-/** Bytes that are almost an encoding: what a liar or a broken cable would send. */
-function mutated(name: MessageName): fc.Arbitrary<Bytes> {
-  return arbitraryOf(shape(name), small).chain((value) => {
-    const pieces = piecesOf(shape(name), value);
-    const valid = concatBytes(...pieces.map((piece) => piece.bytes));
-    const at = fc.nat({ max: Math.max(0, valid.length - 1) });
-    const offsets = pieces.flatMap((piece, i) =>
-      piece.what === 'offset'
-        ? [pieces.slice(0, i).reduce((sum, p) => sum + p.bytes.length, 0)]
-        : [],
-    );
-    const flips = fc.array(fc.tuple(at, fc.nat({ max: 7 })), { minLength: 1, maxLength: 3 });
-    const choices: fc.Arbitrary<Bytes>[] = [
-      flips.map((places) => {
-        const bytes = Uint8Array.from(valid);
-        for (const [place, bit] of places) bytes[place] = (bytes[place] ?? 0) ^ (1 << bit);
-        return bytes;
-      }),
-      at.map((length) => valid.slice(0, length)),
-      fc.uint8Array({ minLength: 1, maxLength: 40 }).map((more) => concatBytes(valid, more)),
-      fc
-        .tuple(at, fc.uint8Array({ minLength: 1, maxLength: 8 }))
-        .map(([place, more]) => concatBytes(valid.slice(0, place), more, valid.slice(place))),
-      fc
-        .tuple(at, fc.integer({ min: 1, max: 8 }))
-        .map(([place, length]) => concatBytes(valid.slice(0, place), valid.slice(place + length))),
-    ];
-    if (offsets.length > 0) {
-      const offset = fc.constantFrom(...offsets);
-      const wild = fc.oneof(
-        fc.nat({ max: valid.length + 8 }),
-        fc.constantFrom(0, 1, 3, 4, 2 ** 31, 2 ** 32 - 1),
-      );
-      choices.push(
-        fc.tuple(offset, wild).map(([place, target]) => {
-          const bytes = Uint8Array.from(valid);
-          new DataView(bytes.buffer).setUint32(place, target, true);
-          return bytes;
-        }),
-        fc.tuple(offset, offset).map(([a, b]) => {
-          const bytes = Uint8Array.from(valid);
-          bytes.set(valid.slice(b, b + 4), a);
-          bytes.set(valid.slice(a, a + 4), b);
-          return bytes;
-        }),
-      );
-    }
-    return fc.oneof(...choices);
-  });
-}
-
 describe.each(names)('message %s', (name) => {
   it('keeps every valid value, in the encoding that the written rules give', () => {
     fc.assert(
@@ -118,7 +67,7 @@ describe.each(names)('message %s', (name) => {
     let accepted = 0;
     let refused = 0;
     fc.assert(
-      fc.property(mutated(name), (bytes) => {
+      fc.property(damagedEncodings(shape(name), small), (bytes) => {
         const valid = verdict(name, bytes);
         expect(valid).toBe(decodeNaively(shape(name), bytes) !== undefined);
         if (valid) accepted += 1;

@@ -9,7 +9,7 @@ import { decodeAs } from './registry.ts';
 import * as shared from './replication.ts';
 import * as vr from './vr.ts';
 
-const registry = {
+export const replicationRegistry = {
   submitRequest: { number: 60, type: shared.SubmitRequest },
   queryRequest: { number: 61, type: shared.QueryRequest },
   requestReply: { number: 62, type: shared.RequestReply },
@@ -43,9 +43,9 @@ const registry = {
   vrLeaseGrant: { number: 101, type: vr.VrLeaseGrant },
 } as const;
 
-export type ReplicationMessageName = keyof typeof registry;
+export type ReplicationMessageName = keyof typeof replicationRegistry;
 export type ReplicationMessageValue<Name extends ReplicationMessageName> = ValueOf<
-  (typeof registry)[Name]['type']
+  (typeof replicationRegistry)[Name]['type']
 >;
 /** One decoded message: its name decides its value's type. */
 export type ReplicationMessage = {
@@ -56,11 +56,17 @@ export type ReplicationMessage = {
 }[ReplicationMessageName];
 
 const names = new Map<number, ReplicationMessageName>(
-  Object.entries(registry).map(([name, { number }]) => [number, name as ReplicationMessageName]),
+  Object.entries(replicationRegistry).map(([name, { number }]) => [
+    number,
+    name as ReplicationMessageName,
+  ]),
 );
 
+/** Names of all messages, by ascending number. */
+export const replicationMessageNames: readonly ReplicationMessageName[] = [...names.values()];
+
 export function replicationMessageNumber(name: ReplicationMessageName): number {
-  return registry[name].number;
+  return replicationRegistry[name].number;
 }
 
 export function replicationMessageName(number: number): ReplicationMessageName | undefined {
@@ -72,14 +78,14 @@ export function replicationPayloadSizeBytesMax(number: number): number | undefin
   const name = names.get(number);
   return name === undefined
     ? undefined
-    : Math.min(registry[name].type.maxSize, limits.replicationMessageSizeBytesMax);
+    : Math.min(replicationRegistry[name].type.maxSize, limits.replicationMessageSizeBytesMax);
 }
 
 export function encodeReplicationMessage<Name extends ReplicationMessageName>(
   name: Name,
   value: ReplicationMessageValue<Name>,
 ): Bytes {
-  const type: Type<unknown> = registry[name].type;
+  const type: Type<unknown> = replicationRegistry[name].type;
   return type.serialize(value);
 }
 
@@ -91,7 +97,7 @@ export function decodeReplicationMessage(
   const name = names.get(number);
   if (name === undefined) return undefined;
   if (payload.length > (replicationPayloadSizeBytesMax(number) ?? 0)) return undefined;
-  const type: { deserialize(bytes: Bytes): unknown } = registry[name].type;
+  const type: { deserialize(bytes: Bytes): unknown } = replicationRegistry[name].type;
   const value = decodeAs(type, payload);
   // The registry ties name and type together; the compiler cannot follow that through the look-up.
   return value === undefined ? undefined : ({ name, value } as ReplicationMessage);

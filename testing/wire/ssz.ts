@@ -5,6 +5,7 @@ import {
   ByteListType,
   ByteVectorType,
   ContainerType,
+  ListBasicType,
   ListCompositeType,
   UintNumberType,
 } from '@chainsafe/ssz';
@@ -27,7 +28,7 @@ export function shapeOf(type: unknown): Shape {
   if (type instanceof UintNumberType) return { kind: 'uint', sizeBytes: type.byteLength };
   if (type instanceof ByteVectorType) return { kind: 'vector', sizeBytes: type.lengthBytes };
   if (type instanceof ByteListType) return { kind: 'bytes', sizeBytesMax: type.limitBytes };
-  if (type instanceof ListCompositeType) {
+  if (type instanceof ListCompositeType || type instanceof ListBasicType) {
     return { kind: 'list', element: shapeOf(type.elementType), lengthMax: type.limit };
   }
   if (type instanceof ContainerType) {
