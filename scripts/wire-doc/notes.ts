@@ -88,10 +88,16 @@ export const signedStatements: Record<SignaturePurpose, Signed> = {
     scope: 'number of requests in the bundle',
     body: 'root of the tree over their digests; the instance stands in place of the system',
   },
-  checkpoint: byReplica('sequence', 'root, whether it is the last one; the instance for the system'),
+  checkpoint: byReplica(
+    'sequence',
+    'root, whether it is the last one; the instance for the system',
+  ),
   'view-change': byReplica('view', 'digest of the view change; the instance for the system'),
   'new-view': byReplica('view', 'digest of the new view; the instance for the system'),
-  'new-key': byReplica('number of the key', 'the new key; the instance for the system'),
+  'new-key': byReplica(
+    'number of the change of keys',
+    'index of the member (2 bytes, big-endian); the instance for the system',
+  ),
   recovery: byReplica('sequence', 'what is asked for; the instance for the system'),
   'server-certificate': {
     signer: 'authority',

@@ -5,7 +5,9 @@ import {
   ByteListType,
   ByteVectorType,
   ContainerType,
+  ListBasicType,
   ListCompositeType,
+  type Type,
   UintNumberType,
 } from '@chainsafe/ssz';
 import { AssertionFailed } from '../../src/base/assert.ts';
@@ -14,6 +16,7 @@ import { signaturePurposes } from '../../src/crypto/domains.ts';
 import { hashTags } from '../../src/crypto/hash.ts';
 import { frameHeaderSizeBytes } from '../../src/wire/frame.ts';
 import { limits } from '../../src/wire/limits.ts';
+import * as pbft from '../../src/wire/pbft.ts';
 import {
   encodeMessage,
   type MessageName,
@@ -23,10 +26,22 @@ import {
   refusalCodes,
   registry,
 } from '../../src/wire/registry.ts';
+import * as replication from '../../src/wire/replication.ts';
+import {
+  encodeReplicationMessage,
+  type ReplicationMessageName,
+  type ReplicationMessageValue,
+  replicationMessageNames,
+  replicationPayloadSizeBytesMax,
+  replicationRegistry,
+} from '../../src/wire/replication-registry.ts';
 import * as types from '../../src/wire/types.ts';
-import { encodeNaively, piecesOf, shapeOf } from '../../testing/wire/ssz.ts';
+import * as vr from '../../src/wire/vr.ts';
+import { encodeNaively, piecesOf, shapeOf, type Value } from '../../testing/wire/ssz.ts';
 import { constants, examples } from './example-messages.ts';
 import { fields, hashedParts, refusals, signedStatements, traffic } from './notes.ts';
+import { replicationConstants, replicationExamples } from './replication-examples.ts';
+import { replicationFields, replicationTraffic } from './replication-notes.ts';
 
 function table(head: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
@@ -42,40 +57,79 @@ function registryTable(): string {
   return table(['number', 'message', 'sent by', 'answer', 'payload bytes, at most'], rows);
 }
 
+function replicationRegistryTable(): string {
+  const rows = replicationMessageNames.map((name) => {
+    const { number } = replicationRegistry[name];
+    const { from, to, answers } = replicationTraffic[name];
+    const bound = `${replicationPayloadSizeBytesMax(number)}`;
+    return [`${number}`, `\`${name}\``, from, to, answers, bound];
+  });
+  const head = ['number', 'message', 'sent by', 'to', 'answer', 'payload bytes, at most'];
+  return table(head, rows);
+}
+
 // ---- Containers ----
 
+type Container = ContainerType<Record<string, never>>;
+type Named = readonly [string, Container];
+
 /** Containers by the name under which they are declared. */
-const containers: ReadonlyArray<readonly [string, ContainerType<Record<string, never>>]> =
-  Object.entries<unknown>(types).flatMap(([name, type]) =>
+function declaredIn(module: { readonly [name: string]: unknown }): Named[] {
+  return Object.entries<unknown>(module).flatMap(([name, type]) =>
     type instanceof ContainerType ? [[name, type] as const] : [],
   );
+}
+
+const containers: readonly Named[] = declaredIn(types);
+const replicationContainers: readonly Named[] = [
+  ...declaredIn(replication),
+  ...declaredIn(pbft),
+  ...declaredIn(vr),
+].filter(([, container]) => isSent(container));
+
+/** Whether a container stands in a message: others are of journals and evidence. */
+function isSent(container: unknown): boolean {
+  const within = (type: unknown): boolean => {
+    if (type === container) return true;
+    if (type instanceof ListCompositeType) return within(type.elementType);
+    return type instanceof ContainerType && Object.values<unknown>(type.fields).some(within);
+  };
+  // An entry of a log travels as its bytes.
+  if (container === vr.VrEntry) return true;
+  return replicationMessageNames.some((name) => within(replicationRegistry[name].type));
+}
 
 function typeText(type: unknown): string {
   if (type instanceof UintNumberType) return `uint${8 * type.byteLength}`;
   if (type instanceof ByteVectorType) return `bytes[${type.lengthBytes}]`;
   if (type instanceof ByteListType) return `byte list, ≤ ${type.limitBytes}`;
-  if (type instanceof ListCompositeType) {
+  if (type instanceof ListCompositeType || type instanceof ListBasicType) {
     const element = typeText(type.elementType);
     return `list of ≤ ${type.limit} × ${element}`;
   }
-  const name = containers.find(([, container]) => container === type)?.[0];
+  const all = [...containers, ...replicationContainers];
+  const name = all.find(([, container]) => container === type)?.[0];
   if (name === undefined) throw new AssertionFailed('a container without a name');
   return `\`${name}\``;
 }
 
-function noteOf(container: string, field: string): string {
-  const note = fields[`${container}.${field}`] ?? fields[field];
+type Notes = Readonly<Record<string, string>>;
+
+function noteOf(notes: Notes, container: string, field: string): string {
+  const note = notes[`${container}.${field}`] ?? notes[field];
   if (note === undefined) throw new AssertionFailed(`no note for ${container}.${field}`);
   return note;
 }
 
-function containerTables(): string {
-  const numberOf = (container: unknown): number => {
-    const message = messageNames.find((name) => registry[name].type === container);
-    return message === undefined ? 0 : registry[message].number;
-  };
+/** @param numbersOf message numbers of a container: none for one that only stands in others. */
+function containerTables(
+  all: readonly Named[],
+  notes: Notes,
+  numbersOf: (container: unknown) => readonly number[],
+): string {
+  const numberOf = (container: unknown): number => numbersOf(container)[0] ?? 0;
   // Namespaces list their names in an order of their own, so equal numbers go by name.
-  const sorted = [...containers].sort(
+  const sorted = [...all].sort(
     ([nameA, a], [nameB, b]) => numberOf(a) - numberOf(b) || (nameA < nameB ? -1 : 1),
   );
   return sorted
@@ -84,10 +138,10 @@ function containerTables(): string {
       const rows = Object.entries(declared).map(([field, type]) => [
         `\`${field}\``,
         typeText(type),
-        noteOf(name, field),
+        noteOf(notes, name, field),
       ]);
-      const number = numberOf(container);
-      const title = number === 0 ? name : `${name} (${number})`;
+      const numbers = numbersOf(container);
+      const title = numbers.length === 0 ? name : `${name} (${numbers.join(', ')})`;
       const size =
         container.fixedSize === null
           ? `${container.minSize} … ${container.maxSize}`
@@ -95,6 +149,24 @@ function containerTables(): string {
       return `#### ${title}\n\n${size} bytes.\n\n${table(['field', 'type', 'meaning'], rows)}`;
     })
     .join('\n\n');
+}
+
+function storageContainers(): string {
+  return containerTables(containers, fields, (container) =>
+    messageNames.flatMap((name) =>
+      registry[name].type === container ? [registry[name].number] : [],
+    ),
+  );
+}
+
+function containersOfReplication(): string {
+  return containerTables(replicationContainers, replicationFields, (container) =>
+    replicationMessageNames.flatMap((name) => {
+      const { number, type } = replicationRegistry[name];
+      const isIt: boolean = (type as unknown) === container;
+      return isIt ? [number] : [];
+    }),
+  );
 }
 
 // ---- Limits ----
@@ -129,10 +201,25 @@ function hexLines(bytes: Bytes): string[] {
 
 function example(name: MessageName): string {
   const { number, type } = registry[name];
-  const payload = encodeMessage(name, examples[name]);
+  return exampleText(name, number, type, examples[name], encodeMessage(name, examples[name]));
+}
+
+function replicationExample(name: ReplicationMessageName): string {
+  const { number, type } = replicationRegistry[name];
+  const value: ReplicationMessageValue<ReplicationMessageName> = replicationExamples[name];
+  return exampleText(name, number, type, value, encodeReplicationMessage(name, value));
+}
+
+function exampleText(
+  name: string,
+  number: number,
+  type: Type<unknown>,
+  value: Value,
+  payload: Bytes,
+): string {
   const shape = shapeOf(type);
-  const pieces = piecesOf(shape, examples[name]);
-  if (toHex(encodeNaively(shape, examples[name])) !== toHex(payload)) {
+  const pieces = piecesOf(shape, value);
+  if (toHex(encodeNaively(shape, value)) !== toHex(payload)) {
     throw new AssertionFailed(`the two encoders differ about ${name}`);
   }
   const header = new Uint8Array(frameHeaderSizeBytes);
@@ -159,11 +246,18 @@ function example(name: MessageName): string {
   return `#### ${name}\n\n\`\`\`text\n${lines.join('\n')}\n\`\`\``;
 }
 
+function constantsTable(values: ReadonlyArray<readonly [string, Bytes]>): string {
+  return table(
+    ['value', 'bytes'],
+    values.map(([name, bytes]) => [name, `\`${toHex(bytes)}\``]),
+  );
+}
+
 /** Generated parts by the name in their markers. */
 function sections(): ReadonlyMap<string, string> {
   return new Map([
     ['registry', registryTable()],
-    ['containers', containerTables()],
+    ['containers', storageContainers()],
     [
       'hash-tags',
       table(
@@ -192,14 +286,12 @@ function sections(): ReadonlyMap<string, string> {
       ),
     ],
     ['limits', limitsTable()],
-    [
-      'constants',
-      table(
-        ['value', 'bytes'],
-        constants.map(([name, bytes]) => [name, `\`${toHex(bytes)}\``]),
-      ),
-    ],
+    ['constants', constantsTable(constants)],
     ['examples', messageNames.map(example).join('\n\n')],
+    ['replication-registry', replicationRegistryTable()],
+    ['replication-containers', containersOfReplication()],
+    ['replication-constants', constantsTable(replicationConstants)],
+    ['replication-examples', replicationMessageNames.map(replicationExample).join('\n\n')],
   ]);
 }
 
