@@ -71,7 +71,11 @@ export type EngineEvent =
   /** Every record appended before this mark was asked for is durable. */
   | { readonly kind: 'durable'; readonly mark: number }
   /** The checkpoint that the engine asked to be saved is durable. */
-  | { readonly kind: 'saved'; readonly sequence: number };
+  | { readonly kind: 'saved'; readonly sequence: number }
+  /** Someone wants this replica to recover proactively, as if it had been broken into. */
+  | { readonly kind: 'recover' }
+  /** What the table holds now, as was asked for; undefined where everything is in memory. */
+  | { readonly kind: 'reloaded'; readonly checkpoint: SavedCheckpoint | undefined };
 
 /** What a replica finds on its own disk after a restart. */
 export interface Restored {
@@ -156,6 +160,13 @@ export interface Effects {
   readonly sends: readonly Send[];
   readonly timers: readonly TimerChange[];
   readonly save: CheckpointSave | undefined;
+  /**
+   * Before anything is sent: these channels are closed and opened anew, so that what was copied of their keys is worth
+   * nothing. All of them, clients' too, or those of one member.
+   */
+  readonly rekey?: 'all' | number | undefined;
+  /** Asks for a `reloaded` event, after the saves that are under way. */
+  readonly reloads?: boolean;
   /** Asks for a `durable` event with this mark. */
   readonly mark: number | undefined;
   readonly evidence: readonly Evidence[];

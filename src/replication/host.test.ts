@@ -192,6 +192,46 @@ describe('the host', () => {
     expect(env.counts).toContain('send-dropped-view');
   });
 
+  it('closes channels whose keys are void, and hears nothing that still comes out of them', async () => {
+    const { env, effect, engine, client, channelOf } = await running();
+    const [, second, third] = group.members as [Bytes, Bytes, Bytes];
+    const [of2, of3] = [channelOf(second), channelOf(third)];
+    const link = env.link(toHex(second) as PeerId);
+    effect({}, of2);
+    effect({}, of3);
+    effect({ rekey: 1, sends: [send(1, { kind: 'replica', index: 1 }, { isUrgent: true })] });
+    expect(env.closedChannels).toEqual([of2, link]);
+    expect(left(env)).toEqual(['2:1']);
+    expect(env.sent[0]?.channel).not.toBe(link);
+    const heard = engine.events.length;
+    effect({}, of2);
+    expect(engine.events.length).toBe(heard);
+    expect(env.counts).toContain('channel-void');
+    effect({}, channelOf(second));
+    expect(engine.events.length).toBe(heard + 1);
+    env.closedChannels.length = 0;
+    engine.script.length = 0;
+    effect({ rekey: 'all' });
+    expect(env.closedChannels).toContain(client);
+    expect(env.closedChannels).toContain(of3);
+    expect(env.closedChannels.filter(({ peer }) => peer === toHex(third))).toHaveLength(2);
+  });
+
+  it('gives the engine the pages that the disk has, after a save that is under way', async () => {
+    const { disk, effect, engine, host } = await running();
+    disk.isQuick = true;
+    const bytes = utf8('page');
+    const changes = [{ region: 'service' as const, page: 3, bytes }];
+    effect({ save: { sequence: 4, notes: utf8('n'), changes, isWhole: true }, reloads: true });
+    await settled();
+    host.recover();
+    expect(engine.told).toContain('recover');
+    const event = engine.events.find(({ kind }) => kind === 'reloaded');
+    const checkpoint = event?.kind === 'reloaded' ? event.checkpoint : undefined;
+    expect(checkpoint?.sequence).toBe(4);
+    expect([...(checkpoint?.pages ?? [])]).toEqual(changes);
+  });
+
   it('counts as durable what is in memory only when asked to', async () => {
     const { env, effect, engine } = await running(true);
     const save = { sequence: 9, notes: utf8(''), changes: [], isWhole: true };

@@ -50,6 +50,8 @@ interface Peer {
   /** Key of the map of clients; undefined for a member. */
   readonly clientKey: string | undefined;
   bad: number;
+  /** Closed because its keys count as known to others: nothing that still comes out of it is heard. */
+  isVoid: boolean;
 }
 
 /** What waits for the records appended so far. */
@@ -67,8 +69,10 @@ export class ReplicaHost {
   readonly #timers: TimerSet;
   readonly #peers = new WeakMap<Channel, Peer>();
   readonly #memberIndexes: ReadonlyMap<PeerId, number>;
+  /** Channels on which something came. */
+  readonly #channels = new Set<Channel>();
   /** Links to the other members, by index. */
-  #links: readonly (Channel | undefined)[] = [];
+  #links: (Channel | undefined)[] = [];
   /** The newest channel of each client; once full, in the order in which they were heard. */
   readonly #clients = new Map<string, Channel>();
   /** Events that arrive while one is being handled. */
@@ -82,6 +86,7 @@ export class ReplicaHost {
   #isSyncing = false;
   #saves: CheckpointSave[] = [];
   #isSaving = false;
+  #isReloadWanted = false;
   #isOver = false;
 
   private constructor(
@@ -111,18 +116,43 @@ export class ReplicaHost {
 
   /** Takes the network over, dials the other members and starts the engine. */
   start(): void {
-    const { env, group, self, addresses } = this.#options;
+    const { env } = this.#options;
     env.network.onMessage((channel, type, payload) => this.receive(channel, type, payload));
     env.network.onClosed((channel) => this.closed(channel));
-    this.#links = group.members.map((key, index) => {
-      const address = addresses[index];
-      if (index === self || address === undefined) return undefined;
-      return env.network.open(toHex(key) as PeerId, address);
-    });
+    this.#links = this.#options.group.members.map((_, index) => this.#open(index));
     const restored = this.#restored;
     // The engine has it from here on: all pages are not kept a second time.
     this.#restored = undefined;
     this.#dispatch({ kind: 'start', restored });
+  }
+
+  #open(index: number): Channel | undefined {
+    const { env, group, self, addresses } = this.#options;
+    const key = group.members[index];
+    const address = addresses[index];
+    if (index === self || key === undefined || address === undefined) return undefined;
+    return env.network.open(toHex(key) as PeerId, address);
+  }
+
+  /** Closes channels for good, one member's or all, and handshakes with members anew. */
+  #rekey(whose: 'all' | number): void {
+    for (const channel of [...this.#channels]) {
+      const peer = this.#peers.get(channel);
+      if (peer === undefined) continue;
+      const { sender } = peer;
+      if (whose !== 'all' && !(sender.kind === 'replica' && sender.index === whose)) continue;
+      peer.isVoid = true;
+      this.#channels.delete(channel);
+      if (peer.clientKey !== undefined) this.#clients.delete(peer.clientKey);
+      channel.close('new-key');
+    }
+    this.#links.forEach((link, index) => {
+      if (link === undefined || (whose !== 'all' && whose !== index)) return;
+      this.#peerOf(link).isVoid = true;
+      this.#channels.delete(link);
+      link.close('new-key');
+      this.#links[index] = this.#open(index);
+    });
   }
 
   status(): ReplicaStatus {
@@ -137,6 +167,11 @@ export class ReplicaHost {
     this.#events = [];
   }
 
+  /** Has the replica recover proactively, as if it had been broken into; it goes on meanwhile. Only PBFT does. */
+  recover(): void {
+    this.#dispatch({ kind: 'recover' });
+  }
+
   /** A message from the network. Never throws, whatever it is. */
   receive(channel: Channel, type: number, payload: Bytes): void {
     if (this.#isOver) return;
@@ -146,6 +181,10 @@ export class ReplicaHost {
       return;
     }
     const peer = this.#peerOf(channel);
+    if (peer.isVoid) {
+      metrics.count('replication_events_total', 'channel-void');
+      return;
+    }
     const message = decodeReplicationMessage(type, payload);
     if (message === undefined) {
       metrics.count('replication_events_total', 'malformed-message');
@@ -159,6 +198,7 @@ export class ReplicaHost {
 
   /** An incoming connection is gone. */
   closed(channel: Channel): void {
+    this.#channels.delete(channel);
     const key = this.#peers.get(channel)?.clientKey;
     if (key !== undefined && this.#clients.get(key) === channel) this.#clients.delete(key);
   }
@@ -170,9 +210,10 @@ export class ReplicaHost {
       const key = fromHex(channel.peer) ?? new Uint8Array(32);
       peer =
         index === undefined
-          ? { sender: { kind: 'client', key }, clientKey: mapKey(key), bad: 0 }
-          : { sender: { kind: 'replica', index }, clientKey: undefined, bad: 0 };
+          ? { sender: { kind: 'client', key }, clientKey: mapKey(key), bad: 0, isVoid: false }
+          : { sender: { kind: 'replica', index }, clientKey: undefined, bad: 0, isVoid: false };
       this.#peers.set(channel, peer);
+      this.#channels.add(channel);
     }
     return peer;
   }
@@ -216,10 +257,12 @@ export class ReplicaHost {
       this.#disk.append(compact, records);
       this.#appends += 1;
     }
+    if (effects.rekey !== undefined) this.#rekey(effects.rekey);
     for (const send of sends) if (send.isUrgent) this.#leave(send);
     this.#defer(sends, mark);
     for (const change of effects.timers) this.#timers.set(change);
     if (save !== undefined) this.#save(save);
+    if (effects.reloads === true) this.#reload();
     for (const evidence of effects.evidence) this.#options.onEvidence(evidence);
     const { metrics } = this.#options.env;
     for (const code of effects.counts) metrics.count('replication_events_total', code);
@@ -321,7 +364,17 @@ export class ReplicaHost {
     if (!this.#isSaving) this.#saveNext(this.#disk);
   }
 
+  #reload(): void {
+    if (this.#disk === undefined) this.#events.push({ kind: 'reloaded', checkpoint: undefined });
+    else if (this.#isSaving) this.#isReloadWanted = true;
+    else this.#events.push({ kind: 'reloaded', checkpoint: this.#disk.reload() });
+  }
+
   #saveNext(disk: ReplicaDisk): void {
+    if (this.#isReloadWanted) {
+      this.#isReloadWanted = false;
+      this.#dispatch({ kind: 'reloaded', checkpoint: disk.reload() });
+    }
     const save = this.#saves.shift();
     this.#isSaving = save !== undefined;
     if (save === undefined) return;

@@ -12,7 +12,13 @@ import { type Bytes, concatBytes, equalBytes, uint64Bytes, utf8 } from '../base/
 import { HoldfastError } from '../base/errors.ts';
 import { taggedHash } from '../crypto/hash.ts';
 import type { Change, Disk, Position, TableEntry } from '../env/disk.ts';
-import type { CheckpointSave, PageChange, ReplicaGroup, Restored } from './contract.ts';
+import type {
+  CheckpointSave,
+  PageChange,
+  ReplicaGroup,
+  Restored,
+  SavedCheckpoint,
+} from './contract.ts';
 import { regionNumbers, regions } from './page-tree.ts';
 
 const formatVersion = 1;
@@ -182,6 +188,21 @@ export class ReplicaDisk {
     const { checkpoint: key } = this.#keys;
     const body = concatBytes(uint64Bytes(version), uint64Bytes(sequence), notes);
     await this.#disk.table.write([...batch, ...replaced, { key, value: seal(key, body) }]);
+  }
+
+  /** The saved checkpoint as the disk gives it now; without pages where it is damaged. Not while one is being saved. */
+  reload(): SavedCheckpoint {
+    const { checkpoint: key } = this.#keys;
+    const sealed = this.#disk.table.get(key);
+    const body = sealed === undefined ? undefined : unseal(key, sealed);
+    if (body === undefined || body.length < 16) return { sequence: 0, notes: noBytes, pages: [] };
+    const pages: PageChange[] = [];
+    for (const [place, version] of this.#versions) {
+      const bytes = this.#disk.table.get(pageKey(this.#keys, place, version));
+      const region = regions[Math.floor(place / 2 ** 32)];
+      if (region !== undefined) pages.push({ region, page: place % 2 ** 32, bytes });
+    }
+    return { sequence: uint64At(body, 8), notes: body.subarray(16), pages };
   }
 
   #append(kind: number, record: Bytes): void {

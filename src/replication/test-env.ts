@@ -73,6 +73,7 @@ export class TestEnv {
       },
       close: () => {
         this.closedChannels.push(channel);
+        if (this.#links.get(peer) === channel) this.#links.delete(peer);
       },
     };
     return channel;

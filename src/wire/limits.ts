@@ -112,9 +112,13 @@ export const limits = {
   acceptedDigestsMax: 64,
   /** Batches that one status message tells of. */
   statusSlotsMax: 64,
+  /** Changes of keys by one member. What a recovery asks to be ordered is numbered from the counter, 65536 each. */
+  newKeyCounterMax: 2 ** 36,
   /** Requests that a PBFT replica holds unexecuted, and of one client. */
   queuedRequestsMax: 16_384,
   queuedRequestsPerClientMax: 64,
+  /** Clients whose wrong proofs a PBFT replica counts. */
+  throttledClientsMax: 1024,
   /** Reads that wait for batches, all clients together and of one. */
   heldQueriesMax: 4096,
   heldQueriesPerClientMax: 64,

@@ -130,6 +130,27 @@ export const PbftStatus = new ContainerType({
   slots: new ListCompositeType(SlotStatus, limits.statusSlotsMax),
 });
 
+// ---- Proactive recovery ----
+
+/** Signed: what `replica` sent on channels of before this, its `counter`-th change of keys, is void. */
+export const NewKey = new ContainerType({
+  instance: Bytes32,
+  replica: Uint16,
+  counter: Uint64,
+  signature: Signature,
+});
+/** A recovering member asks how far the others are; `counter` is that of its newest NEW-KEY. */
+export const QueryStable = new ContainerType({ instance: Bytes32, counter: Uint64 });
+export const ReplyStable = new ContainerType({
+  instance: Bytes32,
+  counter: Uint64,
+  /** The newest checkpoint that the sender has taken. */
+  checkpoint: Uint64,
+  /** The highest sequence at which it has prepared anything. */
+  prepared: Uint64,
+  view: Uint64,
+});
+
 // ---- Evidence ----
 
 /** Encoded signed statements that no correct member makes together. */
@@ -155,6 +176,8 @@ export const ExecutedRecord = new ContainerType({
   digests: new ListCompositeType(Bytes32, limits.pbftWindowMax),
 });
 export const BodyRecord = new ContainerType({ requests: Requests, agreed: AgreedInput });
+/** The recovery that began with this counter is over. */
+export const RecoveredRecord = new ContainerType({ counter: Uint64 });
 /** A saved checkpoint's notes. `genesis`: root of checkpoint 0. */
 export const CheckpointNotes = new ContainerType({ isFinal: Uint8, genesis: Bytes32 });
 
@@ -165,6 +188,7 @@ export type ViewChange = ValueOf<typeof ViewChange>;
 export type ViewChangeStatement = ValueOf<typeof ViewChangeStatement>;
 export type NewView = ValueOf<typeof NewView>;
 export type NewViewStatement = ValueOf<typeof NewViewStatement>;
+export type NewKey = ValueOf<typeof NewKey>;
 export type PbftStatus = ValueOf<typeof PbftStatus>;
 export type SlotStatus = ValueOf<typeof SlotStatus>;
 export type Body = ValueOf<typeof BodyRecord>;

@@ -24,12 +24,17 @@ export class Checkpoints {
   readonly #taken = new Map<number, Taken>();
   #saves: CheckpointSave[] = [];
   #isSaving = false;
+  /** The save under way is of a state that was replaced since. */
+  #isSaveVoid = false;
   /** Newest checkpoint in the table. */
   #saved = 0;
   /** Whether records could be dropped since the journal was last begun anew. */
   #isCompactable = false;
   /** The checkpoint that ends the instance, once taken or installed. */
   #final: number | undefined;
+
+  /** By member: when it was last told that the instance has ended. */
+  readonly #finalAnsweredMs: number[] = [];
 
   constructor(core: Core) {
     this.#core = core;
@@ -77,6 +82,10 @@ export class Checkpoints {
 
   onSaved(sequence: number): void {
     this.#isSaving = false;
+    if (this.#isSaveVoid) {
+      this.#isSaveVoid = false;
+      return;
+    }
     this.#saved = Math.max(this.#saved, sequence);
     if (this.#core.rules.mayVoteForCheckpoint(true)) this.#vote(sequence);
   }
@@ -168,7 +177,10 @@ export class Checkpoints {
     this.#compare(certificate);
     for (const held of this.#taken.keys()) if (held <= sequence) this.#taken.delete(held);
     executor.state.dropBelow(sequence);
-    if (parts.execution.executed < sequence) parts.transfers.fetch(certificate);
+    // A transfer of an older state would find nobody who still has it.
+    if (parts.execution.executed < sequence || parts.transfers.isRunning) {
+      parts.transfers.fetch(certificate);
+    }
   }
 
   /** 2f+1 members state another root: then ours is damaged. */
@@ -178,6 +190,17 @@ export class Checkpoints {
     if (own === undefined || equalBytes(own, certificate.root)) return;
     out.count('state-diverged');
     parts.transfers.fetch(certificate);
+  }
+
+  /** The instance has ended: whatever a member still wants of it is answered with the proof of that, now and then. */
+  answerFinal(to: number): void {
+    const { log, out, instance, nowMs, parameters } = this.#core;
+    const { certificate } = log;
+    if (certificate.isFinal === 0) return;
+    const answeredMs = this.#finalAnsweredMs[to] ?? Number.NEGATIVE_INFINITY;
+    if (nowMs - answeredMs < parameters.statusIntervalMs) return;
+    this.#finalAnsweredMs[to] = nowMs;
+    out.send(this.#core.replica(to), 'stableCheckpoint', { instance, certificate });
   }
 
   /** For a member whose checkpoint is older. */
@@ -207,6 +230,14 @@ export class Checkpoints {
       },
     ];
     this.#taken.clear();
+    // Until these pages are in the table too, the journal must hold everything since.
+    this.#saved = Math.min(this.#saved, sequence - 1);
+    this.#isSaveVoid = this.#isSaving;
+  }
+
+  /** Entries were dropped, and must not come back after a restart. */
+  requestCompaction(): void {
+    this.#isCompactable = true;
   }
 
   /** The state is what a saved checkpoint holds. */
@@ -244,6 +275,7 @@ export class Checkpoints {
   *#records(): Generator<Bytes> {
     const { log, parts } = this.#core;
     if (log.height > 0) yield encodeRecord('stable', log.certificate);
+    yield* parts.recovery.records();
     yield* parts.viewChanges.records();
     yield* parts.newViews.records();
     for (const entry of log.preparedEntries()) yield encodeRecord('prepared', entry);

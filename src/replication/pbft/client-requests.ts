@@ -1,11 +1,12 @@
 // What clients ask and what they are told. A replica checks every request itself, whoever brought it, before it queues,
 // proposes or hands it on.
 
-import { type Bytes, emptyBytes, equalBytes } from '../../base/bytes.ts';
+import { type Bytes, emptyBytes, equalBytes, mapKey } from '../../base/bytes.ts';
+import { limits } from '../../wire/limits.ts';
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
-import type { Sender } from '../contract.ts';
-import { resultDigest } from '../requests.ts';
+import type { Recipient, Sender } from '../contract.ts';
+import { requestKinds, resultDigest } from '../requests.ts';
 import type { Core } from './core.ts';
 import { contradictingRequests } from './evidence.ts';
 
@@ -16,12 +17,18 @@ export interface ReplyContext {
   readonly fullReplier: number | undefined;
 }
 
+/** So many wrong proofs of one client are checked within this time; then nothing of it until that is over. */
+const failedProofsMax = 16;
+const failedProofsWithinMs = 1000;
+
 /** `kind` of a reply. */
 const finalKind = 0;
 const tentativeKind = 1;
 
 export class ClientRequests {
   readonly #core: Core;
+  /** Clients whose proofs failed lately, in order of when that began. */
+  readonly #failures = new Map<string, { readonly sinceMs: number; count: number }>();
 
   constructor(core: Core) {
     this.#core = core;
@@ -34,10 +41,16 @@ export class ClientRequests {
     const { client, number } = signed.request;
     const isFromClient = from.kind === 'client';
     if (isFromClient && !equalBytes(from.key, client)) return out.count('request-of-another');
-    if (this.#isAnswered(signed.request, message.fullReplier, isFromClient)) return;
+    // A member that recovers is a client too, on its own channel.
+    const isAuthor = isFromClient || equalBytes(core.group.members[from.index] as Bytes, client);
+    if (this.#isAnswered(signed.request, message.fullReplier, isAuthor)) return;
     const known = queue.find(client, number);
+    if (isFromClient && this.#isThrottled(from.key)) return out.count('client-throttled');
     const digest = core.verifier.verify(signed);
-    if (digest === undefined) return out.count('request-not-signed');
+    if (digest === undefined) {
+      if (isFromClient) this.#noteFailure(from.key);
+      return out.count('request-not-signed');
+    }
     if (known === undefined) {
       // Executed tentatively, it is in a batch; it waits all the same until that is for good.
       const isInBatch = executor.table.find(client, number).kind !== 'new';
@@ -52,6 +65,32 @@ export class ClientRequests {
     }
     if (isFromClient && !core.isPrimary && core.isActive) this.forward(signed, message.fullReplier);
     if (executor.ended) this.endQueue();
+  }
+
+  /** A wrong proof on a client's own channel is that client's doing: it may cause few checks that come to nothing. */
+  #isThrottled(client: Bytes): boolean {
+    if (this.#failures.size === 0) return false;
+    const failed = this.#failures.get(mapKey(client));
+    if (failed === undefined || failed.count < failedProofsMax) return false;
+    return this.#core.nowMs - failed.sinceMs < failedProofsWithinMs;
+  }
+
+  #noteFailure(client: Bytes): void {
+    const key = mapKey(client);
+    const { nowMs } = this.#core;
+    const failed = this.#failures.get(key);
+    if (failed !== undefined && nowMs - failed.sinceMs < failedProofsWithinMs) {
+      failed.count += 1;
+      return;
+    }
+    this.#failures.delete(key);
+    if (this.#failures.size >= limits.throttledClientsMax) {
+      for (const oldest of this.#failures.keys()) {
+        this.#failures.delete(oldest);
+        break;
+      }
+    }
+    this.#failures.set(key, { sinceMs: nowMs, count: 1 });
   }
 
   /** Answers from the table if the request was executed, or can never be. */
@@ -119,13 +158,12 @@ export class ClientRequests {
       digest: resultDigest(outcome, result),
       result: isFull ? [result] : [],
     };
+    const member = request.kind === requestKinds.claim ? this.#core.memberOf(client) : -1;
+    if (member === index) return this.#core.parts.recovery.onReply(index, value);
+    const to: Recipient =
+      member >= 0 ? this.#core.replica(member) : { kind: 'client', key: client };
     // What was executed for good stays true when the view is left.
-    out.send(
-      { kind: 'client', key: client },
-      'requestReply',
-      value,
-      isTentative ? view : undefined,
-    );
+    out.send(to, 'requestReply', value, isTentative ? view : undefined);
   }
 
   /** The instance has ended: whatever waits is for the next one. */

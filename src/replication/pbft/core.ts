@@ -1,7 +1,7 @@
 // What all parts of the engine share: who we are, the view, the log, and the way out. The parts hold their own state and
 // call each other through `parts`.
 
-import type { Bytes } from '../../base/bytes.ts';
+import { type Bytes, equalBytes } from '../../base/bytes.ts';
 import type { SignatureScheme, Signer } from '../../crypto/signature.ts';
 import type { Recipient, ReplicaGroup, StateMachine } from '../contract.ts';
 import { Executor } from '../executor.ts';
@@ -17,6 +17,7 @@ import { Outbox } from './outbox.ts';
 import type { PbftParameters } from './parameters.ts';
 import type { Queries } from './queries.ts';
 import { RequestQueue } from './queue.ts';
+import type { Recovery } from './recovery.ts';
 import type { PbftRules } from './rules.ts';
 import { Statements } from './statements.ts';
 import type { StatusExchange } from './status-exchange.ts';
@@ -32,6 +33,7 @@ export interface Parts {
   readonly newViews: NewViews;
   readonly normalCase: NormalCase;
   readonly queries: Queries;
+  readonly recovery: Recovery;
   readonly statusExchange: StatusExchange;
   readonly transfers: Transfers;
   readonly viewChanges: ViewChanges;
@@ -148,6 +150,11 @@ export class Core {
 
   get isPrimary(): boolean {
     return this.primary === this.index;
+  }
+
+  /** The member whose key this is; -1 for anyone else's. */
+  memberOf(key: Bytes): number {
+    return this.group.members.findIndex((member) => equalBytes(member, key));
   }
 
   replica(index: number): Recipient {

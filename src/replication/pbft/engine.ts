@@ -3,7 +3,10 @@
 
 import { assert, unreachable } from '../../base/assert.ts';
 import { equalBytes, toHex } from '../../base/bytes.ts';
-import type { ReplicationMessage } from '../../wire/replication-registry.ts';
+import type {
+  ReplicationMessage,
+  ReplicationMessageName,
+} from '../../wire/replication-registry.ts';
 import type { Effects, Engine, EngineEvent, ReplicaStatus, Sender } from '../contract.ts';
 import { BodyFetcher } from './bodies.ts';
 import { Checkpoints } from './checkpoints.ts';
@@ -14,6 +17,7 @@ import { NewViews } from './new-views.ts';
 import { batchTimer, NormalCase } from './normal-case.ts';
 import { checkedParameters } from './parameters.ts';
 import { Queries } from './queries.ts';
+import { Recovery, recoveryTickTimer, recoveryTimer } from './recovery.ts';
 import { restore } from './restart.ts';
 import { type PbftRules, pbftRules } from './rules.ts';
 import { StatusExchange, statusTimer } from './status-exchange.ts';
@@ -25,6 +29,14 @@ import { requestTimer, ViewTimer, viewChangeTimer } from './view-timer.ts';
 export function createPbftEngine(options: PbftOptions): Engine {
   return new PbftEngine(options, pbftRules);
 }
+
+/** Messages that say or show that their sender knows of the end, or are answered with the proof of it anyway. */
+const isOfEnded: ReadonlySet<ReplicationMessageName> = new Set<ReplicationMessageName>([
+  'stableCheckpoint',
+  'fetchState',
+  'statePart',
+  'pbftStatus',
+]);
 
 export class PbftEngine implements Engine {
   readonly #core: Core;
@@ -43,6 +55,7 @@ export class PbftEngine implements Engine {
       newViews: new NewViews(core),
       normalCase: new NormalCase(core),
       queries: new Queries(core),
+      recovery: new Recovery(core),
       statusExchange: new StatusExchange(core),
       transfers: new Transfers(core),
       viewChanges: new ViewChanges(core),
@@ -60,6 +73,7 @@ export class PbftEngine implements Engine {
       if (event.restored === undefined) core.parts.normalCase.enterView(0);
       else restore(core, event.restored);
       core.parts.statusExchange.start();
+      core.parts.recovery.start();
     } else if (this.#isStarted) {
       this.#dispatch(event);
     }
@@ -78,6 +92,10 @@ export class PbftEngine implements Engine {
         return parts.checkpoints.onSaved(event.sequence);
       case 'durable':
         return;
+      case 'recover':
+        return parts.recovery.begin();
+      case 'reloaded':
+        return parts.recovery.onReloaded(event.checkpoint);
       default:
         unreachable(event);
     }
@@ -90,6 +108,8 @@ export class PbftEngine implements Engine {
     else if (name === viewChangeTimer) parts.viewTimer.onViewChangeTimer();
     else if (name === statusTimer) parts.statusExchange.onTimer();
     else if (name === transferTimer) parts.transfers.onTimer();
+    else if (name === recoveryTimer) parts.recovery.onTimer();
+    else if (name === recoveryTickTimer) parts.recovery.onTick();
   }
 
   #onMessage(from: Sender, message: ReplicationMessage): void {
@@ -117,6 +137,7 @@ export class PbftEngine implements Engine {
   /** Votes carry no signature: their author is whoever the channel belongs to. What is signed may come from anyone. */
   #onReplicaMessage(from: number, sender: Sender, message: ReplicationMessage): void {
     const { parts, out } = this.#core;
+    if (!isOfEnded.has(message.name)) parts.checkpoints.answerFinal(from);
     switch (message.name) {
       case 'submitRequest':
         return parts.clientRequests.onSubmit(sender, message.value);
@@ -146,6 +167,14 @@ export class PbftEngine implements Engine {
         return parts.statusExchange.onStatus(from, message.value);
       case 'fetchState':
         return parts.transfers.onFetch(from, message.value);
+      case 'newKey':
+        return parts.recovery.onNewKey(from, message.value);
+      case 'queryStable':
+        return parts.recovery.onQueryStable(from, message.value);
+      case 'replyStable':
+        return parts.recovery.onReplyStable(from, message.value);
+      case 'requestReply':
+        return parts.recovery.onReply(from, message.value);
       case 'statePart':
         return parts.transfers.onPart(from, message.value);
       default:
@@ -157,6 +186,7 @@ export class PbftEngine implements Engine {
   #settle(): void {
     if (!this.#isStarted) return;
     const { parts } = this.#core;
+    parts.recovery.settle();
     parts.normalCase.propose();
     parts.viewTimer.refresh();
     parts.statusExchange.settle();
@@ -185,6 +215,7 @@ export class PbftEngine implements Engine {
   #statusName(): ReplicaStatus['status'] {
     const { parts, isActive } = this.#core;
     if (parts.checkpoints.isFinished) return 'final';
+    if (parts.recovery.isRunning) return 'recovering';
     if (parts.transfers.isRunning) return 'transferring';
     return isActive ? 'normal' : 'view-change';
   }

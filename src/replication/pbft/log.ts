@@ -24,6 +24,8 @@ export class Log {
   readonly window: number;
   /** Proof of the low water mark. */
   #certificate: Certificate;
+  #isShut = false;
+  #bound = Number.POSITIVE_INFINITY;
   readonly #slots = new Map<number, Slot>();
   readonly #prepared = new Map<number, PlacedView>();
   readonly #accepted = new Map<number, PlacedView[]>();
@@ -43,8 +45,48 @@ export class Log {
     return this.#certificate.sequence;
   }
 
+  /** H: the last sequence with which anything is done; lower than the window's end while a recovery bounds it. */
+  get top(): number {
+    if (this.#isShut) return this.height;
+    return Math.min(this.height + this.window, this.#bound);
+  }
+
   isInWindow(sequence: number): boolean {
-    return sequence > this.height && sequence <= this.height + this.window;
+    return sequence > this.height && sequence <= this.top;
+  }
+
+  /** Nothing is sent or taken at any sequence, until a bound is set. */
+  shut(): void {
+    this.#isShut = true;
+  }
+
+  /** Of a recovery: nothing above is sent or taken until a stable checkpoint is this high. Infinity: no bound. */
+  setBound(sequence: number): void {
+    this.#isShut = false;
+    this.#bound = sequence > this.height ? sequence : Number.POSITIVE_INFINITY;
+  }
+
+  /** Forgets entries above, which a correct member cannot have. */
+  dropAbove(bound: number): void {
+    for (const table of [this.#slots, this.#prepared, this.#accepted]) {
+      for (const sequence of table.keys()) if (sequence > bound) table.delete(sequence);
+    }
+  }
+
+  /** Forgets votes of a member that prove nothing yet. @param member undefined: everyone's but `own`. */
+  forgetVotes(member: number | undefined, own: number, n: number): void {
+    for (const slot of this.#slots.values()) {
+      for (let voter = 0; voter < n; voter++) {
+        if (member === undefined ? voter !== own : voter === member) slot.forgetVotes(voter);
+      }
+    }
+  }
+
+  /** The highest sequence at which something is prepared; the low water mark if nothing is. */
+  get preparedTop(): number {
+    let top = this.height;
+    for (const sequence of this.#prepared.keys()) top = Math.max(top, sequence);
+    return top;
   }
 
   slot(sequence: number): Slot | undefined {
@@ -53,8 +95,9 @@ export class Log {
 
   /** The slot, made if need be; undefined outside the window. */
   slotAt(sequence: number): Slot | undefined {
+    if (!this.isInWindow(sequence)) return undefined;
     const slot = this.#slots.get(sequence);
-    if (slot !== undefined || !this.isInWindow(sequence)) return slot;
+    if (slot !== undefined) return slot;
     const made = new Slot(sequence);
     this.#slots.set(sequence, made);
     return made;
@@ -144,6 +187,7 @@ export class Log {
   raise(certificate: Certificate): void {
     if (certificate.sequence <= this.height) return;
     this.#certificate = certificate;
+    if (certificate.sequence >= this.#bound) this.#bound = Number.POSITIVE_INFINITY;
     for (const table of [this.#slots, this.#prepared, this.#accepted]) {
       for (const sequence of table.keys()) {
         if (sequence <= certificate.sequence) table.delete(sequence);

@@ -43,7 +43,7 @@ export class NormalCase {
     if (!core.isActive || !core.isPrimary) return;
     const { queue, parameters, log } = core;
     this.#next = Math.max(this.#next, log.height + 1, core.newViewTop + 1);
-    while (queue.waiting > 0 && this.#next <= log.height + log.window) {
+    while (queue.waiting > 0 && this.#next <= log.top) {
       const inFlight = Math.max(0, this.#next - 1 - core.parts.execution.executed);
       if (inFlight >= parameters.batchesInFlight) return;
       const isFull =
@@ -266,6 +266,12 @@ export class NormalCase {
   }
 
   // ---- Views ----
+
+  /** Entries above were dropped: what a primary ordered there it orders again. */
+  dropAbove(bound: number): void {
+    this.#next = Math.min(this.#next, bound + 1);
+    this.#preparedTop = Math.min(this.#preparedTop, bound);
+  }
 
   /** A view begins, or goes on after a restart: `top` is the last sequence that it has used. */
   enterView(top: number): void {

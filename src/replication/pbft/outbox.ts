@@ -18,6 +18,8 @@ export class Outbox {
   #save: CheckpointSave | undefined;
   #evidence: Charge[] = [];
   #counts: string[] = [];
+  #rekey: 'all' | number | undefined;
+  #reloads = false;
 
   get hasRecords(): boolean {
     return this.#records.length > 0;
@@ -76,6 +78,16 @@ export class Outbox {
     this.#save = save;
   }
 
+  /** Closes channels, those of one member or all, before anything of this event leaves. */
+  rekey(whose: 'all' | number): void {
+    this.#rekey = whose;
+  }
+
+  /** Asks for the checkpoint as it is on disk. */
+  reload(): void {
+    this.#reloads = true;
+  }
+
   evidence(evidence: Charge): void {
     this.#evidence.push(evidence);
     this.count(evidence.code);
@@ -97,7 +109,11 @@ export class Outbox {
       evidence:
         this.#evidence.length === 0 ? [] : this.#evidence.map((charge) => ({ ...charge, genesis })),
       counts: this.#counts,
+      rekey: this.#rekey,
+      reloads: this.#reloads,
     };
+    this.#rekey = undefined;
+    this.#reloads = false;
     this.#records = [];
     this.#compact = undefined;
     this.#sends = [];

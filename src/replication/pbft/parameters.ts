@@ -24,6 +24,11 @@ export interface PbftParameters {
   readonly idleStatusIntervalMs: number;
   /** Execute when prepared, undo if the view changes. Needs one round of messages less. */
   readonly isTentative: boolean;
+  /**
+   * How often this member recovers proactively, staggered by index so that members do it one after the other; 0: only
+   * when asked. A share of the n-th part must be enough for one recovery.
+   */
+  readonly recoveryIntervalMs: number;
   /** Larger results are sent by one replica; the others send the digest. */
   readonly fullReplySizeBytesMax: number;
 }
@@ -39,6 +44,7 @@ export const defaultPbftParameters: PbftParameters = {
   statusIntervalMs: 100,
   idleStatusIntervalMs: 1000,
   isTentative: false,
+  recoveryIntervalMs: 0,
   fullReplySizeBytesMax: 256,
 };
 
@@ -64,6 +70,7 @@ export function checkedParameters(
       batchRequests >= 1 && batchRequests <= limits.batchRequestsMax,
       `a batch has 1 … ${limits.batchRequestsMax} requests`,
     ],
+    [parameters.recoveryIntervalMs >= 0, 'the interval of recoveries is at least 0 ms'],
     [parameters.timeoutMs > 0 && parameters.statusIntervalMs > 0, 'intervals are above 0 ms'],
   ];
   for (const [holds, demand] of demands) {

@@ -19,6 +19,9 @@ const types = {
   enteredView: { kind: 6, type: wire.NewView },
   stable: { kind: 7, type: wire.Certificate },
   executed: { kind: 8, type: wire.ExecutedRecord },
+  /** The newest change of keys of each member, its own before anything of the recovery that it begins. */
+  newKey: { kind: 9, type: wire.NewKey },
+  recovered: { kind: 10, type: wire.RecoveredRecord },
 } as const;
 
 type Kinds = typeof types;

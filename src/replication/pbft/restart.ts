@@ -83,6 +83,14 @@ class Recollection {
       case 'enteredView':
         this.#enter(record.value);
         return;
+      case 'newKey':
+        if (record.value.replica < this.#core.n) {
+          this.#core.parts.recovery.restoreKey(record.value);
+        }
+        return;
+      case 'recovered':
+        this.#core.parts.recovery.restoreRecovered(record.value.counter);
+        return;
     }
   }
 

@@ -49,6 +49,14 @@ export class VoteBox {
     return undefined;
   }
 
+  remove(member: number): void {
+    const index = this.#tallies.findIndex(({ members }) => members.has(member));
+    const tally = this.#tallies[index];
+    if (tally === undefined) return;
+    tally.members.remove(member);
+    if (tally.members.size === 0) this.#tallies.splice(index, 1);
+  }
+
   /** Members whose votes for this view are here, for whatever digest, as bits of a number. */
   membersOf(view: number): number {
     let members = 0;
@@ -74,6 +82,14 @@ export class Slot {
 
   constructor(sequence: number) {
     this.sequence = sequence;
+  }
+
+  /** What came on a channel whose keys others may have, as far as nothing follows from it yet. */
+  forgetVotes(member: number): void {
+    if (!this.isPrepared) this.prepares.remove(member);
+    if (this.committed !== undefined) return;
+    this.commits.remove(member);
+    this.claims.remove(member);
   }
 
   /** Votes stay: those of the view that is entered may be here already. */

@@ -10,6 +10,7 @@ import {
   type Certificate,
   Certificate as CertificateType,
   type CheckpointVote,
+  type NewKey,
   type NewView,
   type NewViewStatement,
   NewViewStatement as NewViewStatementType,
@@ -49,6 +50,11 @@ export function newViewDigest(statement: NewViewStatement): Bytes {
 
 export function newViewBytes(instance: Bytes, view: number, digest: Bytes): Bytes {
   return signedBytes({ purpose: 'new-view', system: instance, scope: view, body: digest });
+}
+
+export function newKeyBytes(instance: Bytes, replica: number, counter: number): Bytes {
+  const body = Uint8Array.of(replica >>> 8, replica & 255);
+  return signedBytes({ purpose: 'new-key', system: instance, scope: counter, body });
 }
 
 /** Certificates found right that are remembered: the members of a group have few different ones at a time. */
@@ -139,6 +145,11 @@ export class Statements {
     const { view } = statement;
     const primary = view % this.#group.members.length;
     return this.#isSigned(primary, newViewBytes(this.#group.instance, view, digest), signature);
+  }
+
+  isNewKey({ replica, counter, signature }: NewKey): boolean {
+    const message = newKeyBytes(this.#group.instance, replica, counter);
+    return this.#isSigned(replica, message, signature);
   }
 
   #isSigned(replica: number, message: Bytes, signature: Bytes): boolean {

@@ -2,6 +2,7 @@
 // was asked must be answered and all replicas be equal.
 
 import { Prng } from '../../base/prng.ts';
+import type { PbftParameters } from './parameters.ts';
 import { TestCluster, type TestClusterOptions } from './test-cluster.ts';
 
 export interface CampaignReport {
@@ -36,13 +37,19 @@ function drawOptions(seed: number, prng: Prng): TestClusterOptions {
   };
 }
 
-/** @param change what this campaign wants otherwise than drawn. */
+/** @param change and `parameters`: what this campaign wants otherwise than drawn. */
 export function runCampaign(
   seed: number,
   change: Partial<TestClusterOptions> = {},
+  parameters: Partial<PbftParameters> = {},
 ): CampaignReport {
   const prng = new Prng(seed);
-  const cluster = new TestCluster({ ...drawOptions(seed, prng), ...change });
+  const drawn = drawOptions(seed, prng);
+  const cluster = new TestCluster({
+    ...drawn,
+    parameters: { ...drawn.parameters, ...parameters },
+    ...change,
+  });
   const clients = cluster.clientSigners.length;
   let asked = 0;
   const isTroubled = prng.below(5) > 0;

@@ -108,6 +108,8 @@ export class TestCluster {
   readonly #agenda = new Agenda();
   #order = 0;
   readonly #clients: TestClient[];
+  /** How often the channels between two members were made anew, by both indexes. */
+  readonly #channels = new Map<number, number>();
   /** Digests of executed batches as recorded anywhere. */
   readonly #executed = new Map<number, string>();
 
@@ -205,6 +207,7 @@ export class TestCluster {
       replica.appends.push({ compact, records });
       replica.appended += 1;
     }
+    if (effects.rekey !== undefined) this.#rekey(replica.index, effects.rekey);
     const waiting: Send[] = [];
     for (const send of sends) {
       if (send.isUrgent || replica.flushed === replica.appended) this.#leave(replica, send);
@@ -214,6 +217,37 @@ export class TestCluster {
     this.#flush(replica);
     for (const { name, atMs } of timers) this.#setTimer(replica, name, atMs);
     if (save !== undefined) this.#save(replica, save);
+    if (effects.reloads === true) this.#reload(replica);
+  }
+
+  #channelOf(a: number, b: number): number {
+    return Math.min(a, b) * this.n + Math.max(a, b);
+  }
+
+  #rekey(index: number, whose: 'all' | number): void {
+    for (let other = 0; other < this.n; other++) {
+      if (whose !== 'all' && whose !== other) continue;
+      const channel = this.#channelOf(index, other);
+      this.#channels.set(channel, (this.#channels.get(channel) ?? 0) + 1);
+    }
+  }
+
+  #reload(replica: Replica): void {
+    const { life } = replica;
+    this.plan(1 + this.prng.below(5), () => {
+      if (replica.life !== life) return;
+      this.handle(replica, { kind: 'reloaded', checkpoint: this.#checkpointOf(replica) });
+    });
+  }
+
+  #checkpointOf({ saved }: Replica): Restored['checkpoint'] {
+    if (saved === undefined) return this.options.genesis?.checkpoint;
+    const { sequence, notes, pages } = saved;
+    return { sequence, notes, pages: [...pages.values()] };
+  }
+
+  recover(index: number): void {
+    this.handle(this.replica(index), { kind: 'recover' });
   }
 
   #flush(replica: Replica): void {
@@ -286,11 +320,7 @@ export class TestCluster {
     if (replica.isUp) return;
     Object.assign(replica, this.#build(index));
     replica.isUp = true;
-    const { saved } = replica;
-    const checkpoint =
-      saved === undefined
-        ? this.options.genesis?.checkpoint
-        : { sequence: saved.sequence, notes: saved.notes, pages: [...saved.pages.values()] };
+    const checkpoint = this.#checkpointOf(replica);
     this.handle(replica, { kind: 'start', restored: { checkpoint, records: replica.durable } });
   }
 
@@ -318,7 +348,11 @@ export class TestCluster {
     if (!this.filter(sender, to, message) || this.#isLost()) return;
     this.messages += 1;
     const arrived = this.options.isEncoded === true ? reencoded(message) : message;
+    const channel = sender < 0 ? -1 : this.#channelOf(sender, to);
+    const made = this.#channels.get(channel);
     this.plan(this.#delayMs(), () => {
+      // What is under way when its channel is closed is lost.
+      if (made !== this.#channels.get(channel)) return;
       this.handle(this.replica(to), { kind: 'message', from, message: arrived });
     });
   }

@@ -2,8 +2,11 @@
 // because agreement needs no state, but executes and answers nothing.
 
 import { equalBytes } from '../../base/bytes.ts';
+import { limits } from '../../wire/limits.ts';
 import type { Certificate } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import type { PageChange, SavedCheckpoint } from '../contract.ts';
+import { PagedState } from '../pages.ts';
 import { answerFetch, StateTransfer, type TransferStep } from '../transfer.ts';
 import type { Core } from './core.ts';
 
@@ -30,6 +33,28 @@ export class Transfers {
 
   /** Goes for the state that this certificate proves; what a running transfer has fetched is used. */
   fetch(certificate: Certificate): void {
+    this.#begin(certificate, this.#core.executor.state);
+  }
+
+  /**
+   * Compares pages with those that this certificate proves and fetches what differs; the state in use stays until then.
+   * @param checkpoint as it is on disk; undefined: what is in memory, its digests made anew.
+   */
+  check(certificate: Certificate, checkpoint: SavedCheckpoint | undefined): void {
+    const held = new PagedState();
+    const pages = [...(checkpoint?.pages ?? this.#core.executor.state.all())];
+    // A damaged disk may hold anything: what is too long to be a page is as good as missing.
+    const isPage = ({ bytes }: PageChange): boolean =>
+      bytes === undefined || bytes.length <= limits.pageSizeBytesMax;
+    held.restore(pages.filter(isPage), certificate.sequence);
+    const isSame = checkpoint === undefined || checkpoint.sequence === certificate.sequence;
+    if (isSame && !equalBytes(held.rootNow(), certificate.root)) {
+      this.#core.out.count('recovery-pages-differ');
+    }
+    this.#begin(certificate, held);
+  }
+
+  #begin(certificate: Certificate, local: PagedState): void {
     const core = this.#core;
     const { sequence, root } = certificate;
     const target = { sequence, root };
@@ -45,7 +70,7 @@ export class Transfers {
     this.#transfer = new StateTransfer({
       instance: core.instance,
       target,
-      local: core.executor.state,
+      local,
       sources,
       seed: core.index + core.n * this.#started,
       timeoutMs: core.parameters.timeoutMs,
@@ -89,6 +114,7 @@ export class Transfers {
     parts.checkpoints.onInstalled(certificate);
     parts.clientRequests.dropAnswered();
     parts.viewTimer.onTransferred();
+    parts.recovery.onInstalled();
     parts.execution.run();
     parts.queries.onExecuted();
   }

@@ -68,6 +68,19 @@ export class ViewChanges {
     core.parts.viewTimer.onViewLeft();
   }
 
+  /** A recovering member goes back to a view that the others vouch for; what it claimed about later ones is void. */
+  fallBack(view: number): void {
+    const core = this.#core;
+    this.leave(view);
+    this.#latest[core.index] = undefined;
+    core.out.count('view-fallen-back');
+    // View 0 began without a NEW-VIEW.
+    if (view > 0) return;
+    core.isActive = true;
+    core.parts.normalCase.enterView(0);
+    core.parts.viewTimer.onViewEntered();
+  }
+
   // ---- Others leave ----
 
   onViewChange(from: number, message: ReplicationMessageValue<'viewChange'>): void {
@@ -94,7 +107,9 @@ export class ViewChanges {
       this.#latest[replica] = held;
     }
     core.parts.newViews.onSupport(held);
-    this.#react();
+    // The primary itself gives up: there is nothing to wait for.
+    if (core.isActive && replica === core.primary && view > core.view) this.start(core.view + 1);
+    else this.#react();
   }
 
   #isOfUse(view: number): boolean {

@@ -1,0 +1,200 @@
+import { describe, expect, it } from 'vitest';
+import { estimateStable, recoveredView, recoveryPoint } from './recovery-rules.ts';
+import { newKeyBytes } from './statements.ts';
+import { runCampaign } from './test-campaign.ts';
+import { TestCluster, testInstance } from './test-cluster.ts';
+
+const parameters = {
+  checkpointInterval: 4,
+  window: 8,
+  timeoutMs: 200,
+  statusIntervalMs: 20,
+  idleStatusIntervalMs: 100,
+};
+
+/** A group that has executed `writes` operations, one after the other. */
+function group(seed: number, writes = 10, change = {}): TestCluster {
+  const cluster = new TestCluster({ seed, parameters: { ...parameters, ...change } });
+  for (let i = 1; i <= writes; i++) {
+    cluster.client(0).write();
+    expect(cluster.run(cluster.nowMs + 5000, () => cluster.outcomes.length === i)).toBe(true);
+  }
+  return cluster;
+}
+
+function isRecovering(cluster: TestCluster, index: number): boolean {
+  return cluster.replica(index).engine.status().status === 'recovering';
+}
+
+function recoverWholly(cluster: TestCluster, index: number): void {
+  cluster.recover(index);
+  expect(isRecovering(cluster, index)).toBe(true);
+  expect(cluster.run(cluster.nowMs + 10_000, () => !isRecovering(cluster, index))).toBe(true);
+  expect(cluster.problems()).toEqual([]);
+}
+
+const at = (checkpoint: number, prepared = checkpoint, view = 0) => ({
+  checkpoint,
+  prepared,
+  view,
+});
+
+describe('the numbers of a recovery', () => {
+  it('takes a checkpoint that 2f others are not above and f others have reached', () => {
+    expect(estimateStable([at(8), at(8, 9), at(8), undefined], 1)).toBe(8);
+    expect(estimateStable([at(4), at(8, 9), at(4, 8), undefined], 1)).toBe(8);
+  });
+
+  it('waits while too few members have answered', () => {
+    expect(estimateStable([at(8), at(8), undefined, undefined], 1)).toBeUndefined();
+  });
+
+  it('cannot be pushed up by a liar, nor below what is stable', () => {
+    expect(estimateStable([at(8), at(8, 10), at(8, 9), at(1e9)], 1)).toBe(8);
+    expect(estimateStable([at(8), at(8, 10), at(8, 9), at(0)], 1)).toBe(8);
+    expect(estimateStable([at(1e9), at(8), at(8), at(8)], 1)).toBe(8);
+  });
+
+  it('keeps a view that the others are in or right before, and leaves one that they are not', () => {
+    expect(recoveredView([at(0, 0, 3), at(0, 0, 3), at(0, 0, 2), undefined], 0, 1)).toBe(3);
+    expect(recoveredView([at(0, 0, 4), at(0, 0, 3), at(0, 0, 3), at(0, 0, 3)], 0, 1)).toBe(4);
+    expect(recoveredView([at(0, 0, 1e9), at(0, 0, 3), at(0, 0, 3), at(0, 0, 2)], 0, 1)).toBe(3);
+  });
+
+  it('ends above all that was ordered before', () => {
+    expect(recoveryPoint(16, 9, 4, 8)).toBe(20);
+    expect(recoveryPoint(24, 9, 4, 8)).toBe(24);
+  });
+});
+
+describe('a recovery', () => {
+  it('of a backup ends while nobody asks for anything', () => {
+    const cluster = group(1);
+    recoverWholly(cluster, 2);
+    expect(cluster.count('recovery-pages-checked')).toBe(1);
+    expect(cluster.count('recovery-pages-differ')).toBe(0);
+    expect(cluster.count('view-left')).toBe(0);
+    expect(cluster.count('new-key')).toBe(3);
+  });
+
+  it('of the primary begins with leaving its view, and nobody waits for a time-out', () => {
+    const cluster = group(2);
+    recoverWholly(cluster, 0);
+    expect(cluster.count('primary-too-slow')).toBe(0);
+    expect(cluster.replica(1).engine.status().view).toBe(1);
+  });
+
+  it('finds a page that was altered on the disk, and replaces it', () => {
+    const cluster = group(3);
+    cluster.run(cluster.nowMs + 500);
+    const { saved } = cluster.replica(3);
+    const page = saved?.pages.get('service/0');
+    if (saved === undefined || page === undefined) throw new TypeError('nothing was saved');
+    saved.pages.set('service/0', { ...page, bytes: new Uint8Array(9).fill(1) });
+    recoverWholly(cluster, 3);
+    expect(cluster.count('recovery-pages-differ')).toBe(1);
+    cluster.run(cluster.nowMs + 500);
+    expect(cluster.replica(3).saved?.pages.get('service/0')?.bytes).not.toEqual(
+      new Uint8Array(9).fill(1),
+    );
+    cluster.crash(3);
+    cluster.restart(3);
+    cluster.run(cluster.nowMs + 500);
+    expect(cluster.problems()).toEqual([]);
+    expect(cluster.count('state-diverged')).toBe(0);
+  });
+
+  it('makes NEW-KEYs of before worthless, also after a restart, and a forged one', () => {
+    const cluster = group(4);
+    recoverWholly(cluster, 2);
+    recoverWholly(cluster, 2);
+    cluster.run(cluster.nowMs + 200);
+    cluster.crash(1);
+    cluster.restart(1);
+    const signer = cluster.signers[2];
+    const signed = (counter: number) => ({
+      instance: testInstance,
+      replica: 2,
+      counter,
+      signature: signer?.sign(newKeyBytes(testInstance, 2, counter)) ?? new Uint8Array(64),
+    });
+    const before = cluster.count('new-key-old');
+    cluster.speak(2, 1, 'newKey', signed(1));
+    cluster.speak(2, 1, 'newKey', signed(2));
+    expect(cluster.count('new-key-old')).toBe(before + 2);
+    cluster.speak(3, 1, 'newKey', { ...signed(3), signature: new Uint8Array(64) });
+    expect(cluster.count('new-key-not-signed')).toBe(1);
+    cluster.speak(2, 1, 'queryStable', { instance: testInstance, counter: 1 });
+    expect(cluster.count('query-stable-old')).toBeGreaterThan(0);
+  });
+
+  it('forgets votes that came on the channels of before', () => {
+    const cluster = group(5, 0, { timeoutMs: 60_000 });
+    cluster.filter = (_, __, message) => message.name !== 'pbftCommit';
+    cluster.client(0).write();
+    cluster.run(cluster.nowMs + 60);
+    expect(cluster.replica(1).engine.status().committed).toBe(0);
+    cluster.filter = () => true;
+    recoverWholly(cluster, 3);
+    expect(cluster.run(cluster.nowMs + 5000, () => cluster.outcomes.length === 1)).toBe(true);
+  });
+
+  it('is not misled by a liar in its estimation', () => {
+    const cluster = group(6);
+    cluster.filter = (from, _, { name, value }) => {
+      if (name === 'replyStable' && from === 3) {
+        Object.assign(value, { checkpoint: 1_000_000, prepared: 1_000_000, view: 1_000_000 });
+      }
+      return true;
+    };
+    recoverWholly(cluster, 1);
+    expect(cluster.replica(1).engine.status().view).toBe(0);
+    expect(cluster.replica(1).engine.status().checkpoint).toBeLessThan(100);
+  });
+
+  it('goes on after a restart in the middle', () => {
+    const cluster = group(7);
+    cluster.recover(2);
+    cluster.run(cluster.nowMs + 15);
+    cluster.crash(2);
+    cluster.restart(2);
+    expect(isRecovering(cluster, 2)).toBe(true);
+    expect(cluster.run(cluster.nowMs + 10_000, () => !isRecovering(cluster, 2))).toBe(true);
+    cluster.run(cluster.nowMs + 20);
+    cluster.crash(2);
+    cluster.restart(2);
+    expect(isRecovering(cluster, 2)).toBe(false);
+    expect(cluster.problems()).toEqual([]);
+  });
+
+  it('is made by one member after the other under load, and every request is answered', () => {
+    const cluster = new TestCluster({
+      seed: 8,
+      clients: 3,
+      parameters: { ...parameters, recoveryIntervalMs: 4000 },
+    });
+    let asked = 0;
+    while (cluster.nowMs < 9000) {
+      for (let i = 0; i < 3; i++) {
+        if (cluster.client(i).inFlight > 2) continue;
+        cluster.client(i).write();
+        asked += 1;
+      }
+      cluster.run(cluster.nowMs + 20);
+    }
+    expect(cluster.run(20_000, () => cluster.outcomes.length === asked)).toBe(true);
+    expect(cluster.problems()).toEqual([]);
+    expect(cluster.count('recovery-done')).toBeGreaterThanOrEqual(8);
+    expect(cluster.count('recovery-refused')).toBe(0);
+  });
+});
+
+it('random runs with recoveries agree and answer everything after healing', () => {
+  let done = 0;
+  for (let seed = 1; seed <= 30; seed++) {
+    const { problems, cluster } = runCampaign(seed, {}, { recoveryIntervalMs: 700 });
+    expect(problems, `seed ${seed}`).toEqual([]);
+    done += cluster.count('recovery-done');
+  }
+  expect(done).toBeGreaterThan(60);
+}, 120_000);
