@@ -7,6 +7,7 @@ import { PagedState } from '../../src/replication/pages.ts';
 import { batchDigest } from '../../src/replication/pbft/batch.ts';
 import {
   checkpointBytes,
+  newKeyBytes,
   newViewBytes,
   newViewDigest,
   viewChangeBytes,
@@ -137,6 +138,14 @@ export const replicationExamples: {
     viewChanges: 0,
     slots: [{ sequence, isAccepted: 1, prepares: 0b1110, commits: 0b0001 }],
   },
+  newKey: {
+    instance,
+    replica: 2,
+    counter: 1,
+    signature: (members[2] as Signer).sign(newKeyBytes(instance, 2, 1)),
+  },
+  queryStable: { instance, counter: 1 },
+  replyStable: { instance, counter: 1, checkpoint: 128, prepared: sequence, view },
   vrPrepare: { instance, view: 0, sequence, commit: 128, low: 0, entry },
   vrPrepareOk: { instance, view: 0, sequence, commit: 128 },
   vrCommit: { instance, view: 0, sequence, commit: sequence, low: 0 },

@@ -128,6 +128,7 @@ describe('the bytes of replicated groups in the document', () => {
     const newView = documentedOfGroup('newView');
     expect(statements.isNewView(newView, newViewDigest(newView.statement))).toBe(true);
     expect(newView.statement.viewChanges[0]).toEqual({ replica: viewChange.statement.replica, digest });
+    expect(statements.isNewKey(documentedOfGroup('newKey'))).toBe(true);
     expect(newViewFault(newView.statement, 4, 1, pbftRules)).toBeUndefined();
   });
 

@@ -324,6 +324,23 @@ describe.each(['pbft', 'vr'] as const)('%s', (engine) => {
   });
 });
 
+describe.each([1, 2])('a PBFT write with f = %d', (faults) => {
+  it('costs every replica the same: 2(n-1) frames and a reply sent, 2(n-1) received beside the request', async () => {
+    const n = 3 * faults + 1;
+    const group = await ObservedGroup.start({ engine: 'pbft', faults, pbft }, quietMs);
+    const before = group.frames.length;
+    await group.simulation.complete(group.write('a'), 60_000);
+    await group.simulation.runFor(afterMs);
+    const frames = group.frames.slice(before);
+    for (let i = 0; i < n; i++) {
+      const sent = frames.filter(({ from }) => from === `r${i}`);
+      const received = frames.filter(({ from, to }) => to === `r${i}` && from !== 'c0');
+      expect(sent).toHaveLength(2 * (n - 1) + 1);
+      expect(received).toHaveLength(2 * (n - 1));
+    }
+  });
+});
+
 // ---- Between operations ----
 
 describe('a quiet group', () => {

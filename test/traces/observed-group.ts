@@ -128,7 +128,9 @@ export class ObservedGroup {
       });
     });
     const acceptance: Acceptance =
-      engine === 'pbft' ? byzantineAcceptance(faults) : vrAcceptance(faults);
+      engine === 'pbft'
+        ? byzantineAcceptance(faults)
+        : vrAcceptance(faults, vr?.witnesses === true);
     const users = Array.from({ length: clients }, (_, i) => signerOf(`c${i}`));
     this.clientKeys = users.map(({ publicKey }) => publicKey);
     users.forEach((signer, i) => {
