@@ -2,12 +2,18 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Bytes, mapKey, toHex } from '../base/bytes.ts';
 import { limits } from '../wire/limits.ts';
-import { ClientTable, StateDamaged } from './client-table.ts';
+import { ClientTable, numberStepMax, StateDamaged } from './client-table.ts';
 import { PagedState } from './pages.ts';
 
 const clientOf = (i: number): Bytes => {
   const key = new Uint8Array(32);
   new DataView(key.buffer).setUint32(4, i);
+  return key;
+};
+/** Keys that begin differently from those, and from most others of these. */
+const strangerOf = (i: number): Bytes => {
+  const key = clientOf(i);
+  new DataView(key.buffer).setUint16(0, 1 + (i % 4095));
   return key;
 };
 const resultOf = (length: number, fill: number): Bytes => new Uint8Array(length).fill(fill);
@@ -167,26 +173,50 @@ describe('the table of clients', () => {
     table.flush();
     const before = toHex(state.rootNow());
     table.mark();
-    table.record(clientOf(100_000), 1, resultOf(500, 7), 9001);
-    expect(table.find(clientOf(1), 1).kind).toBe('new');
+    table.record(strangerOf(1), 1, resultOf(500, 7), 9001);
+    expect(table.find(clientOf(1), 1).kind).toBe('too-old');
+    expect(table.find(clientOf(1), 2).kind).toBe('new');
     expect(table.find(clientOf(2), 1).kind).toBe('stored');
     table.undo();
     table.flush();
     expect(table.find(clientOf(1), 1).kind).toBe('stored');
-    expect(table.find(clientOf(100_000), 1).kind).toBe('new');
+    expect(table.find(strangerOf(1), 1).kind).toBe('new');
     expect(toHex(state.rootNow())).toBe(before);
-    table.record(clientOf(100_000), 1, resultOf(500, 7), 9001);
-    table.record(clientOf(100_001), 1, resultOf(1, 7), 9001);
-    table.record(clientOf(100_002), 1, resultOf(1, 7), 9001);
-    for (const gone of [1, 2, 3]) expect(table.largest(clientOf(gone))).toBe(0);
+    for (const i of [1, 2, 3]) table.record(strangerOf(i), 1, resultOf(500, 7), 9001);
+    for (const gone of [1, 2, 3]) expect(table.find(clientOf(gone), 1).kind).toBe('too-old');
+    expect(table.find(clientOf(4), 1).kind).toBe('stored');
     expect(table.largest(clientOf(0))).toBe(2);
     expect(table.size).toBe(limits.replicatedClientsMax);
     table.flush();
     const reloaded = new ClientTable(state.region('clients'));
     reloaded.load();
-    reloaded.record(clientOf(100_003), 1, resultOf(1, 7), 9002);
-    expect(reloaded.largest(clientOf(4))).toBe(0);
-    expect(reloaded.largest(clientOf(5))).toBe(1);
+    expect(reloaded.find(clientOf(3), 1).kind).toBe('too-old');
+    reloaded.record(strangerOf(4), 1, resultOf(1, 7), 9002);
+    expect(reloaded.find(clientOf(4), 1).kind).toBe('too-old');
+    expect(reloaded.find(clientOf(5), 1).kind).toBe('stored');
+  });
+
+  it('never executes again what a client that gave way had executed, whoever fills the table', () => {
+    const table = new ClientTable(new PagedState().region('clients'));
+    const honest = clientOf(7);
+    for (const number of [1, 2, 900]) table.record(honest, number, resultOf(1, 1), number);
+    for (let i = 0; i < 2 * limits.replicatedClientsMax; i++) {
+      const client = strangerOf(i);
+      const number = table.largest(client) + 1;
+      expect(table.find(client, number).kind).toBe('new');
+      table.record(client, number, resultOf(1, 1), 1000 + i);
+    }
+    for (const number of [1, 2, 3, 900]) expect(table.find(honest, number).kind).toBe('too-old');
+    expect(table.find(honest, table.largest(honest) + 1).kind).toBe('new');
+  });
+
+  it('takes no number that lies absurdly far above what is known', () => {
+    const table = new ClientTable(new PagedState().region('clients'));
+    const client = clientOf(1);
+    expect(table.find(client, numberStepMax + 1).kind).toBe('too-old');
+    table.record(client, numberStepMax, resultOf(1, 1), 1);
+    expect(table.find(client, 2 * numberStepMax).kind).toBe('new');
+    expect(table.find(client, 2 * numberStepMax + 1).kind).toBe('too-old');
   });
 
   it('forgets the sequences for a new instance, and nothing else', () => {

@@ -9,10 +9,16 @@ import { type Bytes, bytesOfMapKey, concatBytes, emptyBytes, mapKey } from '../b
 import { limits } from '../wire/limits.ts';
 import { decodeHead, encodeHead, noSlot, resultInlineSizeBytesMax } from './client-head.ts';
 import type { PageStore } from './contract.ts';
+import { NumberFloors } from './number-floors.ts';
 
 const { clientWindow, replicatedClientsMax, pageSizeBytesMax } = limits;
 /** Pages that one large result may take. */
 const pagesPerResult = Math.ceil(limits.resultSizeBytesMax / pageSizeBytesMax);
+
+/** How far above what is known of a client its next number may lie: bounds how fast numbers can be used up. */
+export const numberStepMax = 2 ** 38;
+/** Behind the heads and all results. */
+const firstFloorPage = replicatedClientsMax * (1 + clientWindow * pagesPerResult);
 
 /** A result's bytes: in memory, or only in its pages after these were loaded. */
 interface Body {
@@ -66,12 +72,15 @@ export class ClientTable {
   readonly #dirty = new Set<number>();
   /** What the slots' pages hold, by place and slot. */
   readonly #written = new Map<number, (Body | undefined)[]>();
+  /** Of clients that are not in the table. */
+  readonly #floors: NumberFloors;
   /** What the places that were touched since `mark` held before. */
   #journal: Map<number, Client | undefined> | undefined;
 
   /** @param store the region of the client table, used by nothing else. */
   constructor(store: PageStore) {
     this.#store = store;
+    this.#floors = new NumberFloors(store, firstFloorPage);
   }
 
   /** Reads everything from the pages. @throws StateDamaged if they are not what `flush` writes. */
@@ -82,6 +91,7 @@ export class ClientTable {
     this.#dirty.clear();
     this.#written.clear();
     this.#journal = undefined;
+    if (!this.#floors.load()) throw new StateDamaged('the numbers of forgotten clients');
     for (let place = 0; place < replicatedClientsMax; place++) {
       const page = this.#store.read(place);
       if (page === undefined) return;
@@ -100,7 +110,7 @@ export class ClientTable {
   /** Whether a request is to be executed; judged at execution, never when it is proposed. */
   find(client: Bytes, number: number): Found {
     const place = this.#placeOf.get(mapKey(client));
-    if (place === undefined) return number > 0 ? isNew : isTooOld;
+    if (place === undefined) return isAbove(number, this.#floors.of(client));
     const { entries, base } = this.#places[place] as Client;
     for (let i = entries.length - 1; i >= 0; i--) {
       const entry = entries[i] as Entry;
@@ -109,7 +119,8 @@ export class ClientTable {
       const result = this.#bytesOf(place, entry);
       return { kind: 'stored', outcome: 0, result, sequence: entry.sequence };
     }
-    return number > base ? isNew : isTooOld;
+    const largest = entries.at(-1)?.number ?? base;
+    return number > base && number <= largest + numberStepMax ? isNew : isTooOld;
   }
 
   /**
@@ -120,11 +131,12 @@ export class ClientTable {
   record(client: Bytes, number: number, result: Bytes, sequence: number): void {
     assert(result.length <= limits.resultSizeBytesMax, 'a result is not too long');
     const key = mapKey(client);
+    // Before another gives way, which may raise the floor that this request was judged by.
+    const newClient = this.#placeOf.has(key) ? undefined : this.#newClient(key);
     const place = this.#placeOf.get(key) ?? this.#vacate();
     this.#touch(place);
     const known = this.#places[place];
-    const before: Client =
-      known?.key === key ? known : { client: bytesOfMapKey(key), key, base: 0, entries: [] };
+    const before: Client = newClient ?? (known as Client);
     let { base } = before;
     const entries = before.entries.slice();
     let at = entries.length;
@@ -141,7 +153,7 @@ export class ClientTable {
       entries.splice(at, 0, { number, sequence, body: bodyOf(result), slot });
     }
     const now: Client = { client: before.client, key, base, entries };
-    if (known?.key !== key) this.#put(place, now);
+    if (newClient !== undefined) this.#put(place, now);
     else {
       this.#places[place] = now;
       // No sequence recorded before is greater; only a result that went at once does not count.
@@ -150,11 +162,11 @@ export class ClientTable {
     this.#dirty.add(place);
   }
 
-  /** The largest number that this client has used as far as the table knows; 0 for none. */
+  /** A number that is no smaller than any this client has used, as far as the table knows; 0 for none. */
   largest(client: Bytes): number {
     const place = this.#placeOf.get(mapKey(client));
     const known = place === undefined ? undefined : this.#places[place];
-    return known === undefined ? 0 : Math.max(known.base, known.entries.at(-1)?.number ?? 0);
+    return known === undefined ? this.#floors.of(client) : largestOf(known);
   }
 
   /** Clients remembered. */
@@ -179,6 +191,7 @@ export class ClientTable {
   mark(): void {
     assert(this.#journal === undefined, 'undo scopes do not nest');
     this.#journal = new Map();
+    this.#floors.mark();
   }
 
   /** Takes back everything since `mark`. */
@@ -186,6 +199,7 @@ export class ClientTable {
     const journal = this.#journal;
     assert(journal !== undefined, 'an undo scope is open');
     this.#journal = undefined;
+    this.#floors.undo();
     for (const place of journal.keys()) {
       const now = this.#places[place];
       if (now !== undefined) this.#placeOf.delete(now.key);
@@ -204,6 +218,7 @@ export class ClientTable {
   keep(): void {
     assert(this.#journal !== undefined, 'an undo scope is open');
     this.#journal = undefined;
+    this.#floors.keep();
   }
 
   /** Brings the pages up to date: before every checkpoint. */
@@ -211,6 +226,7 @@ export class ClientTable {
     assert(this.#journal === undefined, 'tentative results stay out of the pages');
     for (const place of this.#dirty) this.#flushPlace(place);
     this.#dirty.clear();
+    this.#floors.flush();
   }
 
   #flushPlace(place: number): void {
@@ -264,6 +280,11 @@ export class ClientTable {
     return slots;
   }
 
+  #newClient(key: string): Client {
+    const client = bytesOfMapKey(key);
+    return { client, key, base: this.#floors.of(client), entries: [] };
+  }
+
   /** A place for a new client: the next one, or that of the client whose newest result is oldest, the first of them. */
   #vacate(): number {
     if (this.#places.length < replicatedClientsMax) return this.#places.length;
@@ -272,7 +293,9 @@ export class ClientTable {
       if ((this.#newest[place] as number) < (this.#newest[oldest] as number)) oldest = place;
     }
     this.#touch(oldest);
-    this.#placeOf.delete((this.#places[oldest] as Client).key);
+    const gone = this.#places[oldest] as Client;
+    this.#floors.raise(gone.client, largestOf(gone));
+    this.#placeOf.delete(gone.key);
     return oldest;
   }
 
@@ -287,6 +310,14 @@ export class ClientTable {
     for (const { sequence } of client.entries) newest = Math.max(newest, sequence);
     this.#newest[place] = newest;
   }
+}
+
+function isAbove(number: number, floor: number): Found {
+  return number > floor && number <= floor + numberStepMax ? isNew : isTooOld;
+}
+
+function largestOf({ base, entries }: Client): number {
+  return Math.max(base, entries.at(-1)?.number ?? 0);
 }
 
 function firstPage(place: number, slot: number): number {

@@ -57,6 +57,15 @@ describe('the executor', () => {
     expect(valueAt(executor, 'a')).toBe(`${limits.clientWindow + 2}`);
   });
 
+  it('ends the instance by a STOP, whatever kind its request says it is', () => {
+    const executor = new Executor(new KeyValueStore());
+    executor.execute(request(1, { kind: 'stop' }, 1), emptyBytes, 1);
+    expect(executor.ended).toBe(true);
+    expect(executor.execute(request(2, put('a', '1')), emptyBytes, 2)).toMatchObject({
+      outcome: 1,
+    });
+  });
+
   it('takes tentative execution back: pages, results and the end of the instance', () => {
     const executor = new Executor(new KeyValueStore());
     executor.execute(request(1, put('a', '1')), emptyBytes, 1);

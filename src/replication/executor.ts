@@ -51,8 +51,12 @@ export class Executor {
   isStop(request: OrderedRequest): boolean {
     const { kind, operation } = request;
     return (
-      kind === requestKinds.execute &&
-      this.#guarded(() => this.service.isStop?.(operation) === true)
+      kind !== requestKinds.claim &&
+      this.#guarded(
+        () =>
+          this.service.isStop?.(operation) === true &&
+          !(kind === requestKinds.query && this.service.isQuery(operation)),
+      )
     );
   }
 

@@ -51,10 +51,8 @@ afterEach(() => rmSync(folder, { recursive: true }));
 describe('evidence on disk', () => {
   it('proves what it says to whoever has the file', () => {
     new EvidenceFile(path, group).append(twoBodies);
-    new EvidenceFile(path, group).append(twoBodies);
     expect(checkEvidenceFile(path)).toMatchObject([
       { line: 1, code: 'request-contradiction', isProved: true },
-      { line: 2, isProved: true },
     ]);
   });
 
@@ -80,10 +78,24 @@ describe('evidence on disk', () => {
     ]);
   });
 
-  it('is bounded', () => {
+  it('is kept once for each kind and key, also after a restart', () => {
+    expect(new EvidenceFile(path, group).append(twoBodies)).toBe(true);
+    expect(new EvidenceFile(path, group).append(twoBodies)).toBe(false);
+    expect(checkEvidenceFile(path)).toHaveLength(1);
+  });
+
+  it('against clients, who have as many keys as they like, leaves room for that against members', () => {
     const file = new EvidenceFile(path, group);
-    for (let i = 0; i < 1100; i++) file.append(twoBodies);
-    expect(readFileSync(path, 'utf8').trim().split('\n')).toHaveLength(1000);
+    const against = (accused: Uint8Array) => file.append({ ...twoBodies, accused });
+    for (let i = 0; i < 300; i++)
+      against(Uint8Array.from({ length: 32 }, (_, at) => (at < 2 ? i >> (8 * at) : 7)));
+    expect(checkEvidenceFile(path)).toHaveLength(200);
+    expect(against(group.members[0] ?? client.publicKey)).toBe(true);
+  });
+
+  it('that cannot be written is lost, and nothing else is', () => {
+    const file = new EvidenceFile(join(folder, 'no such folder', 'evidence.jsonl'), group);
+    expect(file.append(twoBodies)).toBe(false);
   });
 
   it('that is no evidence is refused with the line', () => {

@@ -1,6 +1,6 @@
 // Provable faults on disk: one line of JSON for each, with all that a third party needs to check it.
 
-import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
 import { fromHex, toHex } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
@@ -8,8 +8,10 @@ import { ed25519 } from '../../crypto/signature.ts';
 import type { Evidence, ReplicaGroup } from '../../replication/contract.ts';
 import { verifyEvidence } from '../../replication/pbft/index.ts';
 
-/** Records that one file takes: a member that keeps on proving its faults must not fill the disk. */
-const recordsMax = 1000;
+/** Bytes that one file takes: whoever keeps on proving his faults must not fill the disk. */
+const fileSizeBytesMax = 64 * 1024 * 1024;
+/** Clients' keys cost nothing: what they do wrong leaves room for what members do. */
+const clientRecordsMax = 200;
 
 const hex = z.string().transform((text, context) => {
   const bytes = fromHex(text);
@@ -27,31 +29,64 @@ const recordSchema = z.object({
   genesis: hex,
 });
 
-/** Appends evidence to a file, as long as it is small. */
+/** Appends evidence to a file: the first of each kind against each key, as long as the file is small. */
 export class EvidenceFile {
   readonly #path: string;
   readonly #group: ReplicaGroup;
-  #records: number;
+  readonly #members: ReadonlySet<string>;
+  /** Key and kind of what is on record. */
+  readonly #known = new Set<string>();
+  #sizeBytes = 0;
+  #clientRecords = 0;
 
+  /** Never throws: a file that cannot be read takes nothing more. */
   constructor(path: string, group: ReplicaGroup) {
     this.#path = path;
     this.#group = group;
-    this.#records = existsSync(path) ? linesOf(readFileSync(path, 'utf8')).length : 0;
+    this.#members = new Set(group.members.map(toHex));
+    if (!existsSync(path)) return;
+    try {
+      this.#sizeBytes = statSync(path).size;
+      if (this.#sizeBytes > fileSizeBytesMax) return;
+      for (const line of linesOf(readFileSync(path, 'utf8'))) {
+        const record = recordSchema.safeParse(parsedJson(line));
+        if (record.success) this.#note(toHex(record.data.accused), record.data.code);
+      }
+    } catch {
+      this.#sizeBytes = fileSizeBytesMax;
+    }
   }
 
-  append({ code, accused, proof, genesis }: Evidence): void {
-    if (this.#records >= recordsMax) return;
-    this.#records += 1;
+  /** @returns whether it was written: false for what is on record already, or has no room. Never throws. */
+  append({ code, accused, proof, genesis }: Evidence): boolean {
+    const key = toHex(accused);
+    if (this.#known.has(`${key} ${code}`)) return false;
+    if (!this.#members.has(key) && this.#clientRecords >= clientRecordsMax) return false;
     const { instance, members, faults } = this.#group;
     const record = {
       holdfast: 'evidence',
       code,
-      accused: toHex(accused),
+      accused: key,
       proof: toHex(proof),
       group: { instance: toHex(instance), members: members.map(toHex), faults },
       genesis: toHex(genesis),
     };
-    appendFileSync(this.#path, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+    const line = `${JSON.stringify(record)}\n`;
+    if (this.#sizeBytes + line.length > fileSizeBytesMax) return false;
+    try {
+      appendFileSync(this.#path, line, { mode: 0o600 });
+    } catch {
+      // Evidence is worth less than the replica: a full disk costs the record, not the service.
+      return false;
+    }
+    this.#sizeBytes += line.length;
+    this.#note(key, code);
+    return true;
+  }
+
+  #note(accused: string, code: string): void {
+    this.#known.add(`${accused} ${code}`);
+    if (!this.#members.has(accused)) this.#clientRecords += 1;
   }
 }
 
@@ -97,18 +132,20 @@ function readEvidence(path: string): string {
   }
 }
 
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 function linesOf(text: string): string[] {
   return text.split('\n').filter((line) => line !== '');
 }
 
 function parsed(path: string, line: number, text: string): z.infer<typeof recordSchema> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    value = undefined;
-  }
-  const result = recordSchema.safeParse(value);
+  const result = recordSchema.safeParse(parsedJson(text));
   if (result.success) return result.data;
   throw new HoldfastError('bad-configuration', `${path}, line ${line}: not a record of evidence`, {
     cure: 'The file is cut short or was changed; records before this line can be checked alone.',
