@@ -71,6 +71,17 @@ describe('a replica on its disk', () => {
     expect(await refusal(ReplicaDisk.open(damaged, group, 2))).toContain('damaged');
   });
 
+  it('notices a journal that is older than the table', async () => {
+    const disk = await created();
+    const { disk: opened } = await ReplicaDisk.open(disk, group, 2);
+    opened.append(undefined, [utf8('a'), utf8('b')]);
+    await opened.sync();
+    await opened.save({ sequence: 1, notes: utf8('n'), changes: [], isWhole: true });
+    expect(recordsOf((await ReplicaDisk.open(disk, group, 2)).restored)).toEqual(['a', 'b']);
+    disk.rollJournalBack(1);
+    expect(await refusal(ReplicaDisk.open(disk, group, 2))).toContain('older than its checkpoint');
+  });
+
   it('gives records back in order, and after a compaction what it left', async () => {
     const disk = await created();
     const { disk: replica } = await ReplicaDisk.open(disk, group, 2);

@@ -4,7 +4,7 @@
 //
 // Journal: one byte of kind before each record. Table, all keys after `r` and the instance:
 //   f                            format: version, whether it has ever started, index of the member
-//   c                            checkpoint: version, sequence, notes
+//   c                            checkpoint: version, sequence, last durable record of the journal, notes
 //   p region page version        a page as of that save; those with a later version than the checkpoint do not count
 
 import { assert } from '../base/assert.ts';
@@ -102,6 +102,8 @@ export class ReplicaDisk {
   readonly #versions = new Map<number, number>();
   #version = 0;
   #lastPosition: Position | undefined;
+  /** The last record that is known to be durable; 0 for none. */
+  #durablePosition: Position = 0;
   /** Records that a compaction made needless: they go when it is durable. */
   #trimUpTo: Position | undefined;
 
@@ -131,6 +133,7 @@ export class ReplicaDisk {
     }
     const records = opened.#recover();
     if (records === undefined) throw lost('its journal is gone');
+    opened.#durablePosition = opened.#lastPosition ?? 0;
     const checkpoint = await opened.#readCheckpoint();
     return { disk: opened, restored: { checkpoint, records } };
   }
@@ -150,7 +153,9 @@ export class ReplicaDisk {
   /** Resolves when all that was appended before the call is durable. Rejects if the disk fails. */
   async sync(): Promise<void> {
     const trimUpTo = this.#trimUpTo;
+    const last = this.#lastPosition ?? 0;
     await this.#disk.journal.sync();
+    this.#durablePosition = Math.max(this.#durablePosition, last);
     if (trimUpTo === undefined) return;
     this.#disk.journal.trim(trimUpTo);
     if (this.#trimUpTo === trimUpTo) this.#trimUpTo = undefined;
@@ -186,7 +191,8 @@ export class ReplicaDisk {
       sizeBytes = 0;
     }
     const { checkpoint: key } = this.#keys;
-    const body = concatBytes(uint64Bytes(version), uint64Bytes(sequence), notes);
+    const place = uint64Bytes(this.#durablePosition);
+    const body = concatBytes(uint64Bytes(version), uint64Bytes(sequence), place, notes);
     await this.#disk.table.write([...batch, ...replaced, { key, value: seal(key, body) }]);
   }
 
@@ -195,14 +201,14 @@ export class ReplicaDisk {
     const { checkpoint: key } = this.#keys;
     const sealed = this.#disk.table.get(key);
     const body = sealed === undefined ? undefined : unseal(key, sealed);
-    if (body === undefined || body.length < 16) return { sequence: 0, notes: noBytes, pages: [] };
+    if (body === undefined || body.length < 24) return { sequence: 0, notes: noBytes, pages: [] };
     const pages: PageChange[] = [];
     for (const [place, version] of this.#versions) {
       const bytes = this.#disk.table.get(pageKey(this.#keys, place, version));
       const region = regions[Math.floor(place / 2 ** 32)];
       if (region !== undefined) pages.push({ region, page: place % 2 ** 32, bytes });
     }
-    return { sequence: uint64At(body, 8), notes: body.subarray(16), pages };
+    return { sequence: uint64At(body, 8), notes: body.subarray(24), pages };
   }
 
   #append(kind: number, record: Bytes): void {
@@ -240,10 +246,14 @@ export class ReplicaDisk {
     const { checkpoint: key } = this.#keys;
     const sealed = this.#disk.table.get(key);
     const body = sealed === undefined ? undefined : unseal(key, sealed);
-    if (sealed !== undefined && (body === undefined || body.length < 16)) {
+    if (sealed !== undefined && (body === undefined || body.length < 24)) {
       throw lost('the record of its checkpoint is damaged');
     }
     this.#version = body === undefined ? 0 : uint64At(body, 0);
+    // What was durable when the table was written: an older copy of the journal has forgotten votes.
+    if (body !== undefined && this.#durablePosition < uint64At(body, 16)) {
+      throw lost('its journal is older than its checkpoint');
+    }
     const pages: PageChange[] = [];
     const unfinished: Change[] = [];
     for (const entry of this.#pageEntries()) {
@@ -260,7 +270,7 @@ export class ReplicaDisk {
     // Left by a save that a crash cut short. They go before their version is used again.
     if (unfinished.length > 0) await this.#disk.table.write(unfinished);
     if (body === undefined) return undefined;
-    return { sequence: uint64At(body, 8), notes: body.subarray(16), pages };
+    return { sequence: uint64At(body, 8), notes: body.subarray(24), pages };
   }
 
   *#pageEntries(): Generator<TableEntry> {

@@ -124,6 +124,11 @@ export class TestDisk implements Disk {
     return after;
   }
 
+  /** An older copy of the journal is put back: the newest records are gone. */
+  rollJournalBack(records: number): void {
+    this.#records = this.#records.slice(0, -records);
+  }
+
   loseJournal(): void {
     this.#records = [];
   }
