@@ -315,6 +315,13 @@ describe('answers to fetches', () => {
     );
   });
 
+  it('give each page once, however often it was asked for', () => {
+    const source = stateOf([['service', 1, 9]]);
+    source.checkpoint(4);
+    const fetch = { instance, sequence: 4, region: 0, level: 0, indexes: new Array(64).fill(1) };
+    expect(answerFetch(source, fetch).pages).toHaveLength(1);
+  });
+
   it('are empty for whatever is not there', () => {
     const source = stateOf([['service', 1, 1]]);
     source.checkpoint(4);

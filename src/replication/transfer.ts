@@ -377,7 +377,8 @@ export function answerFetch(state: PagedState, fetch: FetchState): StatePart {
   const region = regions[fetch.region];
   if (region === undefined) return part;
   let roomBytes = answerSizeBytesMax;
-  for (const index of indexes) {
+  // Once each: a list that repeats itself would be a small question with a large answer.
+  for (const index of new Set(indexes)) {
     const page = level === 0 ? state.page(sequence, region, index) : undefined;
     const children = level === 0 ? undefined : childrenAt(state, sequence, region, level, index);
     if (page === undefined && children === undefined) continue;

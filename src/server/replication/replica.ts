@@ -39,7 +39,10 @@ export interface ReplicaOptions {
   readonly service: StateMachine;
   /** Made by `createReplicaFolder`. Undefined keeps nothing: for tests and measurements, and VR in mode `view`. */
   readonly folder: string | undefined;
-  /** Which clients may connect, by public key; everyone unless given. */
+  /**
+   * Which clients may connect, by public key. Unless given, everyone may, as a stranger: strangers give way when all
+   * connections are taken, and replies beyond 64 KiB that they have not read yet are dropped.
+   */
   readonly admits?: (client: Bytes) => boolean;
   /** Told of what a member or client provably did wrong; with a folder it is kept there too, in `evidence.jsonl`. */
   readonly onEvidence?: (evidence: Evidence) => void;
@@ -86,7 +89,7 @@ export async function createReplicaFolder(
  * @throws HoldfastError `data-folder`, `port-in-use`, `bad-configuration`.
  */
 export async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
-  const { group, folder, identitySeed, log = silentLog } = options;
+  const { group, folder, identitySeed, admits, log = silentLog } = options;
   const identity = await createIdentity(identitySeed);
   const index = group.members.findIndex((key) => equalBytes(key, identity.publicKey));
   const address = group.addresses[index];
@@ -100,12 +103,11 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
     folder === undefined ? undefined : new EvidenceFile(join(folder, evidenceName), group);
   const metrics = new NodeMetrics({ process: true });
   const members = new Set(group.members.map((key) => toHex(key)));
-  const { admits } = options;
   const network = await createTlsNetwork({
     identity,
     listen: address,
     sizeBytesMax: replicationPayloadSizeBytesMax,
-    isKnown: (peer) => members.has(peer),
+    isKnown: (peer) => members.has(peer) || admits?.(keyOf(peer)) === true,
     admit: (peer) => members.has(peer) || (admits?.(keyOf(peer)) ?? true),
     clock: systemClock,
     timers: systemTimers,
