@@ -124,7 +124,7 @@ export class Checkpoints {
     const core = this.#core;
     const { log, low, rules, parameters, out } = core;
     if (!core.isWitness || !core.hasLog || this.#saving !== undefined) return;
-    const isIdle = !core.isActive || core.lastNormal !== core.view;
+    const isIdle = core.isStandingBy;
     if (isIdle && rules.mayDropLog(log.last, low)) {
       core.hasLog = false;
       log.reset(low);

@@ -60,7 +60,7 @@ export class Core {
   /** The view that the log belongs to. Never above `view`. */
   lastNormal = 0;
   /** False only for a witness that keeps no log. */
-  hasLog = true;
+  hasLog: boolean;
   log: VrLog = new VrLog();
   /** Known to be committed; never above the log's end. */
   commit = 0;
@@ -84,6 +84,7 @@ export class Core {
     this.executor = new Executor(options.service);
     this.nonce = options.nonce;
     this.active = this.firstActive();
+    this.hasLog = !this.isWitness;
     this.suspected = new Array<boolean>(this.size).fill(false);
   }
 
@@ -119,6 +120,11 @@ export class Core {
 
   get isActive(): boolean {
     return this.active.includes(this.index);
+  }
+
+  /** A witness that is not wanted in this view: its log, if it has one, is another view's. */
+  get isStandingBy(): boolean {
+    return this.isWitness && (this.lastNormal !== this.view || !this.isActive);
   }
 
   firstActive(): number[] {

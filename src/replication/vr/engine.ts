@@ -152,8 +152,10 @@ export class VrEngine implements Engine {
     core.low = low;
     if (active.length > 0) core.active = active;
     core.log = replayed.log;
-    // What a witness's log begins above is committed.
-    core.commit = core.isWitness ? Math.max(saved, core.log.first - 1) : saved;
+    // What a witness's log begins above is committed, and so is what this replica has once said that it holds as such.
+    core.commit = core.isWitness
+      ? Math.max(saved, core.log.first - 1)
+      : Math.max(saved, Math.min(low, core.log.last));
     execution.jumpTo(saved);
     return true;
   }

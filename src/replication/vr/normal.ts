@@ -203,7 +203,7 @@ export class Normal {
 
   onPrepare(from: number, value: ReplicationMessageValue<'vrPrepare'>): void {
     const core = this.#core;
-    if (!this.#isFromPrimary(from, value.view) || !core.isActive) return;
+    if (!this.#isFromPrimary(from, value.view) || core.isStandingBy) return;
     const { sequence, commit, low } = value;
     const { log } = core;
     if (sequence > log.last) {
@@ -259,8 +259,7 @@ export class Normal {
     if (!this.#isFromPrimary(from, value.view)) return;
     const { sequence, commit, low } = value;
     core.hearLow(low);
-    if (core.lastNormal !== core.view) {
-      // A witness outside the active set: its log, if any, is another view's.
+    if (core.isStandingBy) {
       core.parts.checkpoints.witnessLow();
       return;
     }

@@ -24,21 +24,16 @@ export const modes = {
 
 export type Mode = keyof typeof modes;
 
-export interface CampaignOptions {
-  readonly rules?: Partial<VrRules>;
-  readonly parameters?: Partial<VrParameters>;
-}
-
 /** One run. @throws Violation, or whatever the engine breaks down with. */
-export function runSeed(mode: Mode, seed: number, options: CampaignOptions = {}): TestCluster {
+export function runSeed(mode: Mode, seed: number, rules: Partial<VrRules> = {}): TestCluster {
   const prng = new Prng(seed);
   const faults = prng.chance(1, 4) ? 2 : 1;
   const cluster = new TestCluster({
     seed,
     faults,
     clients: prng.between(1, 3),
-    parameters: { ...modes[mode], checkpointInterval: prng.between(3, 9), ...options.parameters },
-    ...(options.rules === undefined ? {} : { rules: options.rules }),
+    parameters: { ...modes[mode], checkpointInterval: prng.between(3, 9) },
+    rules,
     lossPerMille: prng.pick([0, 0, 10, 50]) ?? 0,
     doublePerMille: prng.pick([0, 20, 100]) ?? 0,
     delayMsMax: prng.pick([2, 8, 25]) ?? 2,

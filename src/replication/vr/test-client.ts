@@ -11,8 +11,8 @@ import type { Acceptance } from '../acceptance.ts';
 import { ReplyBox } from '../reply-box.ts';
 import { vrAcceptance } from './acceptance.ts';
 import type { TestCluster } from './test-cluster.ts';
-import { Violation } from './test-cluster.ts';
 import { countOf, countOperation, countQuery } from './test-service.ts';
+import { Violation } from './test-violation.ts';
 
 interface Open {
   readonly number: number;

@@ -23,10 +23,8 @@ import { type VrParameters, vrParameters } from './parameters.ts';
 import { type VrRules, vrRules } from './rules.ts';
 import { TestClient } from './test-client.ts';
 import { CountingService } from './test-service.ts';
-
-export class Violation extends Error {
-  override readonly name = 'Violation';
-}
+import { TestTime } from './test-time.ts';
+import { Violation } from './test-violation.ts';
 
 export interface ClusterOptions {
   readonly seed: number;
@@ -90,12 +88,6 @@ export interface Node {
   checkedTo: number;
 }
 
-interface Happening {
-  readonly atMs: number;
-  readonly order: number;
-  readonly run: () => void;
-}
-
 export interface Packet {
   readonly from: Sender;
   readonly to: number | Bytes;
@@ -111,7 +103,6 @@ export class TestCluster {
   readonly clients: TestClient[] = [];
   readonly members: Bytes[];
   readonly instance: Bytes = new Uint8Array(32).fill(7);
-  nowMs = 0;
   lossPerMille: number;
   doublePerMille: number;
   /** Chance of a copy of a message to come very late, of 1000. */
@@ -133,8 +124,7 @@ export class TestCluster {
   readonly committedRequests = new Map<number, string[]>();
   readonly #options: ClusterOptions;
   readonly #rules: VrRules;
-  #heap: Happening[] = [];
-  #order = 0;
+  readonly #time = new TestTime();
   #nonces = 0;
 
   constructor(options: ClusterOptions) {
@@ -293,7 +283,7 @@ export class TestCluster {
     node.timers.set(name, atMs);
     const { life } = node;
     const common = atMs / (1 + (this.#options.driftPpm?.[node.index] ?? 0) / 1e6);
-    this.at(Math.max(this.nowMs, common), () => {
+    this.#time.at(Math.max(this.nowMs, common), () => {
       if (node.life !== life || node.timers.get(name) !== atMs) return;
       node.timers.delete(name);
       this.handle(node, { kind: 'timer', name });
@@ -392,56 +382,17 @@ export class TestCluster {
 
   // ---- Time ----
 
-  at(atMs: number, run: () => void): void {
-    this.#order += 1;
-    const item = { atMs, order: this.#order, run };
-    const heap = this.#heap;
-    heap.push(item);
-    for (let i = heap.length - 1; i > 0; ) {
-      const above = (i - 1) >>> 1;
-      if (!isBefore(item, heap[above] as Happening)) break;
-      heap[i] = heap[above] as Happening;
-      heap[above] = item;
-      i = above;
-    }
+  get nowMs(): number {
+    return this.#time.nowMs;
   }
 
   after(delayMs: number, run: () => void): void {
-    this.at(this.nowMs + delayMs, run);
-  }
-
-  #next(): Happening | undefined {
-    const heap = this.#heap;
-    const first = heap[0];
-    const last = heap.pop();
-    if (first === undefined || last === undefined || heap.length === 0) return first;
-    heap[0] = last;
-    for (let i = 0; ; ) {
-      let least = i;
-      for (const child of [2 * i + 1, 2 * i + 2]) {
-        const there = heap[child];
-        if (there !== undefined && isBefore(there, heap[least] as Happening)) least = child;
-      }
-      if (least === i) return first;
-      [heap[i], heap[least]] = [heap[least] as Happening, heap[i] as Happening];
-      i = least;
-    }
+    this.#time.at(this.nowMs + delayMs, run);
   }
 
   /** Lets time pass; ends early when `isDone`. @returns whether it was. */
   run(forMs: number, isDone: () => boolean = () => false): boolean {
-    const endMs = this.nowMs + forMs;
-    while (!isDone()) {
-      const next = this.#heap[0];
-      if (next === undefined || next.atMs > endMs) {
-        this.nowMs = endMs;
-        return isDone();
-      }
-      this.#next();
-      this.nowMs = next.atMs;
-      next.run();
-    }
-    return true;
+    return this.#time.run(forMs, isDone);
   }
 
   // ---- Checks ----
@@ -530,8 +481,4 @@ export class TestCluster {
       throw new Violation(`no progress: ${views.join(', ')}; open ${open}`);
     }
   }
-}
-
-function isBefore(a: Happening, b: Happening): boolean {
-  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 }

@@ -245,7 +245,8 @@ export class ViewChange {
     core.parts.normal.begin();
     core.parts.execution.run();
     core.parts.requests.viewChanged();
-    core.parts.normal.acknowledge(core.log.last);
+    const { log, commit, parameters } = core;
+    if (log.last > commit || parameters.witnesses) core.parts.normal.acknowledge(log.last);
   }
 
   /** A witness that is not wanted notes the view; its log, if it has one, stays that of the view it belongs to. */
