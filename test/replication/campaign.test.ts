@@ -38,6 +38,16 @@ describe.each(['pbft', 'vr'] as const)('a campaign on %s', (engine) => {
   });
 });
 
+describe('writes whose ends nobody knows', () => {
+  it('are spread over so many keys that histories can be decided', async () => {
+    const name = { seed: 30_416, engine: undefined, scenario: undefined, mutant: undefined };
+    const report = await oneRun({ name });
+    expect(report.options).toContain('"keys":1,');
+    expect(report.operations - report.completed).toBeGreaterThan(100);
+    expect(failureText(report)).toBe('');
+  });
+});
+
 describe('a failure', () => {
   it('says how to have it again', async () => {
     const name = {

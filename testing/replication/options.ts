@@ -51,6 +51,12 @@ export interface RunOptions {
   readonly safetyMs: number;
 }
 
+/**
+ * Writes of one key that may be under way or have an unknown end. Each doubles what may have happened: a checker that has
+ * to consider more of them never ends. Then another key takes this one's place.
+ */
+export const unfinishedPerKeyMax = 24;
+
 export function membersOf(engine: EngineName, faults: number): number {
   return engine === 'pbft' ? 3 * faults + 1 : 2 * faults + 1;
 }

@@ -1,9 +1,9 @@
 // What the clients of a run do: a number of operations of a drawn mix, then some that must succeed.
 
-import { utf8 } from '../../src/base/bytes.ts';
+import { textOf, utf8 } from '../../src/base/bytes.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import type { Asked, Session } from './client-machine.ts';
-import type { RunOptions } from './options.ts';
+import { type RunOptions, unfinishedPerKeyMax } from './options.ts';
 
 type Kind = keyof RunOptions['mix'];
 
@@ -11,13 +11,16 @@ type Kind = keyof RunOptions['mix'];
 export const strictTimeoutMs = 240_000;
 
 export class Workload {
-  readonly keys: readonly string[];
   /** Why an operation that had to succeed did not. */
   disappointment: string | undefined;
   completed = 0;
   readonly #options: RunOptions;
   readonly #prng: Prng;
   readonly #kinds: readonly Kind[];
+  /** In use, each with the number of its writes that have begun and not ended. */
+  readonly #keys = new Map<string, number>();
+  /** Every key that was ever in use, which is what a scan may meet. */
+  readonly #allKeys: string[] = [];
   #left: number;
   #isStrict = false;
 
@@ -25,7 +28,7 @@ export class Workload {
     this.#options = options;
     this.#prng = prng;
     this.#left = options.operations;
-    this.keys = Array.from({ length: options.keys }, (_, i) => `k${i}`);
+    for (let i = 0; i < options.keys; i++) this.#takeKey();
     this.#kinds = (Object.entries(options.mix) as [Kind, number][]).flatMap(([kind, weight]) =>
       new Array<Kind>(weight).fill(kind),
     );
@@ -64,7 +67,10 @@ export class Workload {
     const operation = this.#draw(session);
     const isStrict = this.#isStrict;
     const timeoutMs = isStrict ? strictTimeoutMs : this.#options.timeoutMs;
-    session.perform(operation, timeoutMs, this.keys).then((ending) => {
+    const writtenKey = this.#writtenKey(operation);
+    if (writtenKey !== undefined) this.#begun(writtenKey);
+    session.perform(operation, timeoutMs, this.#allKeys).then((ending) => {
+      if (writtenKey !== undefined && ending !== 'unknown') this.#ended(writtenKey);
       if (ending === 'result') this.completed += 1;
       else if (isStrict) {
         this.disappointment ??= `${session.name}: ${operation.kind} ended: ${ending}`;
@@ -73,8 +79,33 @@ export class Workload {
     });
   }
 
+  #takeKey(): void {
+    const key = `k${this.#allKeys.length}`;
+    this.#allKeys.push(key);
+    this.#keys.set(key, 0);
+  }
+
+  #writtenKey(operation: Asked): string | undefined {
+    if (operation.kind === 'get' || operation.kind === 'scan' || operation.kind === 'stop') return;
+    return textOf(operation.key);
+  }
+
+  /** Of a client that dies in the middle no write ever ends. */
+  #begun(key: string): void {
+    const unfinished = (this.#keys.get(key) ?? 0) + 1;
+    this.#keys.set(key, unfinished);
+    if (unfinished < unfinishedPerKeyMax) return;
+    this.#keys.delete(key);
+    this.#takeKey();
+  }
+
+  #ended(key: string): void {
+    const unfinished = this.#keys.get(key);
+    if (unfinished !== undefined) this.#keys.set(key, unfinished - 1);
+  }
+
   #draw(session: Session): Asked {
-    const name = this.#prng.pick(this.keys) ?? 'k0';
+    const name = this.#prng.pick([...this.#keys.keys()]) ?? 'k0';
     const key = utf8(name);
     const value = session.newValue(this.#prng.between(...this.#options.valueBytes));
     switch (this.#prng.pick(this.#kinds)) {
