@@ -47,8 +47,8 @@ export class Transfers {
     const isPage = ({ bytes }: PageChange): boolean =>
       bytes === undefined || bytes.length <= limits.pageSizeBytesMax;
     held.restore(pages.filter(isPage), certificate.sequence);
-    const isSame = checkpoint === undefined || checkpoint.sequence === certificate.sequence;
-    if (isSame && !equalBytes(held.rootNow(), certificate.root)) {
+    const sequence = checkpoint?.sequence ?? this.#core.parts.execution.executed;
+    if (sequence === certificate.sequence && !equalBytes(held.rootNow(), certificate.root)) {
       this.#core.out.count('recovery-pages-differ');
     }
     this.#begin(certificate, held);
