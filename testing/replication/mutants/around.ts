@@ -145,7 +145,7 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
           this.keep();
         }),
     },
-    { scenario: 'jumping-primaries', seeds: 2 },
+    { scenario: 'tentative-undone', seeds: 2 },
   ),
   'requests-not-verified': partMutant(
     'pbft',

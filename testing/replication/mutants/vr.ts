@@ -102,7 +102,7 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
   'vr-promise-forgotten': vrMutant(
     'a granted lease binds nobody',
     { promiseEnd: (nowMs) => nowMs },
-    { scenario: 'vr-granter-restarts', seeds: 2 },
+    { scenario: 'vr-leased-primary-cut-off', seeds: 4 },
   ),
   'vr-reads-before-inheritance': vrMutant(
     'a new primary reads before it has committed what it inherited',

@@ -110,6 +110,39 @@ const tentativeSurvives: Script = async (stage) => {
   await stage.together();
 };
 
+/**
+ * The last member alone has a batch prepared, and executes it. The next primary never heard of that batch, and puts
+ * another one in its place.
+ */
+const tentativeUndone: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  const n = membersOf('pbft', stage.faults);
+  const last = stage.replica(n - 1);
+  const others = stage.names(0, n - 1);
+  await stage.put(session, 'other');
+  await stage.simulation.runFor(500);
+  const unheard = stage.cut(['c0', ...stage.names(0)], ['r1'], 'submitRequest', 'prePrepare');
+  const cuts = [
+    stage.cut(stage.names(0), others, 'pbftPrepare'),
+    stage.cut(stage.names(0), stage.names(0), 'pbftCommit', 'pbftStatus', 'committed'),
+  ];
+  await stage.tryPut(session, 'k', 100);
+  cuts.push(stage.cut([last.name], others), stage.cut(others, [last.name]));
+  const { session: writer } = stage.client('c1');
+  const put = { kind: 'put', key: utf8('other'), value: writer.newValue(20) } as const;
+  const writing = writer.perform(put, 100_000);
+  await stage.until(
+    () => stage.group.replicas.slice(0, n - 1).every(({ status }) => (status?.view ?? 0) > 0),
+    'the others enter a later view',
+  );
+  for (const heal of cuts) heal();
+  const ending = await stage.simulation.complete(writing, 200_000);
+  stage.expect(ending === 'result', 'another write takes the place');
+  unheard();
+  await stage.work([writer], 6);
+  await stage.together();
+};
+
 /** f members lie in reads and f correct ones are behind: a read gives the new value, or is ordered. */
 const readsBesideLaggards: Script = async (stage) => {
   const { session } = stage.client('c0');
@@ -461,6 +494,11 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
   'tentative-survives': scenario(
     'COMMITs are lost after tentative replies, and the primary dies',
     tentativeSurvives,
+    pbft({ ...small, isTentative: true }),
+  ),
+  'tentative-undone': scenario(
+    'one member executes tentatively what the next view does not order',
+    tentativeUndone,
     pbft({ ...small, isTentative: true }),
   ),
   'reads-beside-laggards': scenario(
