@@ -66,7 +66,8 @@ export class BodyFetcher {
     const { log, out, instance } = this.#core;
     const batch = log.batch(digest);
     if (batch === undefined) return out.count('body-not-held');
-    if (!this.#core.parts.statusExchange.maySpend(from)) return out.count('peer-too-eager');
+    if (!this.#core.parts.statusExchange.maySpend(from, 'fetchBody'))
+      return out.count('peer-too-eager');
     const { requests, agreed } = batch;
     const value = { instance, requests: requests as SignedRequest[], agreed };
     out.sendUrgently(this.#core.replica(from), 'body', value);

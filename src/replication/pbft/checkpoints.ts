@@ -123,7 +123,7 @@ export class Checkpoints {
     if (known === undefined && far.some((held) => held > sequence)) {
       return out.count('checkpoint-old');
     }
-    if (!parts.statusExchange.maySpend(from)) return out.count('peer-too-eager');
+    if (!parts.statusExchange.maySpend(from, 'checkpoint')) return out.count('peer-too-eager');
     if (!statements.isCheckpointVote(vote)) return out.count('checkpoint-not-signed');
     if (known !== undefined) {
       const accused = group.members[replica] as Bytes;
@@ -158,7 +158,7 @@ export class Checkpoints {
   onCertificate(from: number, certificate: Certificate): void {
     const { out, log, statements, parts } = this.#core;
     if (certificate.sequence <= log.height) return out.count('checkpoint-old');
-    if (!parts.statusExchange.maySpend(from)) return out.count('peer-too-eager');
+    if (!parts.statusExchange.maySpend(from, 'certificate')) return out.count('peer-too-eager');
     if (!statements.isCertificate(certificate)) return out.count('certificate-wrong');
     this.raise(certificate);
   }

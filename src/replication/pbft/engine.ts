@@ -160,7 +160,7 @@ export class PbftEngine implements Engine {
       case 'viewChange':
         return parts.viewChanges.onViewChange(from, message.value);
       case 'newView':
-        return parts.newViews.onNewView(message.value);
+        return parts.newViews.onNewView(from, message.value);
       case 'fetchViewChanges':
         return parts.viewChanges.onFetch(from, message.value);
       case 'pbftStatus':

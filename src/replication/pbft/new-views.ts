@@ -1,7 +1,7 @@
 // Entering a view by its NEW-VIEW (PBFT, 4.4). It is checked against exactly the VIEW-CHANGEs that it names, fetched if
 // need be; and a view has one NEW-VIEW for ever.
 
-import { type Bytes, equalBytes } from '../../base/bytes.ts';
+import { type Bytes, compareBytes, equalBytes } from '../../base/bytes.ts';
 import type { NewView, NewViewStatement, ViewChange } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { Core } from './core.ts';
@@ -43,6 +43,11 @@ export class NewViews {
 
   // ---- VIEW-CHANGEs for it ----
 
+  /** Whether some NEW-VIEW waits for VIEW-CHANGEs. */
+  get isIncomplete(): boolean {
+    return this.#offered.size > 0;
+  }
+
   /** Whether a NEW-VIEW of this view waits for VIEW-CHANGEs. */
   isAwaiting(view: number): boolean {
     for (const { message } of this.#offered.values()) {
@@ -80,7 +85,7 @@ export class NewViews {
 
   // ---- Entering ----
 
-  onNewView(message: ReplicationMessageValue<'newView'>): void {
+  onNewView(from: number, message: ReplicationMessageValue<'newView'>): void {
     const core = this.#core;
     const { out, rules, statements, n, faults } = core;
     const { view } = message.statement;
@@ -94,6 +99,7 @@ export class NewViews {
     if (known !== undefined && !isKnownView && known.message.statement.view > view) {
       return out.count('new-view-old');
     }
+    if (!core.parts.statusExchange.maySpend(from, 'newView')) return out.count('peer-too-eager');
     const digest = newViewDigest(message.statement);
     if (isKnownView && equalBytes(known.digest, digest)) return out.count('duplicate');
     if (!statements.isNewView(message, digest)) return out.count('new-view-not-signed');
@@ -113,8 +119,8 @@ export class NewViews {
       ),
     };
     this.#offered.set(primary, offered);
+    // What is missing is asked for at the next tick: a liar's NEW-VIEWs must not make this member ask for each.
     this.#tryEnter(offered);
-    if (this.#offered.get(primary) === offered) this.#fetchSupport(offered);
   }
 
   #tryEnter(offered: OfferedView): void {
@@ -210,6 +216,7 @@ export class NewViews {
 
   // ---- Retransmission ----
 
+  /** Asks once per primary and interval for what its NEW-VIEW lacks. */
   onTick(): void {
     for (const offered of this.#offered.values()) {
       this.#fetchSupport(offered);
@@ -228,7 +235,8 @@ export class NewViews {
     const { view, viewChanges } = message.statement;
     const digests = viewChanges
       .filter((_, i) => support[i] === undefined)
-      .map(({ digest }) => digest);
+      .map(({ digest }) => digest)
+      .sort(compareBytes);
     if (digests.length === 0) return;
     out.sendUrgently(everyone, 'fetchViewChanges', { instance, view, digests });
   }

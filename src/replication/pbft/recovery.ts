@@ -145,7 +145,7 @@ export class Recovery {
       return out.count('new-key-odd');
     }
     if (counter <= this.#counterOf(replica)) return out.count('new-key-old');
-    if (!parts.statusExchange.maySpend(from)) return out.count('peer-too-eager');
+    if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
     this.#keys[replica] = message;
     out.record(encodeRecord('newKey', message));
@@ -158,7 +158,7 @@ export class Recovery {
   onQueryStable(from: number, { counter }: ReplicationMessageValue<'queryStable'>): void {
     const { out, parts } = this.#core;
     if (counter !== this.#counterOf(from)) return out.count('query-stable-old');
-    if (!parts.statusExchange.maySpend(from)) return out.count('peer-too-eager');
+    if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     this.#tell(from, counter);
   }
 

@@ -40,6 +40,13 @@ export function viewChangeDigest(statement: ViewChangeStatement): Bytes {
   return taggedHash('pbft-view-change', ViewChangeStatementType.serialize(statement));
 }
 
+/** Encoded size of a VIEW-CHANGE, near enough to bound what is sent. */
+export function viewChangeSizeBytes({ statement }: ViewChange): number {
+  const { certificate, prepared, accepted } = statement;
+  const entries = prepared.length + accepted.length;
+  return 256 + 66 * certificate.signatures.length + 48 * entries;
+}
+
 export function viewChangeBytes(instance: Bytes, view: number, digest: Bytes): Bytes {
   return signedBytes({ purpose: 'view-change', system: instance, scope: view, body: digest });
 }

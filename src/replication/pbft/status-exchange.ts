@@ -2,19 +2,18 @@
 // send of the rest, each its own votes. Who knows a batch to be committed says so; f+1 of these replace all votes, so that
 // a member whose primary starves it keeps up.
 
-import { equalBytes } from '../../base/bytes.ts';
+import { type Bytes, equalBytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { PbftStatus, SlotStatus } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { Core } from './core.ts';
 import { isInNumber } from './member-set.ts';
 import { everyone } from './outbox.ts';
+import { Quotas, type Work } from './quotas.ts';
 import type { Slot } from './slot.ts';
 
 export const statusTimer = 'status';
 
-/** Dear answers and checks that one member may cause per status interval. */
-const spendingMax = 64;
 /** Requests that are told again to a primary that seems not to know them. */
 const remindedMax = 16;
 
@@ -25,25 +24,22 @@ export class StatusExchange {
   /** What had been reached at the last tick. */
   #seen = { executed: -1, view: -1, height: -1 };
   readonly #answeredMs: number[];
-  readonly #spent: number[];
-  #spendingSinceMs = 0;
+  readonly #quotas: Quotas;
 
   constructor(core: Core) {
     this.#core = core;
     this.#answeredMs = new Array<number>(core.n).fill(Number.NEGATIVE_INFINITY);
-    this.#spent = new Array<number>(core.n).fill(0);
+    this.#quotas = new Quotas(core.parameters.statusIntervalMs);
   }
 
-  /** Whether a member has not caused too much work in this interval; counts one more piece of it. */
-  maySpend(member: number): boolean {
-    const { nowMs, parameters } = this.#core;
-    if (nowMs - this.#spendingSinceMs >= parameters.statusIntervalMs) {
-      this.#spendingSinceMs = nowMs;
-      this.#spent.fill(0);
-    }
-    const spent = (this.#spent[member] ?? spendingMax) + 1;
-    this.#spent[member] = spent;
-    return spent <= spendingMax;
+  /** Whether a member has not caused too much of this work in this interval; counts one more piece of it. */
+  maySpend(member: number, work: Work): boolean {
+    return this.#quotas.maySpend(member, work, this.#core.nowMs);
+  }
+
+  /** Whether a member may be sent what it asked for by its digest. */
+  mayAnswer(member: number, digest: Bytes, sizeBytes: number): boolean {
+    return this.#quotas.mayAnswer(member, digest, sizeBytes, this.#core.nowMs);
   }
 
   // ---- Telling ----
@@ -68,13 +64,14 @@ export class StatusExchange {
 
   #isBusy(): boolean {
     const { isActive, queue, parts } = this.#core;
-    const { execution, transfers, bodies } = parts;
+    const { execution, transfers, bodies, newViews } = parts;
     return (
       !isActive ||
       queue.size > 0 ||
       execution.committed > execution.executed ||
       transfers.isRunning ||
-      bodies.isWaiting
+      bodies.isWaiting ||
+      newViews.isIncomplete
     );
   }
 

@@ -121,7 +121,7 @@ export class Transfers {
 
   onFetch(from: number, fetch: ReplicationMessageValue<'fetchState'>): void {
     const { out, executor, parts } = this.#core;
-    if (!parts.statusExchange.maySpend(from)) return out.count('peer-too-eager');
+    if (!parts.statusExchange.maySpend(from, 'fetchState')) return out.count('peer-too-eager');
     out.sendUrgently(this.#core.replica(from), 'statePart', answerFetch(executor.state, fetch));
   }
 }

@@ -1,7 +1,7 @@
 // Leaving a view, and as its primary opening the next one (PBFT, 4.4, with signed VIEW-CHANGE and NEW-VIEW and the sets P
 // and Q in place of proofs, 4.5 of the journal version).
 
-import { type Bytes, equalBytes } from '../../base/bytes.ts';
+import { type Bytes, compareBytes, equalBytes } from '../../base/bytes.ts';
 import type {
   NewView,
   NewViewStatement,
@@ -14,7 +14,13 @@ import { ViewChangeSet } from './decision.ts';
 import { contradictingViewChanges } from './evidence.ts';
 import { everyone } from './outbox.ts';
 import { encodeRecord } from './records.ts';
-import { newViewBytes, newViewDigest, viewChangeBytes, viewChangeDigest } from './statements.ts';
+import {
+  newViewBytes,
+  newViewDigest,
+  viewChangeBytes,
+  viewChangeDigest,
+  viewChangeSizeBytes,
+} from './statements.ts';
 
 /** A VIEW-CHANGE that was found right. */
 export interface HeldViewChange {
@@ -94,7 +100,7 @@ export class ViewChanges {
     if (known !== undefined && known.message.statement.view > view && !isAwaited) {
       return out.count('view-change-old');
     }
-    if (!core.parts.statusExchange.maySpend(from)) return out.count('peer-too-eager');
+    if (!core.parts.statusExchange.maySpend(from, 'viewChange')) return out.count('peer-too-eager');
     if (!statements.isViewChangeShaped(message.statement)) return out.count('view-change-odd');
     const digest = viewChangeDigest(message.statement);
     if (known !== undefined && equalBytes(known.digest, digest)) return out.count('duplicate');
@@ -208,10 +214,22 @@ export class ViewChanges {
 
   onFetch(from: number, { digests }: ReplicationMessageValue<'fetchViewChanges'>): void {
     const { out, parts } = this.#core;
-    if (!parts.statusExchange.maySpend(from)) return out.count('peer-too-eager');
+    if (!parts.statusExchange.maySpend(from, 'fetchViewChanges'))
+      return out.count('peer-too-eager');
+    // Distinct, so that a short list cannot ask for many copies of a long message.
+    const isAscending = digests.every(
+      (digest, i) => i === 0 || compareBytes(digests[i - 1] as Bytes, digest) < 0,
+    );
+    if (!isAscending) return out.count('fetch-unordered');
     for (const wanted of digests) {
       const held = this.find(wanted) ?? parts.newViews.find(wanted);
-      if (held !== undefined) out.send(this.#core.replica(from), 'viewChange', held.message);
+      if (held === undefined) continue;
+      const sizeBytes = viewChangeSizeBytes(held.message);
+      if (!parts.statusExchange.mayAnswer(from, wanted, sizeBytes)) {
+        out.count('peer-too-eager');
+        continue;
+      }
+      out.send(this.#core.replica(from), 'viewChange', held.message);
     }
   }
 

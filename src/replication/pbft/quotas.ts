@@ -1,0 +1,83 @@
+// How much work one member may cause here. Every class of work has its own budget per member, so that nothing that one
+// member does spends what another one needs, nor what is needed of the same member for another purpose.
+
+import { type Bytes, mapKey } from '../../base/bytes.ts';
+
+/** Dear checks and answers of one class that one member may cause per status interval. */
+const spendingMax = {
+  checkpoint: 64,
+  certificate: 8,
+  viewChange: 64,
+  newView: 8,
+  fetchBody: 64,
+  fetchViewChanges: 32,
+  fetchState: 64,
+  recovery: 32,
+} as const;
+
+export type Work = keyof typeof spendingMax;
+
+/** VIEW-CHANGEs sent to one member per interval, in bytes: one that is larger is sent if it is the first. */
+const answeredSizeBytesMax = 512 * 1024;
+
+interface Account {
+  readonly spent: Record<Work, number>;
+  /** Digests that were answered. */
+  readonly answered: Set<string>;
+  answeredSizeBytes: number;
+}
+
+function emptyAccount(): Account {
+  const spent = {
+    checkpoint: 0,
+    certificate: 0,
+    viewChange: 0,
+    newView: 0,
+    fetchBody: 0,
+    fetchViewChanges: 0,
+    fetchState: 0,
+    recovery: 0,
+  };
+  return { spent, answered: new Set(), answeredSizeBytes: 0 };
+}
+
+export class Quotas {
+  readonly #intervalMs: number;
+  /** Of this interval, by member; made when first needed. */
+  #accounts: Account[] = [];
+  #sinceMs = Number.NEGATIVE_INFINITY;
+
+  /** @param intervalMs after so long everybody may cause as much again. */
+  constructor(intervalMs: number) {
+    this.#intervalMs = intervalMs;
+  }
+
+  /** Whether a member has not caused too much of this work in this interval; counts one more piece of it. */
+  maySpend(member: number, work: Work, nowMs: number): boolean {
+    const { spent } = this.#accountOf(member, nowMs);
+    spent[work] += 1;
+    return spent[work] <= spendingMax[work];
+  }
+
+  /** Whether a member may be sent what it asked for by its digest: once per interval, and not too many bytes in all. */
+  mayAnswer(member: number, digest: Bytes, sizeBytes: number, nowMs: number): boolean {
+    const account = this.#accountOf(member, nowMs);
+    const key = mapKey(digest);
+    if (account.answered.has(key)) return false;
+    const total = account.answeredSizeBytes + sizeBytes;
+    if (account.answeredSizeBytes > 0 && total > answeredSizeBytesMax) return false;
+    account.answered.add(key);
+    account.answeredSizeBytes = total;
+    return true;
+  }
+
+  #accountOf(member: number, nowMs: number): Account {
+    if (nowMs - this.#sinceMs >= this.#intervalMs) {
+      this.#sinceMs = nowMs;
+      this.#accounts = [];
+    }
+    const account = this.#accounts[member] ?? emptyAccount();
+    this.#accounts[member] = account;
+    return account;
+  }
+}
