@@ -81,6 +81,8 @@ export function vrParameters(given: Partial<VrParameters>): VrParameters {
   if (parameters.batchRequestsMax > limits.batchRequestsMax) throw bad('batchRequestsMax');
   if (parameters.pipelineMax > limits.vrEntriesPerMessageMax) throw bad('pipelineMax');
   if (parameters.clockDriftPpm >= 1_000_000) throw bad('clockDriftPpm');
+  // A witness's log is all that may be left of what one designated replica did.
+  if (parameters.witnesses && parameters.mode !== 'full') throw bad('witnesses');
   return parameters;
 }
 

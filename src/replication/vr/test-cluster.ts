@@ -21,41 +21,12 @@ import { Core } from './core.ts';
 import { VrEngine } from './engine.ts';
 import { type VrParameters, vrParameters } from './parameters.ts';
 import { type VrRules, vrRules } from './rules.ts';
+import { TestChecks } from './test-checks.ts';
 import { TestClient } from './test-client.ts';
+import { type ClusterOptions, quickParameters } from './test-options.ts';
 import { CountingService } from './test-service.ts';
 import { TestTime } from './test-time.ts';
 import { Violation } from './test-violation.ts';
-
-export interface ClusterOptions {
-  readonly seed: number;
-  readonly faults?: number;
-  readonly clients?: number;
-  readonly parameters?: Partial<VrParameters>;
-  readonly rules?: Partial<VrRules>;
-  /** Chance of a message to be lost, and to come twice, of 1000. */
-  readonly lossPerMille?: number;
-  readonly doublePerMille?: number;
-  readonly delayMsMax?: number;
-  readonly syncMsMax?: number;
-  /** How fast each member's clock runs, in parts per million more than the common one. */
-  readonly driftPpm?: readonly number[];
-  /** Messages go through their encoding. */
-  readonly isEncoded?: boolean;
-}
-
-/** Short times, so that short runs see everything. */
-export const quickParameters: Partial<VrParameters> = {
-  batchRequestsMax: 4,
-  batchDelayMs: 3,
-  pipelineMax: 4,
-  checkpointInterval: 8,
-  intervalsKept: 3,
-  heartbeatMs: 10,
-  primaryTimeoutMs: 60,
-  requestTimeoutMs: 120,
-  viewChangeTimeoutMs: 100,
-  viewChangeTimeoutMaxMs: 800,
-};
 
 /** What is not durable yet. */
 interface Unsynced {
@@ -119,9 +90,7 @@ export class TestCluster {
   sent = 0;
   /** As many operations as any client has been told of: no later read may give less. */
   floor = 0;
-  /** The one log, as far as anybody knows it to be committed. */
-  readonly committed = new Map<number, string>();
-  readonly committedRequests = new Map<number, string[]>();
+  readonly #checks = new TestChecks();
   readonly #options: ClusterOptions;
   readonly #rules: VrRules;
   readonly #time = new TestTime();
@@ -241,7 +210,7 @@ export class TestCluster {
 
   handle(node: Node, event: EngineEvent): void {
     this.#carryOut(node, node.engine.handle(event, this.nodeNow(node.index)));
-    this.#check(node);
+    node.checkedTo = this.#checks.look(node.index, node.engine.core, node.checkedTo);
   }
 
   #carryOut(node: Node, effects: Effects): void {
@@ -395,53 +364,11 @@ export class TestCluster {
     return this.#time.run(forMs, isDone);
   }
 
-  // ---- Checks ----
-
-  #check(node: Node): void {
-    const { core } = node.engine;
-    if (core.commit > core.log.last && core.hasLog) {
-      throw new Violation(`${node.index} has committed what it does not have`);
-    }
-    if (core.lastNormal > core.view) throw new Violation(`${node.index}: lastNormal above view`);
-    if (core.commit <= node.checkedTo) return;
-    for (let n = Math.max(core.log.first, node.checkedTo + 1); n <= core.commit; n++) {
-      const { bytes, entry } = core.log.at(n);
-      const key = mapKey(bytes);
-      const known = this.committed.get(n);
-      if (known !== undefined && known !== key) {
-        throw new Violation(`two batches are committed at ${n}, the second one at ${node.index}`);
-      }
-      if (known !== undefined) continue;
-      this.committed.set(n, key);
-      this.committedRequests.set(
-        n,
-        entry.requests.map((r) => `${mapKey(r.client)}${r.number}`),
-      );
-    }
-    node.checkedTo = core.commit;
-  }
+  // ---- Ends ----
 
   /** After healing: all clients are answered, all members agree, and every answer is that of the one log. */
   checkEnd(): void {
-    const results = new Map<string, number>();
-    let count = 0;
-    // What was forgotten in the very event that committed it was not seen; then there is less to compare.
-    if (this.committedRequests.size !== Math.max(0, ...this.committed.keys())) return;
-    for (let n = 1; this.committedRequests.has(n); n++) {
-      for (const request of this.committedRequests.get(n) ?? []) {
-        if (!results.has(request)) results.set(request, count++);
-      }
-    }
-    for (const client of this.clients) {
-      for (const [number, result] of client.results) {
-        const expected = results.get(`${client.key}${number}`);
-        if (expected !== result) {
-          throw new Violation(
-            `client ${client.index} has ${result} for ${number}, the log says ${expected}`,
-          );
-        }
-      }
-    }
+    this.#checks.end(this.clients);
     const counts = this.nodes
       .filter(({ isUp, engine }) => isUp && !engine.core.isWitness)
       .map(({ service }) => service.count);

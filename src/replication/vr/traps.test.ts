@@ -4,8 +4,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ReplicationMessageName } from '../../wire/replication-registry.ts';
 import type { VrRules } from './rules.ts';
-import { type ClusterOptions, type Packet, TestCluster } from './test-cluster.ts';
+import { type Packet, TestCluster } from './test-cluster.ts';
 import { mutants } from './test-mutants.ts';
+import type { ClusterOptions } from './test-options.ts';
 import { Violation } from './test-violation.ts';
 
 function rulesOf(name: string): Partial<VrRules> {

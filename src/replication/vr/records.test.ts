@@ -1,0 +1,60 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Bytes } from '../../base/bytes.ts';
+import { encodeEntry } from './log.ts';
+import { adoptRecord, appendRecord, replay, stageRecord, stateRecord } from './records.ts';
+
+function entry(view: number): Bytes {
+  return encodeEntry({ view, requests: [], agreed: new Uint8Array(0) }).bytes;
+}
+
+const active = [0, 1, 2];
+
+function state(view: number, base = 0): Bytes {
+  return stateRecord({ view, lastNormal: 0, hasLog: 1, base, low: 0, active });
+}
+
+function adopt(view: number, keep: number, sequence: number): Bytes {
+  return adoptRecord({ view, keep, sequence, low: 0, active });
+}
+
+describe('records', () => {
+  it('give back the log that was written', () => {
+    const records = [state(0), appendRecord(1, entry(0)), appendRecord(2, entry(0)), state(3)];
+    const { log, state: now } = replay(records, 0) ?? expect.fail('not readable');
+    expect([log.first, log.last, now.view, now.lastNormal]).toEqual([1, 2, 3, 0]);
+  });
+
+  it('replace a log as a whole or not at all', () => {
+    const before = [state(0), appendRecord(1, entry(0)), appendRecord(2, entry(0))];
+    const staged = [stageRecord(2, entry(4)), stageRecord(3, entry(4))];
+    const half = replay([...before, ...staged], 0) ?? expect.fail('not readable');
+    expect([half.log.last, half.log.at(2).entry.view, half.state.lastNormal]).toEqual([2, 0, 0]);
+    const whole = replay([...before, ...staged, adopt(4, 1, 3)], 0) ?? expect.fail('not readable');
+    expect([whole.log.last, whole.log.at(2).entry.view, whole.state.lastNormal]).toEqual([3, 4, 4]);
+  });
+
+  it('go on behind a checkpoint that is ahead of them', () => {
+    const { log } = replay([state(0), appendRecord(1, entry(0))], 8) ?? expect.fail('not readable');
+    expect([log.first, log.last]).toEqual([9, 8]);
+    const later = replay([state(0), appendRecord(1, entry(0)), state(2, 8), adopt(2, 8, 8)], 8);
+    expect(later?.log.last).toBe(8);
+  });
+
+  it('are refused when something between them is missing', () => {
+    expect(replay([state(0), appendRecord(2, entry(0))], 0)).toBeUndefined();
+    expect(replay([appendRecord(1, entry(0))], 0)).toBeUndefined();
+    expect(replay([state(2), state(1)], 0)).toBeUndefined();
+    expect(replay([state(0), stageRecord(1, entry(1)), adopt(1, 0, 2)], 0)).toBeUndefined();
+    expect(replay([state(0), adopt(1, 3, 3)], 0)).toBeUndefined();
+  });
+
+  it('may be any bytes', () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 64 })), fc.nat(4), (records, checkpoint) => {
+        replay(records, checkpoint);
+        replay([state(0), ...records], checkpoint);
+      }),
+    );
+  });
+});
