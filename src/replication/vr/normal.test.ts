@@ -1,11 +1,31 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { ReplicationMessage } from '../../wire/replication-registry.ts';
+import { replicationMessageName } from '../../wire/replication-registry.ts';
 import { TestCluster } from './test-cluster.ts';
+import type { ClusterOptions } from './test-options.ts';
+import { countOperation } from './test-service.ts';
+
+function started(options: Partial<ClusterOptions> = {}): TestCluster {
+  const cluster = new TestCluster({ seed: 3, delayMsMax: 1, syncMsMax: 1, ...options });
+  cluster.start();
+  return cluster;
+}
+
+/** Names of the messages sent from now on; heartbeats apart. */
+function listen(cluster: TestCluster): string[] {
+  const names: string[] = [];
+  cluster.filter = ({ message }) => {
+    if (message.name !== 'vrCommit') names.push(message.name);
+    return true;
+  };
+  return names;
+}
 
 describe('the normal case of Viewstamped Replication', () => {
   it('executes every operation once and in one order at all replicas', () => {
     for (const faults of [0, 1, 2]) {
-      const cluster = new TestCluster({ seed: faults, faults, isEncoded: true });
-      cluster.start();
+      const cluster = started({ seed: faults, faults, isEncoded: true });
       for (const client of cluster.clients) client.work(40, 3);
       expect(cluster.run(5000, () => cluster.isSettled)).toBe(true);
       cluster.checkEnd();
@@ -14,4 +34,231 @@ describe('the normal case of Viewstamped Replication', () => {
       );
     }
   });
+
+  it.each([
+    ['', {}, 6],
+    [' with witnesses', { witnesses: true }, 4],
+    [' in three messages', { threeMessageWrites: true }, 8],
+  ] as const)('costs as many messages for a write as the papers say%s', (_, parameters, count) => {
+    const cluster = started({ parameters: { ...parameters, heartbeatMs: 1000 } });
+    const names = listen(cluster);
+    cluster.clients[0]?.work(1);
+    cluster.run(20);
+    expect(names).toHaveLength(count);
+    expect(cluster.clients[0]?.isIdle).toBe(true);
+  });
+
+  it.each([
+    [1, 7],
+    [2, 23],
+  ])('changes the view after a dead primary of 2·%i+1 members in %i messages', (faults, count) => {
+    const cluster = started({ faults, parameters: { heartbeatMs: 30 } });
+    cluster.run(20);
+    const names = listen(cluster);
+    cluster.crash(0);
+    cluster.run(1000, () => cluster.node(1).engine.core.isPrimary);
+    cluster.run(20);
+    expect(names).toHaveLength(count);
+  });
+
+  it('puts what waits into batches', () => {
+    const cluster = started({ clients: 8 });
+    let prepares = 0;
+    cluster.filter = ({ message, to }) => {
+      if (message.name === 'vrPrepare' && to === 1) prepares += 1;
+      return true;
+    };
+    for (const client of cluster.clients) client.work(10);
+    expect(cluster.run(5000, () => cluster.isSettled)).toBe(true);
+    expect(prepares).toBeLessThan(50);
+  });
+
+  it('keeps batches under way up to the bound, and answers in order', () => {
+    const cluster = started({ clients: 1, parameters: { batchRequestsMax: 1, pipelineMax: 3 } });
+    const inFlight: number[] = [];
+    cluster.filter = () => {
+      const { log, commit } = cluster.node(0).engine.core;
+      inFlight.push(log.last - commit);
+      return true;
+    };
+    cluster.clients[0]?.work(30, 16);
+    expect(cluster.run(5000, () => cluster.isSettled)).toBe(true);
+    expect(Math.max(...inFlight)).toBe(3);
+    cluster.checkEnd();
+  });
+
+  it('does not acknowledge what is not on disk', () => {
+    const cluster = started();
+    cluster.run(10);
+    for (const index of [1, 2]) cluster.stalled.add(index);
+    cluster.clients[0]?.work(1);
+    cluster.run(30);
+    expect(cluster.node(1).engine.core.log.last).toBe(1);
+    expect(cluster.clients[0]?.isIdle).toBe(false);
+  });
+
+  it('changes the view of a primary that can send but hears nobody', () => {
+    const cluster = started();
+    cluster.run(20);
+    for (const from of [1, 2]) cluster.cut.add(from * 3);
+    cluster.clients[0]?.work(1);
+    expect(cluster.run(2000, () => cluster.clients[0]?.isIdle === true)).toBe(true);
+    expect(cluster.node(1).engine.core.view).toBeGreaterThan(0);
+  });
+
+  it('raises the view of a replica that hears nobody once only', () => {
+    const cluster = started();
+    cluster.isolate(2);
+    cluster.run(3000);
+    expect(cluster.node(2).engine.core.view).toBe(1);
+  });
 });
+
+describe('the end of an instance', () => {
+  it('answers everything behind it as ended, and keeps the state as it was', () => {
+    const cluster = started({ clients: 2 });
+    cluster.clients[0]?.work(3);
+    cluster.run(1000, () => cluster.isSettled);
+    cluster.clients[0]?.submit(countOperation(0, 99, true));
+    cluster.run(1000, () => cluster.isSettled);
+    cluster.clients[1]?.work(2);
+    expect(cluster.run(1000, () => cluster.isSettled)).toBe(true);
+    cluster.run(100);
+    expect([...(cluster.clients[1]?.ended ?? [])]).toEqual([1, 2]);
+    for (const { engine, service } of cluster.nodes) {
+      expect(engine.status().status).toBe('final');
+      expect(service.count).toBe(4);
+      expect(engine.status().root).toBe(cluster.node(0).engine.status().root);
+    }
+  });
+});
+
+describe('restarts', () => {
+  it('of all members keep everything in mode full', () => {
+    const cluster = started();
+    cluster.clients[0]?.work(20, 4);
+    cluster.run(3000, () => cluster.isSettled);
+    for (let i = 0; i < 3; i++) cluster.crash(i);
+    cluster.clients[1]?.work(5);
+    cluster.heal();
+    cluster.checkEnd();
+    expect(cluster.node(2).service.count).toBe(25);
+  });
+
+  it('of all members are the end in mode view: none comes up empty', () => {
+    const cluster = started({ parameters: { mode: 'view' } });
+    cluster.clients[0]?.work(5);
+    cluster.run(3000, () => cluster.isSettled);
+    for (let i = 0; i < 3; i++) cluster.crash(i);
+    for (let i = 0; i < 3; i++) cluster.startNode(i);
+    cluster.clients[1]?.work(1);
+    cluster.run(5000);
+    expect(cluster.nodes.map(({ engine }) => engine.status().status)).toEqual(
+      cluster.nodes.map(() => 'recovering'),
+    );
+    expect(cluster.clients[1]?.isIdle).toBe(false);
+  });
+
+  it('do not vote before the promise of a lease is over', () => {
+    const cluster = started({ parameters: { leaseMs: 200, viewChangeTimeoutMs: 800 } });
+    cluster.run(30);
+    cluster.crash(2);
+    cluster.startNode(2);
+    const restartedMs = cluster.nowMs;
+    let votedMs: number | undefined;
+    cluster.filter = ({ message, from }) => {
+      const isVote = message.name === 'vrDoViewChange';
+      if (isVote && from.kind === 'replica' && from.index === 2) votedMs ??= cluster.nowMs;
+      return true;
+    };
+    cluster.crash(0);
+    expect(cluster.run(2000, () => votedMs !== undefined)).toBe(true);
+    expect((votedMs ?? 0) - restartedMs).toBeGreaterThanOrEqual(200);
+  });
+
+  it('with a damaged journal leave a replica silent', () => {
+    const cluster = started();
+    cluster.clients[0]?.work(3);
+    cluster.run(1000, () => cluster.isSettled);
+    cluster.crash(1);
+    cluster.node(1).records.push(Uint8Array.of(2, 0));
+    cluster.startNode(1);
+    cluster.run(300);
+    expect(cluster.counts.get('vr-disk-unreadable')).toBeGreaterThan(0);
+    expect(cluster.node(1).timers.size).toBe(0);
+  });
+});
+
+describe('a restarted client', () => {
+  it('is told the largest number it has used by whoever has it in the log', () => {
+    const cluster = started();
+    cluster.clients[0]?.work(4);
+    cluster.run(1000, () => cluster.isSettled);
+    const numbers: number[] = [];
+    cluster.filter = ({ message }) => {
+      if (message.name === 'lastNumberIs') numbers.push(message.value.number);
+      return true;
+    };
+    const key = cluster.clients[0]?.publicKey ?? expect.fail('no client');
+    const value = { instance: cluster.instance, nonce: new Uint8Array(16) };
+    for (let to = 0; to < 3; to++) {
+      const from = { kind: 'client', key } as const;
+      cluster.transmit({ from, to, message: { name: 'lastNumber', value } });
+    }
+    cluster.run(10);
+    expect(numbers).toEqual([4, 4, 4]);
+  });
+});
+
+describe('senseless messages', () => {
+  it('change nothing and break nothing, whoever sends them', () => {
+    const template = started();
+    const seen: ReplicationMessage[] = [];
+    template.filter = ({ message }) => {
+      seen.push(message);
+      return true;
+    };
+    template.clients[0]?.work(30, 4);
+    template.run(100);
+    template.crash(0);
+    template.run(300);
+    template.startNode(0);
+    template.run(300);
+    expect(replicationMessageName(90)).toBe('vrPrepare');
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(), fc.nat(), fc.nat(40), fc.nat(5)), { maxLength: 30 }),
+        (moves) => {
+          const cluster = started();
+          for (const [which, field, replaced, sender] of moves) {
+            const message = altered(seen[which % seen.length], field, replaced);
+            if (message === undefined) continue;
+            const from =
+              sender < 5
+                ? ({ kind: 'replica', index: sender } as const)
+                : ({ kind: 'client', key: new Uint8Array(32) } as const);
+            const node = cluster.node(1);
+            // Only what is thrown matters: crash faults do not send such things, broken channels may.
+            node.engine.handle({ kind: 'message', from, message }, cluster.nowMs);
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
+
+/** The message with one of its numbers replaced. */
+function altered(
+  message: ReplicationMessage | undefined,
+  field: number,
+  replaced: number,
+): ReplicationMessage | undefined {
+  if (message === undefined) return undefined;
+  const names = Object.entries(message.value)
+    .filter(([, value]) => typeof value === 'number')
+    .map(([name]) => name);
+  const name = names[field % Math.max(1, names.length)];
+  if (name === undefined) return message;
+  return { ...message, value: { ...message.value, [name]: replaced } } as ReplicationMessage;
+}
