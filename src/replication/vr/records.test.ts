@@ -34,6 +34,17 @@ describe('records', () => {
     expect([whole.log.last, whole.log.at(2).entry.view, whole.state.lastNormal]).toEqual([3, 4, 4]);
   });
 
+  it('forget what was staged before a crash', () => {
+    const records = [state(0), appendRecord(1, entry(0)), stageRecord(2, entry(4)), state(5)];
+    const later = replay([...records, stageRecord(2, entry(6)), adopt(6, 1, 2)], 0);
+    expect(later?.log.at(2).entry.view).toBe(6);
+    const behind = replay(
+      [...records, appendRecord(2, entry(0)), stageRecord(3, entry(6)), adopt(6, 2, 3)],
+      0,
+    );
+    expect([behind?.log.last, behind?.log.at(2).entry.view]).toEqual([3, 0]);
+  });
+
   it('go on behind a checkpoint that is ahead of them', () => {
     const { log } = replay([state(0), appendRecord(1, entry(0))], 8) ?? expect.fail('not readable');
     expect([log.first, log.last]).toEqual([9, 8]);

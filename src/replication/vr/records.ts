@@ -83,6 +83,8 @@ const initial = { view: 0, lastNormal: 0, hasLog: 1, low: 0, active: [] };
 
 function replayRecord(replayed: Replay, record: Bytes): boolean {
   const body = record.subarray(1);
+  // What a crash cut short before its adopt record never counts, nor does it join what is staged later.
+  if (record[0] === kinds.state || record[0] === kinds.append) replayed.staged.length = 0;
   switch (record[0]) {
     case kinds.state:
       return replayState(replayed, body);
