@@ -148,10 +148,42 @@ export class Checkpoints {
         .slice(0, 2 * faults + 1)
         .map(({ replica, signature }) => ({ replica, signature }));
       this.raise({ sequence, root, isFinal, signatures });
-    } else if (equal.length > faults && sequence > log.height + log.window) {
-      // A correct member is a whole window ahead.
-      parts.statusExchange.hurry();
+      return;
     }
+    if (!rules.isCommittedByClaims(equal.length, faults)) return;
+    // A correct member is a whole window ahead.
+    if (sequence > log.height + log.window) parts.statusExchange.hurry();
+    this.#useVouched();
+  }
+
+  /**
+   * A member that lacks the state takes a later one that f+1 state, of whom one is correct: nobody may hold the stable
+   * one any more, and without this member's vote the later one may never be stable.
+   */
+  #useVouched(): void {
+    const { parts } = this.#core;
+    const target = parts.transfers.target;
+    if (target === undefined) return;
+    let newest: CheckpointVote | undefined;
+    for (const votes of this.#votes) {
+      for (const vote of votes.values()) {
+        if (vote.sequence <= (newest?.sequence ?? target)) continue;
+        if (this.#isVouched(vote)) newest = vote;
+      }
+    }
+    if (newest === undefined) return;
+    const { sequence, root, isFinal } = newest;
+    parts.transfers.fetch({ sequence, root, isFinal, signatures: [] });
+  }
+
+  #isVouched({ sequence, root, isFinal }: CheckpointVote): boolean {
+    const { rules, faults } = this.#core;
+    let equal = 0;
+    for (const votes of this.#votes) {
+      const vote = votes.get(sequence);
+      if (vote?.isFinal === isFinal && equalBytes(vote.root, root)) equal += 1;
+    }
+    return rules.isCommittedByClaims(equal, faults);
   }
 
   /** Someone shows a certificate. */
@@ -178,8 +210,11 @@ export class Checkpoints {
     for (const held of this.#taken.keys()) if (held <= sequence) this.#taken.delete(held);
     executor.state.dropBelow(sequence);
     // A transfer of an older state would find nobody who still has it.
-    if (parts.execution.executed < sequence || parts.transfers.isRunning) {
+    const { target } = parts.transfers;
+    const isMissing = target === undefined && parts.execution.executed < sequence;
+    if (isMissing || (target !== undefined && target < sequence)) {
       parts.transfers.fetch(certificate);
+      this.#useVouched();
     }
   }
 
@@ -218,8 +253,8 @@ export class Checkpoints {
   // ---- Replaced state and records ----
 
   /** The whole state came from others. */
-  onInstalled({ sequence, isFinal }: Certificate): void {
-    const { executor } = this.#core;
+  onInstalled({ sequence, root, isFinal }: Certificate): void {
+    const { executor, log } = this.#core;
     if (isFinal === 1) this.#final = sequence;
     this.#saves = [
       {
@@ -230,6 +265,9 @@ export class Checkpoints {
       },
     ];
     this.#taken.clear();
+    // Taken over before it is stable: it is voted for, as if taken here, once it is saved.
+    if (sequence > log.height)
+      this.#taken.set(sequence, { sequence, root, isFinal: isFinal === 1 });
     // Until these pages are in the table too, the journal must hold everything since.
     this.#saved = Math.min(this.#saved, sequence - 1);
     this.#isSaveVoid = this.#isSaving;

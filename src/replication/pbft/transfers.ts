@@ -26,12 +26,20 @@ export class Transfers {
     return this.#transfer !== undefined;
   }
 
+  /** Sequence of the state that a running transfer goes for. */
+  get target(): number | undefined {
+    return this.#transfer === undefined ? undefined : this.#certificate?.sequence;
+  }
+
   /** Share that is here, 0 … 1; undefined while none is running. */
   get progress(): number | undefined {
     return this.#transfer?.progress();
   }
 
-  /** Goes for the state that this certificate proves; what a running transfer has fetched is used. */
+  /**
+   * Goes for the state that this certificate proves, or that f+1 members have stated (then it has no signatures); what a running transfer has
+   * fetched is used.
+   */
   fetch(certificate: Certificate): void {
     this.#begin(certificate, this.#core.executor.state);
   }
