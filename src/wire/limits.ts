@@ -114,9 +114,10 @@ export const limits = {
   statusSlotsMax: 64,
   /** Changes of keys by one member. What a recovery asks to be ordered is numbered from the counter, 65536 each. */
   newKeyCounterMax: 2 ** 36,
-  /** Requests that a PBFT replica holds unexecuted, and of one client. */
+  /** Requests that a replica holds unexecuted, their bytes, and how many in all may be of one client in PBFT. */
   queuedRequestsMax: 16_384,
-  queuedRequestsPerClientMax: 64,
+  queuedRequestsSizeBytesMax: 128 * miB,
+  queuedRequestsPerClientMax: 2048,
   /** Clients whose wrong proofs a PBFT replica counts. */
   throttledClientsMax: 1024,
   /** Reads that wait for batches, all clients together and of one. */

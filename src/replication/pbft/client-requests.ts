@@ -9,6 +9,7 @@ import type { Recipient, Sender } from '../contract.ts';
 import { requestKinds, resultDigest } from '../requests.ts';
 import type { Core } from './core.ts';
 import { contradictingRequests } from './evidence.ts';
+import { batchOrigin, ownOrigin } from './queue.ts';
 
 export interface ReplyContext {
   readonly sequence: number;
@@ -53,8 +54,12 @@ export class ClientRequests {
     }
     if (known === undefined) {
       // Executed tentatively, it is in a batch; it waits all the same until that is for good.
-      const isInBatch = executor.table.find(client, number).kind !== 'new';
-      if (!queue.add(signed, digest, message.fullReplier, core.nowMs, isInBatch)) {
+      const isProposed = executor.table.find(client, number).kind !== 'new';
+      // Members hand requests to their primary: here they would be timed without being handed on.
+      if (!isAuthor && !core.isPrimary && core.isActive) return out.count('not-primary');
+      const origin = isAuthor || isFromClient ? ownOrigin : from.index;
+      const { fullReplier } = message;
+      if (!queue.add(signed, digest, { origin, fullReplier, nowMs: core.nowMs, isProposed })) {
         return out.count('queue-full');
       }
     } else {
@@ -139,7 +144,7 @@ export class ClientRequests {
       return queue.markProposed(client, number);
     }
     if (executor.ended || executor.table.find(client, number).kind !== 'new') return;
-    queue.add(signed, digest, fullReplier, nowMs, true);
+    queue.add(signed, digest, { origin: batchOrigin, fullReplier, nowMs, isProposed: true });
   }
 
   reply(request: OrderedRequest, outcome: 0 | 1 | 2, result: Bytes, context: ReplyContext): void {
@@ -185,6 +190,19 @@ export class ClientRequests {
       const { client, number } = request.request;
       if (executor.table.find(client, number).kind !== 'new') queue.remove(client, number);
     }
+  }
+
+  /**
+   * Before the primary is accused: it may have had no place for what waits, or never heard of it. What can never be
+   * executed any more, since its client went on without it, is no fault of the primary's.
+   */
+  remind(): void {
+    const { queue, executor } = this.#core;
+    for (const { request } of [...queue.all()]) {
+      const { client, number } = request.request;
+      if (executor.table.find(client, number).kind === 'too-old') queue.remove(client, number);
+    }
+    this.forwardWaiting(limits.clientWindow);
   }
 
   /** A backup tells a new primary what waits, the oldest first. */

@@ -9,7 +9,7 @@ import { contradictingCheckpoints, contradictingRequests, verifyEvidence } from 
 import { Log } from './log.ts';
 import { isInNumber, MemberSet } from './member-set.ts';
 import { checkedParameters } from './parameters.ts';
-import { RequestQueue } from './queue.ts';
+import { ownOrigin, RequestQueue } from './queue.ts';
 import { decodeRecord, encodeRecord } from './records.ts';
 import { VoteBox } from './slot.ts';
 import { checkpointBytes } from './statements.ts';
@@ -64,12 +64,19 @@ describe('votes', () => {
 
 describe('the queue', () => {
   const signers = [quickSigner('a'), quickSigner('b')];
-  function add(queue: RequestQueue, client: number, number: number, sizeBytes = 10): boolean {
+  const arrival = { fullReplier: undefined, nowMs: 0, isProposed: false };
+  function add(
+    queue: RequestQueue,
+    client: number,
+    number: number,
+    sizeBytes = 10,
+    origin = ownOrigin,
+  ): boolean {
     const signer = signers[client] as Signer;
     const operation = new Uint8Array(sizeBytes);
     const request = { client: signer.publicKey, number, kind: 0, operation };
     const [signed] = bundle(signer, testInstance, [request]);
-    return signed !== undefined && queue.add(signed, digestOf(number), undefined, 0, false);
+    return signed !== undefined && queue.add(signed, digestOf(number), { ...arrival, origin });
   }
   const numbersOf = (queue: RequestQueue, count: number, sizeBytes = 2 ** 20): number[] =>
     queue.take(count, sizeBytes).map(({ request }) => request.request.number);
@@ -108,11 +115,36 @@ describe('the queue', () => {
     queue.beginView(true);
     expect(add(queue, 0, 1)).toBe(true);
     expect(add(queue, 0, 1)).toBe(false);
-    for (let number = 2; number <= limits.queuedRequestsPerClientMax; number++) {
+    for (let number = 2; number <= limits.clientWindow; number++) {
       expect(add(queue, 0, number)).toBe(true);
     }
     expect(add(queue, 0, 1000)).toBe(false);
     expect(add(queue, 1, 1000)).toBe(true);
+  });
+
+  it('has a window of places of each client for every member that hands on, and for what is no batch yet', () => {
+    const queue = new RequestQueue();
+    queue.beginView(true);
+    for (let number = 1; number <= limits.clientWindow; number++) add(queue, 0, number);
+    for (let number = 101; number <= 100 + limits.clientWindow; number++) {
+      expect(add(queue, 0, number, 10, 2)).toBe(true);
+    }
+    expect(add(queue, 0, 1000, 10, 2)).toBe(false);
+    expect(add(queue, 0, 1000, 10, 3)).toBe(true);
+    expect(numbersOf(queue, 1)).toEqual([1]);
+    expect(add(queue, 0, 1001)).toBe(true);
+    expect(add(queue, 0, 1002)).toBe(false);
+    queue.remove((signers[0] as Signer).publicKey, 2);
+    expect(add(queue, 0, 1002)).toBe(true);
+  });
+
+  it('is bounded in bytes', () => {
+    const queue = new RequestQueue();
+    const sizeBytes = limits.queuedRequestsSizeBytesMax / 4;
+    for (const number of [1, 2, 3]) expect(add(queue, 0, number, sizeBytes)).toBe(true);
+    expect(add(queue, 0, 4, sizeBytes)).toBe(false);
+    queue.remove((signers[0] as Signer).publicKey, 1);
+    expect(add(queue, 0, 4, sizeBytes)).toBe(true);
   });
 });
 

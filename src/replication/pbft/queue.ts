@@ -1,10 +1,26 @@
 // Requests that are known and not executed: from clients, and from the primary's batches, so that a request that one
 // primary ordered in vain keeps the clock running under the next one. First come, first timed; taken for batches in
-// turn from one client after another, so that a busy client cannot crowd others out.
+// turn from one client after another, so that a busy client cannot crowd others out. A client has one window of places
+// here for what it brings itself, and one for what each member hands on: whatever a member times, and a client has a
+// window of places there too, its primary has a place for, even if the client has asked that one for other things.
 
 import { type Bytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
+
+/** Where a request came from, besides members by their index: a channel of its client's own, or a batch. */
+export const ownOrigin = -1;
+export const batchOrigin = -2;
+const originsBefore = 2;
+
+export interface Arrival {
+  readonly origin: number;
+  /** Which member the client asked for the whole result; undefined if the client did not say. */
+  readonly fullReplier: number | undefined;
+  readonly nowMs: number;
+  /** In a batch of the current view. */
+  readonly isProposed: boolean;
+}
 
 export interface QueuedRequest {
   readonly request: SignedRequest;
@@ -17,6 +33,7 @@ export interface QueuedRequest {
 
 interface Entry extends QueuedRequest {
   readonly owner: Owner;
+  readonly origin: number;
   /** In a batch of the current view. */
   isProposed: boolean;
   isGone: boolean;
@@ -27,6 +44,8 @@ interface Entry extends QueuedRequest {
 interface Owner {
   readonly key: string;
   readonly entries: Map<number, Entry>;
+  /** Entries that are in no batch of the current view, by origin. */
+  places: number[];
   /** Entries for batches, in order of arrival; those proposed or gone are skipped when they come up. */
   waiting: Entry[];
   isInTurn: boolean;
@@ -40,6 +59,7 @@ export class RequestQueue {
   #first: Entry | undefined;
   #last: Entry | undefined;
   #size = 0;
+  #sizeBytes = 0;
   /** Clients with entries for batches, whose turn comes round. */
   #turns: Owner[] = [];
   #waiting = 0;
@@ -70,32 +90,28 @@ export class RequestQueue {
   }
 
   /** @returns false when there is no room, or something under this client and number already. */
-  add(
-    request: SignedRequest,
-    digest: Bytes,
-    fullReplier: number | undefined,
-    nowMs: number,
-    isProposed: boolean,
-  ): boolean {
+  add(request: SignedRequest, digest: Bytes, arrival: Arrival): boolean {
+    const { origin, fullReplier, nowMs, isProposed } = arrival;
     const key = mapKey(request.request.client);
-    const { number } = request.request;
-    let owner = this.#owners.get(key);
-    if (owner?.entries.has(number) === true) return false;
+    const { number, operation } = request.request;
+    const sizeBytes = overheadSizeBytes + 32 * request.proof.path.length + operation.length;
     if (this.#size >= limits.queuedRequestsMax) return false;
+    if (this.#sizeBytes + sizeBytes > limits.queuedRequestsSizeBytesMax) return false;
+    let owner = this.#owners.get(key);
     if (owner === undefined) {
-      owner = { key, entries: new Map(), waiting: [], isInTurn: false };
+      owner = { key, entries: new Map(), places: [], waiting: [], isInTurn: false };
       this.#owners.set(key, owner);
-    } else if (owner.entries.size >= limits.queuedRequestsPerClientMax) {
+    } else if (owner.entries.has(number) || !hasRoom(owner, origin, isProposed)) {
       return false;
     }
-    const path = request.proof.path.length;
     const entry: Entry = {
       request,
       digest,
       fullReplier,
       arrivedAtMs: nowMs,
-      sizeBytes: overheadSizeBytes + 32 * path + request.request.operation.length,
+      sizeBytes,
       owner,
+      origin,
       isProposed,
       isGone: false,
       before: this.#last,
@@ -105,6 +121,7 @@ export class RequestQueue {
     else this.#last.after = entry;
     this.#last = entry;
     this.#size += 1;
+    this.#sizeBytes += sizeBytes;
     owner.entries.set(number, entry);
     if (!isProposed) this.#wait(entry);
     return true;
@@ -124,6 +141,7 @@ export class RequestQueue {
     if (entry.after === undefined) this.#last = entry.before;
     else entry.after.before = entry.before;
     this.#size -= 1;
+    this.#sizeBytes -= entry.sizeBytes;
     return entry;
   }
 
@@ -167,6 +185,7 @@ export class RequestQueue {
     this.#waiting = 0;
     this.#waitingSizeBytes = 0;
     for (const owner of this.#owners.values()) {
+      owner.places = [];
       owner.waiting = [];
       owner.isInTurn = false;
     }
@@ -182,8 +201,9 @@ export class RequestQueue {
   }
 
   #wait(entry: Entry): void {
+    const { owner, origin } = entry;
+    owner.places[origin + originsBefore] = (owner.places[origin + originsBefore] ?? 0) + 1;
     if (!this.#isTakenFrom) return;
-    const { owner } = entry;
     this.#waiting += 1;
     this.#waitingSizeBytes += entry.sizeBytes;
     owner.waiting.push(entry);
@@ -193,10 +213,18 @@ export class RequestQueue {
   }
 
   #unwait(entry: Entry): void {
+    const { owner, origin } = entry;
+    owner.places[origin + originsBefore] = (owner.places[origin + originsBefore] ?? 0) - 1;
     if (!this.#isTakenFrom) return;
     this.#waiting -= 1;
     this.#waitingSizeBytes -= entry.sizeBytes;
   }
+}
+
+/** What is in a batch has left its client's window, which bounds what waits for one. */
+function hasRoom({ entries, places }: Owner, origin: number, isProposed: boolean): boolean {
+  if (entries.size >= limits.queuedRequestsPerClientMax) return false;
+  return isProposed || (places[origin + originsBefore] ?? 0) < limits.clientWindow;
 }
 
 /** The client's oldest entry that is still for a batch. */

@@ -16,6 +16,8 @@ export class ViewTimer {
   /** The request that is timed, and since when. */
   #timed: QueuedRequest | undefined;
   #sinceMs: number | undefined;
+  /** When the primary was reminded of what waits, at half the patience. */
+  #remindedMs: number | undefined;
   /** When the host's timer runs out; it may have been set for an earlier request. */
   #setForMs: number | undefined;
   #viewChangeDueMs: number | undefined;
@@ -38,15 +40,16 @@ export class ViewTimer {
     const head = queue.head;
     if (head === undefined || !isActive || executor.ended || parts.transfers.isRunning) {
       this.#timed = undefined;
-      this.#sinceMs = undefined;
+      this.#forget();
       return;
     }
     // Until the view has executed something new, whatever leaves the queue otherwise gives its primary no more time.
     if (this.#sinceMs === undefined || (this.#timed !== head && this.#hasProgress)) {
       this.#sinceMs = nowMs;
+      this.#remindedMs = undefined;
     }
     this.#timed = head;
-    const dueMs = this.#sinceMs + this.#patienceMs;
+    const dueMs = (this.#remindedMs ?? this.#sinceMs) + this.#patienceMs / 2;
     if (this.#setForMs !== undefined && this.#setForMs <= dueMs) return;
     this.#setForMs = dueMs;
     this.#core.out.timer(requestTimer, dueMs);
@@ -56,7 +59,13 @@ export class ViewTimer {
     this.#setForMs = undefined;
     const { nowMs, parts, view, out } = this.#core;
     this.refresh();
-    if (this.#sinceMs === undefined || nowMs < this.#sinceMs + this.#patienceMs) return;
+    if (this.#sinceMs === undefined) return;
+    if (nowMs < (this.#remindedMs ?? this.#sinceMs) + this.#patienceMs / 2) return;
+    if (this.#remindedMs === undefined) {
+      this.#remindedMs = nowMs;
+      parts.clientRequests.remind();
+      return this.refresh();
+    }
     out.count('primary-too-slow');
     parts.viewChanges.start(view + 1);
   }
@@ -68,15 +77,20 @@ export class ViewTimer {
       this.#patienceMs = Math.max(this.#core.parameters.timeoutMs, this.#patienceMs / 2);
     } else {
       this.#hasProgress = true;
-      this.#sinceMs = undefined;
+      this.#forget();
     }
+  }
+
+  #forget(): void {
+    this.#sinceMs = undefined;
+    this.#remindedMs = undefined;
   }
 
   // ---- View changes ----
 
   onViewLeft(): void {
     this.#patienceMs = Math.min(2 * this.#patienceMs, this.#core.parameters.timeoutMsMax);
-    this.#sinceMs = undefined;
+    this.#forget();
     if (this.#viewChangeDueMs === undefined) return;
     this.#viewChangeDueMs = undefined;
     this.#core.out.timer(viewChangeTimer, undefined);
@@ -84,7 +98,7 @@ export class ViewTimer {
 
   onViewEntered(): void {
     this.#hasProgress = false;
-    this.#sinceMs = undefined;
+    this.#forget();
     if (this.#viewChangeDueMs === undefined) return;
     this.#viewChangeDueMs = undefined;
     this.#core.out.timer(viewChangeTimer, undefined);
@@ -108,6 +122,6 @@ export class ViewTimer {
 
   /** The state is complete again: what waits is timed from now. */
   onTransferred(): void {
-    this.#sinceMs = undefined;
+    this.#forget();
   }
 }

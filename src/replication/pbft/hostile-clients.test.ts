@@ -1,0 +1,92 @@
+import { expect, it } from 'vitest';
+import { utf8 } from '../../base/bytes.ts';
+import type { Signer } from '../../crypto/signature.ts';
+import { limits } from '../../wire/limits.ts';
+import { bundle } from '../requests.ts';
+import { TestCluster, testInstance } from './test-cluster.ts';
+
+const parameters = { timeoutMs: 400, statusIntervalMs: 100, checkpointInterval: 16, window: 64 };
+
+/** Client 1 asks one member for what has these numbers. */
+function ask(cluster: TestCluster, to: number, first: number, count: number): void {
+  const signer = cluster.clientSigners[1] as Signer;
+  const from = { kind: 'client', key: signer.publicKey } as const;
+  for (let number = first; number < first + count; number++) {
+    const operation = utf8(String(90_000_000 + number));
+    const request = { client: signer.publicKey, number, kind: 0, operation };
+    const [signed] = bundle(signer, testInstance, [request]);
+    if (signed === undefined) continue;
+    const value = { instance: testInstance, request: signed, fullReplier: 0 };
+    const message = { name: 'submitRequest', value } as const;
+    cluster.handle(cluster.replica(to), { kind: 'message', from, message });
+  }
+}
+
+function viewsOf(cluster: TestCluster): number[] {
+  return cluster.replicas.map(({ engine }) => engine.status().view);
+}
+
+it('does not leave views for a client that fills its places at the primary and asks others for more', () => {
+  const cluster = new TestCluster({ seed: 1, clients: 2, parameters });
+  const count = 2 * limits.clientWindow;
+  let base = 0;
+  const shoot = (): void => {
+    ask(cluster, 0, base + 1, count);
+    for (const backup of [1, 2, 3]) ask(cluster, backup, base + 1 + count, count);
+    base += 2 * count;
+    cluster.client(0).write();
+    cluster.plan(100, shoot);
+  };
+  shoot();
+  cluster.run(5000);
+  expect(cluster.count('queue-full')).toBeGreaterThan(100);
+  expect(cluster.count('primary-too-slow')).toBe(0);
+  expect(viewsOf(cluster)).toEqual([0, 0, 0, 0]);
+  expect(cluster.outcomes.length).toBeGreaterThan(40);
+});
+
+it('tells the primary again of what waits before it accuses it', () => {
+  const cluster = new TestCluster({ seed: 2, clients: 2, parameters });
+  let asked = 0;
+  cluster.filter = (from, to, { name }) => {
+    if (name !== 'submitRequest' || from < 0 || to !== 0) return true;
+    asked += 1;
+    return asked > 4 || cluster.nowMs >= 190;
+  };
+  // Busy, so that nobody seems to be stuck.
+  const work = (): void => {
+    cluster.client(0).write();
+    cluster.plan(20, work);
+  };
+  work();
+  ask(cluster, 1, 1, 4);
+  expect(cluster.run(5000, () => cluster.replica(3).service.entries.includes('90000004'))).toBe(
+    true,
+  );
+  expect(asked).toBeGreaterThan(4);
+  expect(viewsOf(cluster)).toEqual([0, 0, 0, 0]);
+});
+
+it('does not hold against the primary what can never be executed any more', () => {
+  const cluster = new TestCluster({ seed: 3, clients: 2, parameters });
+  cluster.filter = (from, to, { name }) => name !== 'submitRequest' || from < 0 || to !== 0;
+  ask(cluster, 1, 1, 1);
+  ask(cluster, 0, 100, limits.clientWindow);
+  cluster.run(20);
+  ask(cluster, 0, 200, limits.clientWindow);
+  cluster.run(5000);
+  expect(viewsOf(cluster)).toEqual([0, 0, 0, 0]);
+});
+
+it('does not time what members bring to a backup', () => {
+  const cluster = new TestCluster({ seed: 4, clients: 2, parameters, absent: [3] });
+  const signer = cluster.clientSigners[1] as Signer;
+  const request = { client: signer.publicKey, number: 1, kind: 0, operation: utf8('00000001') };
+  const [signed] = bundle(signer, testInstance, [request]);
+  if (signed === undefined) throw new TypeError('one request');
+  const value = { instance: testInstance, request: signed, fullReplier: 0 };
+  for (const to of [1, 2]) cluster.speak(3, to, 'submitRequest', value);
+  cluster.run(3000);
+  expect(cluster.count('not-primary')).toBe(2);
+  expect(viewsOf(cluster).slice(0, 3)).toEqual([0, 0, 0]);
+});
