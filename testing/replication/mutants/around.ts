@@ -75,7 +75,7 @@ const first = (replies: readonly Reply[]): ReturnType<Acceptance['ordered']> => 
   return reply === undefined ? { kind: 'open' } : { kind: 'accepted', reply };
 };
 
-const crashy: Where = { adjust: powerFails, seeds: 40 };
+const crashy: Where = { adjust: powerFails };
 
 export const aroundMutants: Readonly<Record<string, Mutant>> = {
   ...both('sent-before-durable', (engine) =>
@@ -120,7 +120,6 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
       { reusesNumbers: true },
       {
         adjust: (options) => ({ ...options, clientCrashes: { gapMs: [0, 500], lastMs: [0, 100] } }),
-        seeds: 10,
       },
     ),
   ),
@@ -128,13 +127,13 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
     'pbft',
     'a client believes the first reply',
     { acceptance: (acceptance) => ordered(acceptance, first) },
-    { adjust: withLies('falsifying'), seeds: 10 },
+    { adjust: withLies('falsifying') },
   ),
   'first-answer-believed': partMutant(
     'pbft',
     'a client believes the first answer to a read',
     { acceptance: (acceptance) => ({ ...acceptance, query: first }) },
-    { adjust: withLies('falsifying', 'stale'), seeds: 10 },
+    { adjust: withLies('falsifying', 'stale') },
   ),
   'tentative-not-undone': partMutant(
     'pbft',
@@ -145,25 +144,25 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
           this.keep();
         }),
     },
-    { scenario: 'tentative-undone', seeds: 2 },
+    { scenario: 'tentative-undone' },
   ),
   'requests-not-verified': partMutant(
     'pbft',
     "clients' signatures are not checked",
     { scheme: (scheme) => believing(scheme, 'client-bundle') },
-    { adjust: withLies('tampering'), seeds: 20 },
+    { adjust: withLies('tampering') },
   ),
   'view-changes-not-verified': partMutant(
     'pbft',
     'signatures under VIEW-CHANGEs are not checked',
     { scheme: (scheme) => believing(scheme, 'view-change') },
-    { adjust: withLies('impersonating'), seeds: 20 },
+    { adjust: withLies('impersonating') },
   ),
   'checkpoints-not-verified': partMutant(
     'pbft',
     'signatures under CHECKPOINTs are not checked',
     { scheme: (scheme) => believing(scheme, 'checkpoint') },
-    { adjust: withLies('impersonating'), seeds: 20 },
+    { adjust: withLies('impersonating') },
   ),
   'vr-speculation-believed': partMutant(
     'vr',
@@ -179,7 +178,6 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
         safetyMs: 20_000,
         operations: 150,
       }),
-      seeds: 40,
     },
   ),
 };

@@ -14,13 +14,11 @@ export interface Mutant {
   readonly scenario?: string;
   /** Makes drawn runs such as the variant matters in. */
   readonly adjust?: (options: RunOptions) => RunOptions;
-  /** Within so many seeds, from 1 on. */
-  readonly seeds: number;
 }
 
-export type Where = Pick<Mutant, 'scenario' | 'adjust' | 'seeds'>;
+export type Where = Pick<Mutant, 'scenario' | 'adjust'>;
 
-export function pbftMutant(what: string, rules: Partial<PbftRules>, where: Where): Mutant {
+export function pbftMutant(what: string, rules: Partial<PbftRules>, where: Where = {}): Mutant {
   const parts = { ...correctParts, pbftRules: { ...correctParts.pbftRules, ...rules } };
   return { what, parts, engine: 'pbft', ...where };
 }

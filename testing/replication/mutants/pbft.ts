@@ -19,23 +19,21 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
   'prepared-by-too-few': pbftMutant(
     'a batch is prepared by f backups',
     { isPrepared: (votes, faults) => votes >= faults },
-    { adjust: withLies('equivocating'), seeds: 40 },
+    { adjust: withLies('equivocating') },
   ),
   'committed-by-too-few': pbftMutant(
     'f+1 COMMITs are enough',
     { isCommitted: (votes, faults) => votes >= faults + 1 },
-    { scenario: 'prepared-by-few', seeds: 2 },
+    { scenario: 'prepared-by-few' },
   ),
   'one-claim-believed': pbftMutant(
     'one member is believed that a batch is committed',
     { isCommittedByClaims: (claims) => claims >= 1 },
-    { adjust: withLies('eager', 'misvoting'), seeds: 20 },
+    { adjust: withLies('eager', 'misvoting') },
   ),
-  'stable-by-too-few': pbftMutant(
-    'one vote makes a checkpoint stable',
-    { isStable: (votes) => votes >= 1 },
-    { seeds: 20 },
-  ),
+  'stable-by-too-few': pbftMutant('one vote makes a checkpoint stable', {
+    isStable: (votes) => votes >= 1,
+  }),
   'old-places-free': pbftMutant(
     'below a mark that a NEW-VIEW shows, and where it has ordered, a primary may order again',
     {
@@ -43,22 +41,22 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
       mayPrePrepare: (sequence, _, height, window) =>
         pbftRules.mayPrePrepare(sequence, 0, height, window),
     },
-    { scenario: 'old-places', seeds: 2 },
+    { scenario: 'old-places' },
   ),
   'accepted-replaced': pbftMutant(
     'a second PRE-PREPARE for a slot replaces the first',
     { mayReplaceAccepted: () => true },
-    { scenario: 'old-places', seeds: 2 },
+    { scenario: 'old-places' },
   ),
   'claims-not-vouched': pbftMutant(
     'one member is believed that a batch was prepared',
     { isVouched: () => true },
-    { scenario: 'claims-of-liars', seeds: 2 },
+    { scenario: 'claims-of-liars' },
   ),
   'null-too-soon': pbftMutant(
     'a new view leaves out what too few deny',
     { mayBeNull: (members) => members >= 1 },
-    { scenario: 'few-view-changes', seeds: 2 },
+    { scenario: 'few-view-changes' },
   ),
   'view-change-quorum-short': pbftMutant(
     '2f VIEW-CHANGEs make a new view',
@@ -67,21 +65,17 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
       hasNoLaterClaim: (members, faults) => members >= 2 * faults,
       mayBeNull: (members, faults) => members >= 2 * faults,
     },
-    { scenario: 'few-view-changes', seeds: 2 },
+    { scenario: 'few-view-changes' },
   ),
-  'primary-without-memory': pbftMutant(
-    'a primary does not note what it proposes',
-    { entersQ: (isPrimary) => !isPrimary },
-    { seeds: 60 },
-  ),
-  'new-view-not-noted': pbftMutant(
-    "a NEW-VIEW's batches are not noted as accepted",
-    { entersQ: (_, isFromNewView) => !isFromNewView },
-    { seeds: 60 },
-  ),
+  'primary-without-memory': pbftMutant('a primary does not note what it proposes', {
+    entersQ: (isPrimary) => !isPrimary,
+  }),
+  'new-view-not-noted': pbftMutant("a NEW-VIEW's batches are not noted as accepted", {
+    entersQ: (_, isFromNewView) => !isFromNewView,
+  }),
   'reads-ahead-ignored': pbftMutant(
     'reads do not wait for what is prepared',
     { readFloor: () => 0 },
-    { scenario: 'reads-beside-laggards', seeds: 2 },
+    { scenario: 'reads-beside-laggards' },
   ),
 };

@@ -55,71 +55,53 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
       committed: (own, acknowledged, needed) =>
         vrRules.committed(own, [own, ...acknowledged], needed),
     },
-    { adjust: withoutWitnesses, seeds: 40 },
+    { adjust: withoutWitnesses },
   ),
   'vr-gaps-acknowledged': vrMutant(
     'an entry is acknowledged though one before it is missing',
     { acknowledged: (_, received) => received },
-    { adjust: withoutWitnesses, seeds: 40 },
+    { adjust: withoutWitnesses },
   ),
   'vr-dead-entries-kept': vrMutant(
     'own entries below a given suffix stay though they are of a dead view',
     { kept: (_, first, last) => (first <= last + 1 ? first - 1 : undefined) },
-    { adjust: withoutWitnesses, seeds: 60 },
+    { adjust: withoutWitnesses },
   ),
   'vr-views-from-too-few': vrMutant(
     'f DOVIEWCHANGEs start a view',
     { mayStartView: (votes, faults) => votes >= faults },
-    { adjust: withoutWitnesses, seeds: 40 },
+    { adjust: withoutWitnesses },
   ),
   'vr-log-dropped-for-transfer': vrMutant(
     'a replica takes the later view before it has its log',
     { keepsLogWhileTransferring: () => false },
-    { adjust: withoutWitnesses, seeds: 60 },
+    { adjust: withoutWitnesses },
   ),
   'vr-hears-while-recovering': vrMutant(
     'a replica without its memory listens to all',
     { hearsWhileRecovering: () => true },
-    { adjust: inMemory, seeds: 60 },
-  ),
-  'vr-recovers-from-one': vrMutant(
-    'a replica recovers from whom it hears first',
-    {
-      recoveryView: (answers) => [...answers.values()][0]?.view,
-    },
-    { adjust: inMemory, seeds: 60 },
+    { adjust: inMemory },
   ),
   'vr-lease-too-long': vrMutant(
     'a lease lasts three times as long as it was granted for',
     { leaseEnd: (sentAtMs, _, leaseMs) => sentAtMs + 3 * leaseMs },
-    { scenario: 'vr-leased-primary-cut-off', seeds: 2 },
+    { scenario: 'vr-leased-primary-cut-off' },
   ),
   'vr-promise-not-kept': vrMutant(
     'a replica votes though it has granted a lease',
     { mayVote: () => true },
-    { scenario: 'vr-leased-primary-cut-off', seeds: 2 },
+    { scenario: 'vr-leased-primary-cut-off' },
   ),
   'vr-promise-forgotten': vrMutant(
     'a granted lease binds nobody',
     { promiseEnd: (nowMs) => nowMs },
-    { scenario: 'vr-leased-primary-cut-off', seeds: 4 },
-  ),
-  'vr-reads-before-inheritance': vrMutant(
-    'a new primary reads before it has committed what it inherited',
-    { mayRead: (nowMs, leaseUntilMs) => nowMs < leaseUntilMs },
-    { adjust: leased, seeds: 100 },
+    { scenario: 'vr-leased-primary-cut-off' },
   ),
   'vr-reads-behind-clients': vrMutant(
     'a read does not wait for writes that only their clients know to be done',
     { readTarget: (commit) => commit },
     {
       adjust: (options) => withVr({ threeMessageWrites: true })(leased(options)),
-      seeds: 40,
     },
-  ),
-  'vr-witness-forgets': vrMutant(
-    'a witness drops its log though somebody lacks it',
-    { mayDropLog: () => true },
-    { adjust: (options) => eventful(withVr({ witnesses: true })(options)), seeds: 60 },
   ),
 };

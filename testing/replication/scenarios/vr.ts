@@ -161,6 +161,32 @@ const recoversBesideOldMessages: Script = async (stage) => {
   await stage.together();
 };
 
+/** Replicas lose their memory of what only they and the primary have, and hear at first only those that never had it. */
+const recoversBesideLaggards: Script = async (stage) => {
+  const { session } = stage.client('c0');
+  const { faults } = stage;
+  await stage.put(session, 'k');
+  await stage.simulation.runFor(300);
+  const forgetful = stage.group.replicas.slice(1, 1 + faults);
+  const primary = stage.names(0, 1);
+  const laggards = stage.names(1 + faults);
+  const cuts = [
+    stage.cut(stage.names(0, 1 + faults), laggards, 'vrPrepare', 'vrCommit', 'vrNewState'),
+  ];
+  const value = await stage.put(session, 'k');
+  const rest = stage.names(1);
+  cuts.push(stage.cut(primary, rest), stage.cut(rest, primary));
+  for (const replica of forgetful) replica.crash(true);
+  await stage.simulation.runFor(20);
+  for (const replica of forgetful) replica.start();
+  const { session: writer } = stage.client('c1');
+  await stage.tryPut(writer, 'other', 3_000);
+  for (const heal of cuts) heal();
+  stage.demand((await stage.get(writer, 'k', true)) === value, 'a committed write is gone');
+  await stage.work([writer], 6);
+  await stage.together();
+};
+
 async function restartAll(stage: Stage): Promise<void> {
   for (const replica of stage.group.replicas) replica.crash(true);
   await stage.simulation.runFor(100);
@@ -341,6 +367,11 @@ export const vrScenarios: Readonly<Record<string, Scenario>> = {
   'vr-recovers-beside-old-messages': scenario(
     'replicas without memory recover beside old messages of theirs',
     recoversBesideOldMessages,
+    { mode: 'view' },
+  ),
+  'vr-recovers-beside-laggards': scenario(
+    'replicas recover without memory, and hear only those that are behind',
+    recoversBesideLaggards,
     { mode: 'view' },
   ),
   'vr-all-forget': scenario('all replicas restart without memory', allForget, { mode: 'view' }),
