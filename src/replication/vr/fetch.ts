@@ -198,6 +198,7 @@ export class Fetch {
     }
     job.progressMs = core.nowMs;
     core.hearLow(value.low);
+    core.parts.execution.run();
     this.#rebase(job);
     job.active = value.active;
     job.commit = Math.max(job.commit, value.commit);

@@ -387,6 +387,7 @@ export class TestCluster {
           engine.core.status === 'normal' &&
           engine.core.view === first?.engine.core.view &&
           engine.core.commit === engine.core.log.last &&
+          engine.core.parts.execution.executed === engine.core.commit &&
           engine.core.commit === first?.engine.core.commit,
       )
     );

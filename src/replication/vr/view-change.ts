@@ -218,6 +218,7 @@ export class ViewChange {
     const { view, sequence, commit, active } = value;
     if (from !== core.primaryOf(view)) return core.out.count('vr-not-primary');
     core.hearLow(value.low);
+    core.parts.execution.run();
     if (!active.includes(core.index) && core.isWitness) return this.standBy(view, active);
     if (!core.rules.mayReplaceLog(core, view)) return core.out.count('vr-stale');
     const base = core.base;
