@@ -42,6 +42,20 @@ describe('what a client of a Byzantine group believes', () => {
     expect(kindOf(rule.ordered([...two, reply(2, { view: 1 })]))).toBe('open');
   });
 
+  it.each([1, 2, 3])('never mixes tentative replies for different batches, f = %i', (faults) => {
+    const acceptance = byzantineAcceptance(faults);
+    const others = [{ view: 1 }, { sequence: 6 }, { view: 1, sequence: 6 }];
+    for (const other of others) {
+      // All answer alike; one fewer than a quorum of them for the one batch, the rest for the other.
+      const replies = Array.from({ length: 3 * faults + 1 }, (_, i) =>
+        reply(i, i < 2 * faults ? tentative : { ...tentative, ...other }),
+      );
+      expect(kindOf(acceptance.ordered(replies))).toBe('open');
+      const agreeing = replies.with(2 * faults, reply(2 * faults, tentative));
+      expect(kindOf(acceptance.ordered(agreeing))).toBe('accepted');
+    }
+  });
+
   it('of reads in one round is a quorum of equal ones, and it knows when there will be none', () => {
     expect(kindOf(rule.query([reply(0), reply(1)]))).toBe('open');
     expect(kindOf(rule.query([reply(0), reply(1), reply(2, { view: 4, sequence: 1 })]))).toBe(
