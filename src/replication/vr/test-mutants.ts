@@ -34,18 +34,6 @@ export const mutants: Readonly<Record<string, Mutant>> = {
       kept: (commit, first, last) => (first - 1 <= last ? Math.max(commit, first - 1) : undefined),
     },
   },
-  'the longest log wins, whatever its view': {
-    mode: 'full',
-    rules: {
-      chooseLog: (claims) => {
-        let best = -1;
-        claims.forEach((claim, i) => {
-          if (claim.hasLog && claim.sequence > (claims[best]?.sequence ?? -1)) best = i;
-        });
-        return best;
-      },
-    },
-  },
   'f votes start a view': {
     mode: 'full',
     rules: { mayStartView: (votes, faults) => votes >= Math.max(faults, 1) },
