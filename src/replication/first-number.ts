@@ -26,13 +26,14 @@ export class FirstNumber {
   /**
    * Takes a member's answer.
    * @returns the number to claim, once enough have answered. Requests that nobody has executed yet lie up to a window
-   *   above what is known: a process sends nothing further up before what is a window below is answered.
+   *   above what was known when their process began, and that may have been more than is known now: members forget what
+   *   was never committed. So the number is drawn, from so many that it meets none of an earlier process.
    */
   note(from: number, nonce: Bytes, number: number): number | undefined {
     if (!equalBytes(nonce, this.nonce)) return undefined;
     if (!this.#answers.has(from)) this.#answers.set(from, number);
     const last = this.#acceptance.lastNumber([...this.#answers.values()]);
-    return last === undefined ? undefined : last + limits.clientWindow + 1;
+    return last === undefined ? undefined : last + limits.clientWindow + 1 + this.#drawn(4);
   }
 
   /**
@@ -44,8 +45,11 @@ export class FirstNumber {
     const descending = [...this.#answers.values()].sort((a, b) => b - a);
     const vouched = descending[this.#acceptance.liars];
     if (vouched === undefined) return undefined;
-    const [high = 0, ...low] = this.#entropy.bytes(5);
-    return vouched + farAbove + low.reduce((drawn, byte) => drawn * 256 + byte, high & 0x0f);
+    return vouched + farAbove + (this.#drawn(5) % farAbove);
+  }
+
+  #drawn(bytes: number): number {
+    return this.#entropy.bytes(bytes).reduce((drawn, byte) => drawn * 256 + byte, 0);
   }
 
   /** Forgets the answers: they were of too little use. */
