@@ -89,7 +89,8 @@ function statementBytes(instance: Bytes, count: number, root: Bytes): Bytes {
   return signedBytes({ purpose: 'client-bundle', system: instance, scope: count, body: root });
 }
 
-function isWellFormed({ kind, operation }: OrderedRequest): boolean {
+/** Whether it is of a kind that there is, and says no more than that kind does. */
+export function isWellFormed({ kind, operation }: OrderedRequest): boolean {
   return kind < requestKinds.claim || (kind === requestKinds.claim && operation.length === 0);
 }
 

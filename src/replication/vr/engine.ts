@@ -203,8 +203,8 @@ export class VrEngine implements Engine {
     const { viewChange } = parts;
     const silenceMs = nowMs - parts.normal.lastHeardMs;
     const isSilent = silenceMs > viewChange.patience(primaryTimeoutMs);
-    const since = core.status === 'normal' ? parts.requests.waitingSinceMs : undefined;
-    const isStuck = since !== undefined && nowMs - since > viewChange.patience(requestTimeoutMs);
+    const isStuck =
+      core.status === 'normal' && parts.requests.isOverdue(viewChange.patience(requestTimeoutMs));
     if (!isSilent && !isStuck) return;
     const view = Math.max(core.view, parts.fetch.view);
     core.suspected[core.primaryOf(view)] = true;

@@ -6,7 +6,9 @@ import { limits } from '../../wire/limits.ts';
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { Sender } from '../contract.ts';
+import { isWellFormed } from '../requests.ts';
 import type { Core } from './core.ts';
+import { requestSizeBytes, WaitingRequests } from './waiting.ts';
 
 const emptyProof = { signature: new Uint8Array(64), count: 0, index: 0, path: [] };
 
@@ -19,14 +21,17 @@ export class Requests {
   /** Not proposed yet, from `#head` on. */
   #queue: OrderedRequest[] = [];
   #head = 0;
+  #queueSizeBytes = 0;
   /** Numbers under way by client, at the primary. */
   #pending = new Map<string, Set<number>>();
-  /** Handed to the primary, oldest first. */
-  readonly #waiting = new Map<string, OrderedRequest>();
+  /** Handed to the primary. */
+  readonly #waiting = new WaitingRequests();
   /** Pending requests whose clients have asked again: with three-message writes these get a reply at commit. */
   readonly #askedAgain = new Set<string>();
   /** Since when the requests waited for have seen no progress; undefined while there is none. */
-  waitingSinceMs: number | undefined;
+  #waitingSinceMs: number | undefined;
+  /** When the primary was told again of what waits, since then. */
+  #remindedMs: number | undefined;
 
   constructor(core: Core) {
     this.#core = core;
@@ -38,13 +43,15 @@ export class Requests {
 
   onSubmit(from: Sender, value: ReplicationMessageValue<'submitRequest'>): void {
     const { request } = value.request;
+    if (!isWellFormed(request)) return this.#core.out.count('vr-request-kind');
     // A client may speak on its own channel for itself only; members are trusted to have checked that.
     if (from.kind === 'client' && mapKey(from.key) !== mapKey(request.client)) {
       this.#core.out.count('vr-foreign-request');
       return;
     }
     if (this.#answer(request)) return;
-    if (this.#core.isPrimary) this.#enqueue(request);
+    const isOwn = from.kind === 'client';
+    if (this.#core.isPrimary) this.#enqueue(request, isOwn ? ownPlacesMax : this.#placesMax);
     else if (from.kind === 'client') this.#handOn(request);
     else this.#core.out.count('vr-not-primary');
   }
@@ -69,23 +76,34 @@ export class Requests {
     return this.#pending.get(mapKey(request.client))?.has(request.number) === true;
   }
 
-  #enqueue(request: OrderedRequest): void {
+  /**
+   * Places of one client at the primary. Those that it cannot take itself are enough for a window of each backup's, so
+   * that what a backup waits for finds a place whatever else its client has asked for here.
+   */
+  get #placesMax(): number {
+    return ownPlacesMax + (this.#core.size - 1) * limits.clientWindow;
+  }
+
+  #enqueue(request: OrderedRequest, placesMax: number): void {
     if (this.#isPending(request)) {
       this.#core.out.count('vr-pending');
       if (this.#core.parameters.threeMessageWrites) this.#askedAgain.add(keyOf(request));
       return;
     }
-    if (this.queued >= limits.queuedRequestsMax) {
+    const sizeBytes = requestSizeBytes(request);
+    const isOver = this.#queueSizeBytes + sizeBytes > limits.queuedRequestsSizeBytesMax;
+    if (isOver || this.queued >= limits.queuedRequestsMax) {
       this.#core.out.count('vr-queue-full');
       return;
     }
     const numbers = this.#pending.get(mapKey(request.client));
-    if (numbers !== undefined && numbers.size >= limits.queuedRequestsPerClientMax) {
+    if (numbers !== undefined && numbers.size >= placesMax) {
       this.#core.out.count('vr-client-queue-full');
       return;
     }
     this.#markPending(request);
     this.#queue.push(request);
+    this.#queueSizeBytes += sizeBytes;
     this.#core.parts.normal.proposeIfDue();
   }
 
@@ -99,16 +117,39 @@ export class Requests {
   #handOn(request: OrderedRequest): void {
     // A witness never learns that something was executed: it waits for nothing.
     if (this.#core.isWitness) return this.#forward(request);
-    const key = keyOf(request);
-    if (!this.#waiting.has(key)) {
-      if (this.#waiting.size >= limits.queuedRequestsMax) {
-        this.#core.out.count('vr-queue-full');
-        return;
-      }
-      this.#waiting.set(key, request);
-      this.waitingSinceMs ??= this.#core.nowMs;
+    if (!this.#waiting.has(request)) {
+      if (!this.#waiting.add(request)) return this.#core.out.count('vr-queue-full');
+      if (this.#waitingSinceMs === undefined) this.#waitAnew();
     }
     this.#forward(request);
+  }
+
+  #waitAnew(): void {
+    this.#waitingSinceMs = this.#waiting.size > 0 ? this.#core.nowMs : undefined;
+    this.#remindedMs = undefined;
+  }
+
+  /**
+   * Whether what the primary was handed has seen no progress for too long. At half of that it is told again: it may have
+   * had no place, or never have heard.
+   */
+  isOverdue(patienceMs: number): boolean {
+    if (this.#waitingSinceMs === undefined) return false;
+    const { nowMs } = this.#core;
+    const isLate = nowMs - (this.#remindedMs ?? this.#waitingSinceMs) > patienceMs / 2;
+    if (!isLate || this.#remindedMs !== undefined) return isLate;
+    this.#forgetAnswered();
+    if (this.#waiting.size === 0) {
+      this.#waitAnew();
+      return false;
+    }
+    this.#remindedMs = nowMs;
+    let count = 0;
+    for (const request of this.#waiting.values()) {
+      if (count++ === limits.clientWindow) break;
+      this.#forward(request);
+    }
+    return false;
   }
 
   #forward(request: OrderedRequest): void {
@@ -125,10 +166,12 @@ export class Requests {
     let size = 0;
     while (batch.length < requestsMax && this.#head < this.#queue.length) {
       const request = this.#queue[this.#head] as OrderedRequest;
-      size += request.operation.length + requestOverheadBytes;
+      const sizeBytes = requestSizeBytes(request);
+      size += sizeBytes;
       if (batch.length > 0 && size > limits.batchSizeBytesMax) break;
       batch.push(request);
       this.#head += 1;
+      this.#queueSizeBytes -= sizeBytes;
     }
     if (this.#head === this.#queue.length) {
       this.#queue = [];
@@ -148,9 +191,7 @@ export class Requests {
       const numbers = this.#pending.get(key);
       if (numbers?.delete(number) === true && numbers.size === 0) this.#pending.delete(key);
     }
-    if (this.#waiting.size > 0 && this.#waiting.delete(keyOf(request))) {
-      this.waitingSinceMs = this.#waiting.size > 0 ? this.#core.nowMs : undefined;
-    }
+    if (this.#waiting.size > 0 && this.#waiting.delete(request)) this.#waitAnew();
     return this.#askedAgain.size > 0 && this.#askedAgain.delete(keyOf(request));
   }
 
@@ -166,23 +207,29 @@ export class Requests {
   /** The log is another one or this replica stands elsewhere: what is under way is seen anew. */
   viewChanged(): void {
     const { isPrimary, status, rules } = this.#core;
-    const queue = this.#queue.slice(this.#head);
-    this.#queue = [];
-    this.#head = 0;
+    const queue = this.#takeAll();
     this.#askedAgain.clear();
     if (rules.rebuildsPending()) this.#pending = new Map();
-    for (const request of queue) this.#waiting.set(keyOf(request), request);
+    for (const request of queue) this.#waiting.add(request);
     this.#forgetAnswered();
-    this.waitingSinceMs = this.#waiting.size > 0 ? this.#core.nowMs : undefined;
+    this.#waitAnew();
     if (isPrimary) {
       this.#markInherited();
       const waiting = [...this.#waiting.values()];
       this.#waiting.clear();
-      this.waitingSinceMs = undefined;
-      for (const request of waiting) this.#enqueue(request);
+      this.#waitAnew();
+      for (const request of waiting) this.#enqueue(request, this.#placesMax);
     } else if (status === 'normal') {
       for (const request of this.#waiting.values()) this.#forward(request);
     }
+  }
+
+  #takeAll(): OrderedRequest[] {
+    const queue = this.#queue.slice(this.#head);
+    this.#queue = [];
+    this.#head = 0;
+    this.#queueSizeBytes = 0;
+    return queue;
   }
 
   #markInherited(): void {
@@ -195,20 +242,19 @@ export class Requests {
   /** After a jump of the state: what was executed elsewhere is no longer waited for. */
   #forgetAnswered(): void {
     const { table } = this.#core.executor;
-    for (const [key, { client, number }] of this.#waiting) {
-      if (table.find(client, number).kind !== 'new') this.#waiting.delete(key);
+    for (const request of [...this.#waiting.values()]) {
+      const { client, number } = request;
+      if (table.find(client, number).kind !== 'new') this.#waiting.delete(request);
     }
   }
 
   /** The instance has ended: everything under way is answered so. */
   endAll(): void {
     const { execution } = this.#core.parts;
-    const all = [...this.#queue.slice(this.#head), ...this.#waiting.values()];
-    this.#queue = [];
-    this.#head = 0;
+    const all = [...this.#takeAll(), ...this.#waiting.values()];
     this.#waiting.clear();
     this.#pending.clear();
-    this.waitingSinceMs = undefined;
+    this.#waitAnew();
     for (const request of all) {
       const { outcome, result } = this.#core.executor.execute(request, emptyAgreed, 0);
       execution.reply(request, outcome, result, 0);
@@ -217,7 +263,7 @@ export class Requests {
 }
 
 const emptyAgreed: Bytes = new Uint8Array(0);
-/** Fixed part of an encoded request and its offset in the list. */
-const requestOverheadBytes = 32 + 8 + 1 + 4 + 4;
+/** What a client has unexecuted at the primary of what it brought itself: a client counts a reply before we do. */
+const ownPlacesMax = 2 * limits.clientWindow;
 /** Entries of the queue's spent front that are cut off together. */
 const compactAt = 1024;
