@@ -100,8 +100,9 @@ function pbftModel(f: number): readonly Row[] {
     pbftPrepare: batches * (n - 1) * (n - 2),
     pbftCommit: batches * (n - 1) ** 2,
     requestReply: n - 1,
-    // Not in the papers: a backup hands what waits to the new primary, which need not wait for clients to do so.
-    submitRequest: n - 2,
+    // Not in the papers: at half its patience a backup reminds the primary of what waits, before it accuses it; and it
+    // hands that to the new primary, which need not wait for clients to do so.
+    submitRequest: n - 1 + (n - 2),
   });
   // Each signs its VIEW-CHANGE, the new primary its NEW-VIEW. A backup verifies the NEW-VIEW and the n-2 VIEW-CHANGEs
   // of others, the new primary only the 2f that it needs.
@@ -180,7 +181,7 @@ function pbftModel(f: number): readonly Row[] {
       frames: survivors(1),
       signed: viewChange.signed,
       verified: viewChange.verified + certificates,
-      totals: [27 + 3 + 2, 108 + 6 + 5],
+      totals: [27 + 3 + 2 + 3, 108 + 6 + 5 + 6],
     },
     {
       operation: 'view change with nothing to carry over',
@@ -191,7 +192,7 @@ function pbftModel(f: number): readonly Row[] {
       frames: { ...survivors(1), prePrepare: n - 1 },
       signed: viewChange.signed,
       verified: viewChange.verified + certificates,
-      totals: [27 + 3 + 2 + 3, 108 + 6 + 5 + 6],
+      totals: [27 + 3 + 2 + 3 + 3, 108 + 6 + 5 + 6 + 6],
     },
     {
       operation:
@@ -201,7 +202,7 @@ function pbftModel(f: number): readonly Row[] {
       delays: 5,
       frames: survivors(3),
       ...viewChange,
-      totals: [27 + 2 * 15 + 3 + 2, 108 + 2 * 66 + 6 + 5],
+      totals: [27 + 2 * 15 + 3 + 2 + 3, 108 + 2 * 66 + 6 + 5 + 6],
     },
   ];
 }
@@ -298,8 +299,10 @@ async function measure(group: ObservedGroup, begin: Row['begin']): Promise<Cost>
   const endMs = group.nowMs;
   await simulation.runFor(afterMs);
   const own = frames.slice(before);
+  // A view change is counted from where the first has lost patience.
+  const first = own.find(({ message }) => message.name === 'viewChange') ?? own[0];
   return {
-    delays: Math.round((endMs - (own[0]?.sentAtMs ?? endMs)) / delayMs),
+    delays: Math.round((endMs - (first?.sentAtMs ?? endMs)) / delayMs),
     frames: counted(own),
     signed: crypto.signed - signed,
     verified: crypto.verified - verified,
