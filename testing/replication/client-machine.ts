@@ -87,7 +87,7 @@ export class Session {
   readonly client: GroupClient;
   underWay = 0;
   readonly #options: ClientMachineOptions;
-  /** What each key held when this session last heard of it. */
+  /** What each key held when this incarnation last heard of it. */
   readonly #seen = new Map<string, Bytes | undefined>();
   #values = 0;
 
