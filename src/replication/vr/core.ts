@@ -135,9 +135,12 @@ export class Core {
     return equalBytes(instance, this.instance);
   }
 
-  /** The end of what needs no fetching: what this replica has of the log that all agree on. */
+  /**
+   * The end of what needs no fetching: what this replica has of the log that all agree on. A witness has no use for what
+   * all designated replicas hold, and may get it from nobody.
+   */
   get base(): number {
-    return this.isWitness && !this.hasLog ? this.low : this.commit;
+    return this.isWitness ? Math.max(this.commit, this.low) : this.commit;
   }
 
   /** Appends an entry to the log, and to the journal where logs are kept there. */
@@ -153,8 +156,8 @@ export class Core {
    * so that there is never a log of one view under the name of another.
    */
   adopt(view: number, keep: number, entries: readonly LogEntry[], active: readonly number[]): void {
-    if (!this.hasLog) {
-      // A witness's log begins above what all designated replicas hold as committed.
+    if (!this.hasLog || (this.isWitness && keep <= this.low)) {
+      // A witness's log begins above what all designated replicas hold as committed; what it has below may be void.
       this.log.reset(keep);
       this.commit = keep;
     }

@@ -141,7 +141,7 @@ export class VrEngine implements Engine {
     const { checkpoints, execution } = core.parts;
     if (checkpoint !== undefined && !checkpoints.restore(checkpoint)) return false;
     const { saved } = checkpoints;
-    const replayed = replay(records, saved);
+    const replayed = replay(records, saved, core.isWitness);
     if (replayed === undefined) return false;
     // Neither in the log nor in the checkpoint: a witness has no use for that, any other replica has.
     if (!core.isWitness && replayed.log.first - 1 > saved) return false;

@@ -219,8 +219,6 @@ export class Fetch {
 
   #stage(job: Job, from: number, value: NewState): void {
     const core = this.#core;
-    // What a witness without a log starts from is for the others to say.
-    if (core.isWitness && !core.hasLog && job.staged.length === 0) job.base = value.first - 1;
     const expected = job.base + job.staged.length + 1;
     if (value.first > expected) return core.out.count('vr-unasked');
     for (let i = expected - value.first; i < value.entries.length; i++) {

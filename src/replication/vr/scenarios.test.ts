@@ -64,38 +64,6 @@ describe('three-message writes', () => {
   });
 });
 
-describe('witnesses', () => {
-  it('keep what a designated replica missed until it has it, and then forget it', () => {
-    const cluster = started({ parameters: { witnesses: true } });
-    cluster.clients[0]?.work(2);
-    cluster.run(500, () => cluster.clients[0]?.isIdle === true);
-    expect(cluster.node(2).engine.core.hasLog).toBe(false);
-    cluster.crash(1);
-    cluster.clients[0]?.work(20);
-    expect(cluster.run(3000, () => cluster.clients[0]?.isIdle === true)).toBe(true);
-    expect(cluster.node(2).engine.core.hasLog).toBe(true);
-    // Only the witness has what the returning replica lacks.
-    cluster.crash(0);
-    cluster.startNode(1);
-    expect(cluster.run(3000, () => cluster.node(1).service.count === 22)).toBe(true);
-    cluster.heal();
-    cluster.checkEnd();
-    expect(cluster.run(3000, () => !cluster.node(2).engine.core.hasLog)).toBe(true);
-  });
-
-  it('get nothing of what is written while all designated replicas work', () => {
-    const cluster = started({ parameters: { witnesses: true } });
-    const names = new Set<string>();
-    cluster.filter = ({ message, to }) => {
-      if (to === 2) names.add(message.name);
-      return true;
-    };
-    cluster.clients[0]?.work(5);
-    cluster.run(200);
-    expect([...names]).toEqual(['vrCommit']);
-  });
-});
-
 describe('a replica far behind', () => {
   it('gets the pages of a checkpoint when the log it lacks is gone, also if it crashes over it', () => {
     const cluster = started({ clients: 2, parameters: { checkpointInterval: 4 } });
