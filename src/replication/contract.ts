@@ -83,6 +83,8 @@ export interface Restored {
   readonly checkpoint: SavedCheckpoint | undefined;
   /** Records that survived, oldest first. */
   readonly records: readonly Bytes[];
+  /** Codes of what the disk itself found wrong with its table. Whether the pages are right is for the engine to say. */
+  readonly damage: readonly string[];
 }
 
 /** Which of the trees of pages: the service's own, or the engine's table of clients. Both are under one root. */
@@ -95,8 +97,11 @@ export interface PageChange {
   readonly bytes: Bytes | undefined;
 }
 
+/** The pages are whatever the disk gives: nothing is done with them before their root is the one that was saved. */
 export interface SavedCheckpoint {
   readonly sequence: number;
+  /** Root over all pages when they were saved. */
+  readonly root: Bytes;
   /** The engine's own notes: certificate, view and the like. */
   readonly notes: Bytes;
   readonly pages: Iterable<PageChange>;
@@ -142,6 +147,8 @@ export interface Evidence {
 
 export interface CheckpointSave {
   readonly sequence: number;
+  /** Over all pages, changed or not. */
+  readonly root: Bytes;
   readonly notes: Bytes;
   /** Against the checkpoint saved before; everything if `isWhole`. */
   readonly changes: readonly PageChange[];
@@ -189,6 +196,8 @@ export interface ReplicaStatus {
   readonly transferred: number | undefined;
   /** Last measures of the root over all pages, as hexadecimal, at `checkpoint`. */
   readonly root: string;
+  /** Codes of what was found wrong on the own disk, until a whole checkpoint has replaced it; mostly empty. */
+  readonly damage: readonly string[];
 }
 
 /** A replica engine: synchronous, owns no thread, timer, socket or randomness. */

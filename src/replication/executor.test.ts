@@ -10,6 +10,7 @@ import { limits } from '../wire/limits.ts';
 import type { OrderedRequest } from '../wire/replication.ts';
 import type { StateMachine } from './contract.ts';
 import { Executor, ServiceFailed } from './executor.ts';
+import { PagedState } from './pages.ts';
 
 const client = new Uint8Array(32).fill(3);
 
@@ -97,7 +98,9 @@ describe('the executor', () => {
     expect(toHex(executor.checkpoint(3).root)).toBe(final);
     // The next instance starts from these pages and executes what came too late for this one.
     const next = new Executor(new KeyValueStore());
-    expect(toHex(next.restore(executor.state.all(), 0, false))).toBe(final);
+    const { state } = PagedState.sift(executor.state.all());
+    expect(toHex(state.rootNow())).toBe(final);
+    expect(next.install(state, { sequence: 0, root: state.rootNow(), isEnded: false })).toBe(true);
     next.table.resetSequences();
     expect(next.execute(request(3, put('a', '2')), emptyBytes, 1).isNew).toBe(true);
     expect(next.execute(request(1, put('a', '9')), emptyBytes, 1).isNew).toBe(false);

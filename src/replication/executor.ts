@@ -2,11 +2,11 @@
 // alone decide what is executed when, and whether tentatively.
 
 import type { Bytes } from '../base/bytes.ts';
-import { emptyBytes } from '../base/bytes.ts';
+import { emptyBytes, equalBytes } from '../base/bytes.ts';
 import { limits } from '../wire/limits.ts';
 import type { OrderedRequest } from '../wire/replication.ts';
 import { ClientTable } from './client-table.ts';
-import type { PageChange, StateMachine } from './contract.ts';
+import type { StateMachine } from './contract.ts';
 import { type Checkpoint, PagedState } from './pages.ts';
 import { requestKinds } from './requests.ts';
 
@@ -16,6 +16,14 @@ export interface Executed {
   readonly result: Bytes;
   /** False: nothing was executed now; the result, if any, is the stored one. */
   readonly isNew: boolean;
+}
+
+/** A checkpoint's state as it was agreed on, or as this replica itself saved it. */
+export interface Installed {
+  readonly sequence: number;
+  readonly root: Bytes;
+  /** Whether it is the state right after a STOP. */
+  readonly isEnded: boolean;
 }
 
 const ended: Executed = { outcome: 1, result: emptyBytes, isNew: false };
@@ -110,15 +118,16 @@ export class Executor {
   }
 
   /**
-   * Replaces the state by that of a checkpoint, after a restart or a state transfer.
-   * @param isEnded whether that state is the one right after a STOP.
-   * @returns its root, which the caller compares with the one that was agreed on.
+   * Replaces the state by that of a checkpoint, after a restart or a state transfer. The table and the service see no page
+   * of it before all of them together have been found right.
+   * @returns false if the pages have another root: then nothing has changed.
    */
-  restore(pages: Iterable<PageChange>, sequence: number, isEnded: boolean): Bytes {
-    const root = this.state.restore(pages, sequence);
+  install(pages: PagedState, { sequence, root, isEnded }: Installed): boolean {
+    if (!equalBytes(pages.rootNow(), root)) return false;
+    this.state.adopt(pages, sequence);
     this.#ended = isEnded;
     this.#load();
-    return root;
+    return true;
   }
 
   /** Goes back to a held checkpoint. */

@@ -29,6 +29,7 @@ const group: ReplicaGroup = {
   faults: 1,
 };
 const addresses = group.members.map((_, i) => ({ host: 'localhost', port: 1000 + i }));
+const root = new Uint8Array(32).fill(5);
 const clientKey = new Uint8Array(32).fill(99);
 
 const nothing: Effects = {
@@ -47,6 +48,7 @@ class ScriptedEngine implements Engine {
   readonly events: EngineEvent[] = [];
   readonly script: Partial<Effects>[] = [];
   currentView = 0;
+  damage: readonly string[] = [];
   failure: Error | undefined;
 
   handle(event: EngineEvent): Effects {
@@ -71,6 +73,7 @@ class ScriptedEngine implements Engine {
       checkpoint: 0,
       transferred: undefined,
       root: '',
+      damage: this.damage,
     };
   }
 
@@ -222,7 +225,10 @@ describe('the host', () => {
     disk.isQuick = true;
     const bytes = utf8('page');
     const changes = [{ region: 'service' as const, page: 3, bytes }];
-    effect({ save: { sequence: 4, notes: utf8('n'), changes, isWhole: true }, reloads: true });
+    effect({
+      save: { sequence: 4, root, notes: utf8('n'), changes, isWhole: true },
+      reloads: true,
+    });
     await settled();
     host.recover();
     expect(engine.told).toContain('recover');
@@ -234,7 +240,7 @@ describe('the host', () => {
 
   it('counts as durable what is in memory only when asked to', async () => {
     const { env, effect, engine } = await running(true);
-    const save = { sequence: 9, notes: utf8(''), changes: [], isWhole: true };
+    const save = { sequence: 9, root, notes: utf8(''), changes: [], isWhole: true };
     effect({ records: [utf8('a')], sends: [send(1, toAll)], mark: 1, save });
     expect(left(env)).toHaveLength(3);
     expect(engine.told).toEqual(['message', 'durable 1', 'saved 9']);
@@ -244,6 +250,7 @@ describe('the host', () => {
     const { disk, effect, engine } = await running();
     const save = (sequence: number) => ({
       sequence,
+      root,
       notes: utf8('n'),
       changes: [{ region: 'service' as const, page: sequence, bytes: utf8('p') }],
       isWhole: false,

@@ -87,6 +87,8 @@ export class ReplicaHost {
   #saves: CheckpointSave[] = [];
   #isSaving = false;
   #isReloadWanted = false;
+  /** The engine has said of its disk that something is wrong with it. */
+  #isDamageKnown = false;
   #isOver = false;
 
   private constructor(
@@ -124,6 +126,17 @@ export class ReplicaHost {
     // The engine has it from here on: all pages are not kept a second time.
     this.#restored = undefined;
     this.#dispatch({ kind: 'start', restored });
+    this.#watchDamage();
+  }
+
+  /** Says once what is found wrong on the disk, and once that it is put right. */
+  #watchDamage(): void {
+    const { engine, env } = this.#options;
+    const { damage, checkpoint } = engine.status();
+    if (damage.length > 0 === this.#isDamageKnown) return;
+    this.#isDamageKnown = damage.length > 0;
+    if (this.#isDamageKnown) env.log.warn('replica-disk-damaged', { found: damage.join(' ') });
+    else env.log.info('replica-disk-repaired', { checkpoint });
   }
 
   #open(index: number): Channel | undefined {
@@ -381,6 +394,7 @@ export class ReplicaHost {
     disk.save(save).then(
       () => {
         this.#dispatch({ kind: 'saved', sequence: save.sequence });
+        if (!this.#isOver) this.#watchDamage();
         this.#saveNext(disk);
       },
       (error: unknown) => this.#fail(error),

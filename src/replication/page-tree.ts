@@ -32,6 +32,14 @@ const regionBytes: Readonly<Record<Region, Bytes>> = {
   clients: Uint8Array.of(regionNumbers.clients),
 };
 
+export function isPageNumber(page: number): boolean {
+  return page >= 0 && page < limits.pagesMax && Number.isInteger(page);
+}
+
+export function isPageSize(bytes: Bytes | undefined): boolean {
+  return (bytes?.length ?? 0) <= limits.pageSizeBytesMax;
+}
+
 function uint32Bytes(value: number): Bytes {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
@@ -123,8 +131,8 @@ export class PageTree implements PageStore {
   }
 
   write(page: number, bytes: Bytes | undefined): void {
-    assert(page >= 0 && page < limits.pagesMax && Number.isInteger(page), 'a page has a number');
-    assert((bytes?.length ?? 0) <= limits.pageSizeBytesMax, 'a page is not too long');
+    assert(isPageNumber(page), 'a page has a number');
+    assert(isPageSize(bytes), 'a page is not too long');
     const before = pageOf(this.#top, page);
     if (before === bytes) return;
     this.journal?.push({ tree: this, page, bytes: before });
@@ -151,8 +159,11 @@ export class PageTree implements PageStore {
     this.#top = frozen.top;
   }
 
-  clear(): void {
-    this.#top = new TreeNode<Middle>(this.#generation);
+  /** Takes over the pages of another tree of the region, frozen: without copying, and they stay that tree's too. */
+  adopt(other: PageTree): void {
+    this.#top = other.freeze().top;
+    // Nodes count as this tree's own to change by their generation: none of the other tree's may.
+    this.#generation = Math.max(this.#generation, other.#generation);
   }
 
   all(): Generator<PageChange> {

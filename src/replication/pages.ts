@@ -9,6 +9,8 @@ import {
   differences,
   type FrozenTree,
   frozenPage,
+  isPageNumber,
+  isPageSize,
   type Overwritten,
   PageTree,
   regions,
@@ -28,6 +30,16 @@ export interface Checkpoint {
   readonly changes: readonly PageChange[];
 }
 
+/** Why something from a disk or a peer is no page at all. */
+export type NoPage = 'disk-page-too-long' | 'disk-page-misplaced';
+
+export interface Sifted {
+  /** Those that can be pages. Whether they are the right ones is not known before their root is. */
+  readonly state: PagedState;
+  /** Each once. */
+  readonly found: readonly NoPage[];
+}
+
 export class PagedState {
   readonly #trees: Readonly<Record<Region, PageTree>> = {
     service: new PageTree('service'),
@@ -37,6 +49,18 @@ export class PagedState {
   /** What `changes` of the next checkpoint are counted from. */
   #base: FrozenState | undefined;
   #journal: Overwritten[] | undefined;
+
+  /** A state of its own of pages that come from elsewhere and may be anything. */
+  static sift(pages: Iterable<PageChange>): Sifted {
+    const state = new PagedState();
+    const found = new Set<NoPage>();
+    for (const { region, page, bytes } of pages) {
+      if (!isPageNumber(page)) found.add('disk-page-misplaced');
+      else if (!isPageSize(bytes)) found.add('disk-page-too-long');
+      else state.#trees[region].write(page, bytes);
+    }
+    return { state, found: [...found] };
+  }
 
   /** The current pages of a region. */
   region(region: Region): PageStore {
@@ -123,17 +147,14 @@ export class PagedState {
   }
 
   /**
-   * Replaces everything, checkpoints and an open undo scope included, by these pages and freezes them as checkpoint
-   * `sequence`. @returns its root.
+   * Replaces everything, checkpoints and an open undo scope included, by the pages of another state, frozen as checkpoint
+   * `sequence`.
    */
-  restore(pages: Iterable<PageChange>, sequence: number): Bytes {
-    // The old pages may be the source of the new ones: they are read before they are dropped.
-    const kept = [...pages];
+  adopt(other: PagedState, sequence: number): void {
     this.#setJournal(undefined);
     this.#frozen.clear();
-    for (const region of regions) this.#trees[region].clear();
-    for (const { region, page, bytes } of kept) this.#trees[region].write(page, bytes);
-    return this.#freeze(sequence).root;
+    for (const region of regions) this.#trees[region].adopt(other.#trees[region]);
+    this.#freeze(sequence);
   }
 
   /** Every page there is now, by region and number. */

@@ -13,6 +13,8 @@ const group: ReplicaGroup = {
   faults: 1,
 };
 
+const root = new Uint8Array(32).fill(9);
+
 const shown = (bytes: Bytes): string => `${bytes.length}:${toHex(bytes.subarray(0, 4))}`;
 
 function recordsOf(restored: Restored | undefined): string[] {
@@ -53,7 +55,7 @@ describe('a replica on its disk', () => {
     expect(await refusal(ReplicaDisk.open(disk, other, 2))).toContain('no replica');
     expect((await ReplicaDisk.open(disk, group, 2)).restored).toBeUndefined();
     const again = await ReplicaDisk.open(disk, group, 2);
-    expect(again.restored).toEqual({ checkpoint: undefined, records: [] });
+    expect(again.restored).toEqual({ checkpoint: undefined, records: [], damage: [] });
   });
 
   it('does not start without the promises it once made', async () => {
@@ -76,7 +78,7 @@ describe('a replica on its disk', () => {
     const { disk: opened } = await ReplicaDisk.open(disk, group, 2);
     opened.append(undefined, [utf8('a'), utf8('b')]);
     await opened.sync();
-    await opened.save({ sequence: 1, notes: utf8('n'), changes: [], isWhole: true });
+    await opened.save({ sequence: 1, root, notes: utf8('n'), changes: [], isWhole: true });
     expect(recordsOf((await ReplicaDisk.open(disk, group, 2)).restored)).toEqual(['a', 'b']);
     disk.rollJournalBack(1);
     expect(await refusal(ReplicaDisk.open(disk, group, 2))).toContain('older than its checkpoint');
@@ -177,7 +179,13 @@ describe('a replica on its disk', () => {
             const next = applied(isWhole ? {} : model, changes);
             const notes = utf8(`notes ${sequence + 1}`);
             disk.isQuick = !crashes;
-            const saving = replica.save({ sequence: sequence + 1, notes, changes, isWhole });
+            const saving = replica.save({
+              sequence: sequence + 1,
+              root,
+              notes,
+              changes,
+              isWhole,
+            });
             if (!crashes) {
               await saving;
               model = next;
@@ -195,8 +203,8 @@ describe('a replica on its disk', () => {
               sequence += 1;
             }
             expect(pagesOf(opened.restored)).toEqual(model);
-            // Nothing is left of a save that was cut short: format, checkpoint if any, and the pages.
-            expect(disk.entryCount).toBe(Object.keys(model).length + (sequence > 0 ? 2 : 1));
+            // Nothing is left of a save that was cut short: format, checkpoint (twice) if any, and the pages.
+            expect(disk.entryCount).toBe(Object.keys(model).length + (sequence > 0 ? 3 : 1));
           }
           const { restored } = await ReplicaDisk.open(disk, group, 2);
           expect(pagesOf(restored)).toEqual(model);

@@ -4,13 +4,13 @@
 //
 // Journal: one byte of kind before each record. Table, all keys after `r` and the instance:
 //   f                            format: version, whether it has ever started, index of the member
-//   c                            checkpoint: version, sequence, last durable record of the journal, notes
+//   c, d                         checkpoint, twice: version, sequence, last durable record of the journal, root, notes
 //   p region page version        a page as of that save; those with a later version than the checkpoint do not count
 
 import { assert } from '../base/assert.ts';
 import { type Bytes, concatBytes, equalBytes, uint64Bytes, utf8 } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
-import { taggedHash } from '../crypto/hash.ts';
+import { hashSizeBytes, taggedHash } from '../crypto/hash.ts';
 import type { Change, Disk, Position, TableEntry } from '../env/disk.ts';
 import type {
   CheckpointSave,
@@ -21,11 +21,12 @@ import type {
 } from './contract.ts';
 import { regionNumbers, regions } from './page-tree.ts';
 
-const formatVersion = 1;
+const formatVersion = 2;
 /** Bytes of pages that one write to the table takes. */
 const writeSizeBytesMax = 4 * 1024 * 1024;
 const readEntries = 1000;
 const checksumSizeBytes = 16;
+const checkpointHeadSizeBytes = 3 * 8 + hashSizeBytes;
 
 const recordKinds = {
   record: 0,
@@ -35,17 +36,29 @@ const recordKinds = {
   head: 4,
 } as const;
 const noBytes = new Uint8Array(0);
+const nothingSaved = {
+  sequence: 0,
+  root: new Uint8Array(hashSizeBytes),
+  notes: noBytes,
+  pages: [],
+};
 
 interface Keys {
   readonly format: Bytes;
-  readonly checkpoint: Bytes;
+  /** Two of them: one that is damaged must not cost the replica what the other says. */
+  readonly checkpoints: readonly Bytes[];
   readonly pages: Bytes;
   readonly afterPages: Bytes;
 }
 
 function keysOf(instance: Bytes): Keys {
   const key = (name: string): Bytes => concatBytes(utf8('r'), instance, utf8(name));
-  return { format: key('f'), checkpoint: key('c'), pages: key('p'), afterPages: key('q') };
+  return {
+    format: key('f'),
+    checkpoints: [key('c'), key('d')],
+    pages: key('p'),
+    afterPages: key('q'),
+  };
 }
 
 /** A page's place in one number: region, then page. */
@@ -70,6 +83,33 @@ function seal(key: Bytes, body: Bytes): Bytes {
 function unseal(key: Bytes, sealed: Bytes): Bytes | undefined {
   const body = sealed.subarray(checksumSizeBytes);
   return equalBytes(seal(key, body), sealed) ? body : undefined;
+}
+
+/** What the record of a checkpoint says. */
+interface CheckpointRecord {
+  readonly version: number;
+  readonly sequence: number;
+  readonly durablePosition: number;
+  readonly root: Bytes;
+  readonly notes: Bytes;
+  /** As stored, without the checksum. */
+  readonly body: Bytes;
+}
+
+function decodeCheckpoint(body: Bytes): CheckpointRecord | undefined {
+  if (body.length < checkpointHeadSizeBytes) return undefined;
+  return {
+    version: uint64At(body, 0),
+    sequence: uint64At(body, 8),
+    durablePosition: uint64At(body, 16),
+    root: body.subarray(24, checkpointHeadSizeBytes),
+    notes: body.subarray(checkpointHeadSizeBytes),
+    body,
+  };
+}
+
+function sealedTwice(keys: Keys, body: Bytes): Change[] {
+  return keys.checkpoints.map((key) => ({ key, value: seal(key, body) }));
 }
 
 function formatRecord(keys: Keys, self: number, hasStarted: boolean): Change {
@@ -134,8 +174,9 @@ export class ReplicaDisk {
     const records = opened.#recover();
     if (records === undefined) throw lost('its journal is gone');
     opened.#durablePosition = opened.#lastPosition ?? 0;
-    const checkpoint = await opened.#readCheckpoint();
-    return { disk: opened, restored: { checkpoint, records } };
+    const found = new Set<string>();
+    const checkpoint = await opened.#readCheckpoint(found);
+    return { disk: opened, restored: { checkpoint, records, damage: [...found] } };
   }
 
   /** `compact` takes the place of all earlier records; `records` follow. Nothing is durable before `sync`. */
@@ -165,7 +206,7 @@ export class ReplicaDisk {
    * Saves a checkpoint; saves run one after the other. A crash midway leaves the one before whole: pages are written
    * beside those that they replace, and the last write names the new checkpoint and takes the replaced ones away.
    */
-  async save({ sequence, notes, changes, isWhole }: CheckpointSave): Promise<void> {
+  async save({ sequence, root, notes, changes, isWhole }: CheckpointSave): Promise<void> {
     this.#version += 1;
     const version = this.#version;
     const replaced: Change[] = [];
@@ -190,25 +231,23 @@ export class ReplicaDisk {
       batch = [];
       sizeBytes = 0;
     }
-    const { checkpoint: key } = this.#keys;
     const place = uint64Bytes(this.#durablePosition);
-    const body = concatBytes(uint64Bytes(version), uint64Bytes(sequence), place, notes);
-    await this.#disk.table.write([...batch, ...replaced, { key, value: seal(key, body) }]);
+    const body = concatBytes(uint64Bytes(version), uint64Bytes(sequence), place, root, notes);
+    await this.#disk.table.write([...batch, ...replaced, ...sealedTwice(this.#keys, body)]);
   }
 
-  /** The saved checkpoint as the disk gives it now; without pages where it is damaged. Not while one is being saved. */
+  /** The saved checkpoint as the disk gives it now; none of it if its record is damaged. Not while one is being saved. */
   reload(): SavedCheckpoint {
-    const { checkpoint: key } = this.#keys;
-    const sealed = this.#disk.table.get(key);
-    const body = sealed === undefined ? undefined : unseal(key, sealed);
-    if (body === undefined || body.length < 24) return { sequence: 0, notes: noBytes, pages: [] };
+    const record = this.#checkpointRecord(new Set());
+    if (record === undefined) return nothingSaved;
     const pages: PageChange[] = [];
     for (const [place, version] of this.#versions) {
       const bytes = this.#disk.table.get(pageKey(this.#keys, place, version));
       const region = regions[Math.floor(place / 2 ** 32)];
       if (region !== undefined) pages.push({ region, page: place % 2 ** 32, bytes });
     }
-    return { sequence: uint64At(body, 8), notes: body.subarray(24), pages };
+    const { sequence, root, notes } = record;
+    return { sequence, root, notes, pages };
   }
 
   #append(kind: number, record: Bytes): void {
@@ -242,35 +281,64 @@ export class ReplicaDisk {
     return records;
   }
 
-  async #readCheckpoint(): Promise<Restored['checkpoint']> {
-    const { checkpoint: key } = this.#keys;
-    const sealed = this.#disk.table.get(key);
-    const body = sealed === undefined ? undefined : unseal(key, sealed);
-    if (sealed !== undefined && (body === undefined || body.length < 24)) {
-      throw lost('the record of its checkpoint is damaged');
+  /** The newest record of a checkpoint that is as it was written. @param found gets to know of others. */
+  #checkpointRecord(found: Set<string>): CheckpointRecord | undefined {
+    let newest: CheckpointRecord | undefined;
+    for (const key of this.#keys.checkpoints) {
+      const sealed = this.#disk.table.get(key);
+      const body = sealed === undefined ? undefined : unseal(key, sealed);
+      const record = body === undefined ? undefined : decodeCheckpoint(body);
+      if (sealed !== undefined && record === undefined) found.add('disk-checkpoint-damaged');
+      if (record !== undefined && record.version > (newest?.version ?? -1)) newest = record;
     }
-    this.#version = body === undefined ? 0 : uint64At(body, 0);
+    return newest;
+  }
+
+  async #readCheckpoint(found: Set<string>): Promise<Restored['checkpoint']> {
+    const record = this.#checkpointRecord(found);
+    if (record === undefined && found.size > 0)
+      throw lost('the record of its checkpoint is damaged');
+    this.#version = record?.version ?? 0;
     // What was durable when the table was written: an older copy of the journal has forgotten votes.
-    if (body !== undefined && this.#durablePosition < uint64At(body, 16)) {
+    if (record !== undefined && this.#durablePosition < record.durablePosition) {
       throw lost('its journal is older than its checkpoint');
     }
-    const pages: PageChange[] = [];
-    const unfinished: Change[] = [];
+    const { pages, needless } = this.#readPages(found);
+    // They go before their version is used again.
+    if (needless.length > 0) await this.#disk.table.write(needless);
+    if (record === undefined) return undefined;
+    const { sequence, root, notes, body } = record;
+    if (found.has('disk-checkpoint-damaged')) {
+      await this.#disk.table.write(sealedTwice(this.#keys, body));
+    }
+    return { sequence, root, notes, pages };
+  }
+
+  /** The pages of the checkpoint, and what is to be deleted: what a save left that a crash cut short, and misfits. */
+  #readPages(found: Set<string>): { pages: PageChange[]; needless: Change[] } {
+    const pages = new Map<number, PageChange>();
+    const needless: Change[] = [];
     for (const entry of this.#pageEntries()) {
       const place = uint64At(entry.key, this.#keys.pages.length);
       const version = uint64At(entry.key, this.#keys.pages.length + 8);
       const region = regions[Math.floor(place / 2 ** 32)];
-      if (version > this.#version || region === undefined) {
-        unfinished.push({ key: entry.key, value: undefined });
-        continue;
+      const known = this.#versions.get(place);
+      if (version > this.#version) {
+        needless.push({ key: entry.key, value: undefined });
+      } else if (region === undefined) {
+        found.add('disk-page-misplaced');
+        needless.push({ key: entry.key, value: undefined });
+      } else {
+        // Versions of one place ascend. A save takes the one before away.
+        if (known !== undefined) {
+          found.add('disk-page-twice');
+          needless.push({ key: pageKey(this.#keys, place, known), value: undefined });
+        }
+        this.#versions.set(place, version);
+        pages.set(place, { region, page: place % 2 ** 32, bytes: entry.value });
       }
-      this.#versions.set(place, version);
-      pages.push({ region, page: place % 2 ** 32, bytes: entry.value });
     }
-    // Left by a save that a crash cut short. They go before their version is used again.
-    if (unfinished.length > 0) await this.#disk.table.write(unfinished);
-    if (body === undefined) return undefined;
-    return { sequence: uint64At(body, 8), notes: body.subarray(24), pages };
+    return { pages: [...pages.values()], needless };
   }
 
   *#pageEntries(): Generator<TableEntry> {

@@ -32,6 +32,10 @@ export class Checkpoints {
   #isCompactable = false;
   /** The checkpoint that ends the instance, once taken or installed. */
   #final: number | undefined;
+  /** What the disk says that was saved last before a restart: it may have been voted for. */
+  #found: Taken | undefined;
+  /** What is wrong with the table; until it is put right saves are whole. */
+  #damage: readonly string[] = [];
 
   /** By member: when it was last told that the instance has ended. */
   readonly #finalAnsweredMs: number[] = [];
@@ -43,6 +47,10 @@ export class Checkpoints {
 
   get saved(): number {
     return this.#saved;
+  }
+
+  get damage(): readonly string[] {
+    return this.#damage;
   }
 
   /** Whether the instance has ended and everyone can be shown so. */
@@ -69,7 +77,15 @@ export class Checkpoints {
   #take(sequence: number, isFinal: boolean): void {
     const { executor, log, rules } = this.#core;
     const { root, changes } = executor.checkpoint(sequence);
-    this.#saves.push({ sequence, notes: this.#notes(isFinal), changes, isWhole: false });
+    // What else is in a damaged table must not become a part of this one.
+    const isWhole = this.#damage.length > 0;
+    this.#saves.push({
+      sequence,
+      root,
+      notes: this.#notes(isFinal),
+      changes: isWhole ? [...executor.state.all()] : changes,
+      isWhole,
+    });
     if (sequence < log.height) return;
     if (sequence === log.height) return this.#compare(log.certificate);
     this.#taken.set(sequence, { sequence, root, isFinal });
@@ -87,6 +103,7 @@ export class Checkpoints {
       return;
     }
     this.#saved = Math.max(this.#saved, sequence);
+    this.#damage = [];
     if (this.#core.rules.mayVoteForCheckpoint(true)) this.#vote(sequence);
   }
 
@@ -95,6 +112,10 @@ export class Checkpoints {
     const taken = this.#taken.get(sequence);
     if (taken === undefined || sequence <= log.height) return;
     const { root } = taken;
+    const found = this.#found;
+    if (found?.sequence === sequence && !equalBytes(found.root, root)) {
+      return out.count('checkpoint-contradicts-own');
+    }
     const claim = { sequence, root, isFinal: taken.isFinal ? 1 : 0 };
     const signature = signer.sign(checkpointBytes(instance, claim));
     const vote: CheckpointVote = { instance, replica: index, ...claim, signature };
@@ -259,6 +280,7 @@ export class Checkpoints {
     this.#saves = [
       {
         sequence,
+        root,
         notes: this.#notes(isFinal === 1),
         changes: [...executor.state.all()],
         isWhole: true,
@@ -278,11 +300,23 @@ export class Checkpoints {
     this.#isCompactable = true;
   }
 
+  /** Something is wrong with what the disk holds. */
+  noteDamage(codes: readonly string[]): void {
+    for (const code of codes) this.#core.out.count(code);
+    this.#damage = [...new Set([...this.#damage, ...codes])];
+  }
+
+  /** A checkpoint was saved before a restart, whether or not its pages are still here. */
+  onFound(checkpoint: Taken): void {
+    this.#found = checkpoint;
+  }
+
   /** The state is what a saved checkpoint holds. */
-  onRestored(sequence: number, root: Bytes, isFinal: boolean): void {
+  onRestored(checkpoint: Taken): void {
+    const { sequence, isFinal } = checkpoint;
     this.#saved = sequence;
     if (isFinal) this.#final = sequence;
-    if (sequence > 0) this.#taken.set(sequence, { sequence, root, isFinal });
+    if (sequence > 0) this.#taken.set(sequence, checkpoint);
   }
 
   /** Says again, after a restart, what may have been said before: the same bytes. */

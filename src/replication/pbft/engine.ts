@@ -209,6 +209,7 @@ export class PbftEngine implements Engine {
       checkpoint: Math.min(log.height, parts.checkpoints.saved),
       transferred: parts.transfers.progress,
       root: toHex(log.certificate.root),
+      damage: parts.checkpoints.damage,
     };
   }
 

@@ -196,7 +196,7 @@ describe('records', () => {
 
   it('that are damaged are counted, not believed', () => {
     const damaged = [Uint8Array.of(1, 2, 3), new Uint8Array(0)];
-    const genesis = { checkpoint: undefined, records: damaged };
+    const genesis = { checkpoint: undefined, records: damaged, damage: [] };
     const cluster = new TestCluster({ seed: 1, genesis });
     expect(cluster.count('record-invalid')).toBe(8);
     expect(cluster.replica(0).engine.status().status).toBe('normal');

@@ -1,7 +1,7 @@
 // Goes on where a replica's disk says that it was: nothing that it has said is forgotten, so after a restart it is merely
 // slow. Records may be the newest ones or some of the oldest again; they are taken in order and the latest view wins.
 
-import { type Bytes, mapKey } from '../../base/bytes.ts';
+import { type Bytes, equalBytes, mapKey } from '../../base/bytes.ts';
 import {
   type Certificate,
   CheckpointNotes,
@@ -10,6 +10,7 @@ import {
 } from '../../wire/pbft.ts';
 import { decodeAs } from '../../wire/registry.ts';
 import type { Restored, SavedCheckpoint } from '../contract.ts';
+import { PagedState } from '../pages.ts';
 import { requestDigest } from '../requests.ts';
 import { type Batch, batchDigest, isNull, nullBatch } from './batch.ts';
 import type { Core } from './core.ts';
@@ -137,8 +138,11 @@ class Recollection {
   }
 }
 
-export function restore(core: Core, { checkpoint, records }: Restored): void {
-  if (checkpoint !== undefined) restoreCheckpoint(core, checkpoint);
+export function restore(core: Core, { checkpoint, records, damage }: Restored): void {
+  core.parts.checkpoints.noteDamage(damage);
+  const wrong = checkpoint === undefined ? undefined : restoreCheckpoint(core, checkpoint);
+  // Without its pages this replica is where the instance began, if that was with none.
+  const isLost = wrong !== undefined && !equalBytes(core.executor.state.rootNow(), core.genesis);
   const recollection = new Recollection(core);
   for (const bytes of records) {
     const record = decodeRecord(bytes);
@@ -158,20 +162,34 @@ export function restore(core: Core, { checkpoint, records }: Restored): void {
     if (until > log.height) log.keepBody(digest, batch, record, until);
   }
   // From the saved checkpoint on: what the journal still has makes fetching state unnecessary.
-  parts.execution.replay(recollection.executed, (digest) => recollection.batch(digest));
+  if (!isLost) {
+    parts.execution.replay(recollection.executed, (digest) => recollection.batch(digest));
+  }
   resumeView(core);
-  parts.checkpoints.resume();
-  if (parts.execution.executed < log.height) parts.transfers.fetch(log.certificate);
+  if (!isLost) parts.checkpoints.resume();
+  if (isLost || parts.execution.executed < log.height) {
+    parts.transfers.fetch(log.certificate, wrong);
+  }
   parts.newViews.resume();
 }
 
-function restoreCheckpoint(core: Core, { sequence, notes, pages }: SavedCheckpoint): void {
+/** @returns the pages if they are not those that were saved: what of them is right need not be fetched. */
+function restoreCheckpoint(core: Core, checkpoint: SavedCheckpoint): PagedState | undefined {
+  const { sequence, root, notes, pages } = checkpoint;
+  const { checkpoints, execution } = core.parts;
   const decoded = decodeAs(CheckpointNotes, notes);
   const isFinal = sequence > 0 && decoded?.isFinal === 1;
-  const root = core.executor.restore(pages, sequence, isFinal);
   core.beginFrom(sequence === 0 || decoded === undefined ? root : decoded.genesis);
-  core.parts.execution.jumpTo(sequence);
-  core.parts.checkpoints.onRestored(sequence, root, isFinal);
+  const { state, found } = PagedState.sift(pages);
+  checkpoints.noteDamage(found);
+  checkpoints.onFound({ sequence, root, isFinal });
+  if (!core.executor.install(state, { sequence, root, isEnded: isFinal })) {
+    checkpoints.noteDamage(['disk-pages-differ']);
+    return state;
+  }
+  execution.jumpTo(sequence);
+  checkpoints.onRestored({ sequence, root, isFinal });
+  return undefined;
 }
 
 /** Rebuilds the slots of the view, if it is active, before anything is accepted in it. */

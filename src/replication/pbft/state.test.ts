@@ -244,8 +244,9 @@ describe('the end of an instance', () => {
     cluster.run(cluster.nowMs + 1000);
     const saved = cluster.replica(0).saved;
     const pages: PageChange[] = [...(saved?.pages.values() ?? [])];
-    const checkpoint = { sequence: 0, notes: saved?.notes ?? new Uint8Array(0), pages };
-    const next = clusterOf({ genesis: { checkpoint, records: [] } });
+    const [root, notes] = [saved?.root ?? new Uint8Array(32), saved?.notes ?? new Uint8Array(0)];
+    const checkpoint = { sequence: 0, root, notes, pages };
+    const next = clusterOf({ genesis: { checkpoint, records: [], damage: [] } });
     expect(next.replica(0).engine.status()).toMatchObject({ status: 'normal', executed: 0 });
     expect(next.replica(0).engine.status().root).toBe(cluster.replica(0).engine.status().root);
     next.client(1).write();

@@ -45,7 +45,9 @@ class Replica {
   flushed = 0;
   appended = 0;
   isFlushing = false;
-  saved: { sequence: number; notes: Bytes; pages: Map<string, PageChange> } | undefined;
+  saved:
+    | { sequence: number; root: Bytes; notes: Bytes; pages: Map<string, PageChange> }
+    | undefined;
   timers = new Map<string, number>();
 
   constructor(index: number, engine: PbftEngine, service: Ledger) {
@@ -242,8 +244,8 @@ export class TestCluster {
 
   #checkpointOf({ saved }: Replica): Restored['checkpoint'] {
     if (saved === undefined) return this.options.genesis?.checkpoint;
-    const { sequence, notes, pages } = saved;
-    return { sequence, notes, pages: [...pages.values()] };
+    const { sequence, root, notes, pages } = saved;
+    return { sequence, root, notes, pages: [...pages.values()] };
   }
 
   recover(index: number): void {
@@ -288,7 +290,7 @@ export class TestCluster {
     });
   }
 
-  #save(replica: Replica, { sequence, notes, changes, isWhole }: CheckpointSave): void {
+  #save(replica: Replica, { sequence, root, notes, changes, isWhole }: CheckpointSave): void {
     const { life } = replica;
     this.plan(this.prng.below((this.options.saveMsMax ?? 2) + 1), () => {
       if (replica.life !== life) return;
@@ -298,7 +300,7 @@ export class TestCluster {
         if (change.bytes === undefined) pages.delete(key);
         else pages.set(key, change);
       }
-      replica.saved = { sequence, notes, pages };
+      replica.saved = { sequence, root, notes, pages };
       this.handle(replica, { kind: 'saved', sequence });
     });
   }
@@ -321,7 +323,8 @@ export class TestCluster {
     Object.assign(replica, this.#build(index));
     replica.isUp = true;
     const checkpoint = this.#checkpointOf(replica);
-    this.handle(replica, { kind: 'start', restored: { checkpoint, records: replica.durable } });
+    const restored = { checkpoint, records: replica.durable, damage: [] };
+    this.handle(replica, { kind: 'start', restored });
   }
 
   // ---- Messages ----

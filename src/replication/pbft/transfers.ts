@@ -2,10 +2,9 @@
 // because agreement needs no state, but executes and answers nothing.
 
 import { equalBytes } from '../../base/bytes.ts';
-import { limits } from '../../wire/limits.ts';
 import type { Certificate } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
-import type { PageChange, SavedCheckpoint } from '../contract.ts';
+import type { SavedCheckpoint } from '../contract.ts';
 import { PagedState } from '../pages.ts';
 import { answerFetch, StateTransfer, type TransferStep } from '../transfer.ts';
 import type { Core } from './core.ts';
@@ -39,9 +38,10 @@ export class Transfers {
   /**
    * Goes for the state that this certificate proves, or that f+1 members have stated (then it has no signatures); what a running transfer has
    * fetched is used.
+   * @param local pages that need not be fetched where they are right; unless given, those in use.
    */
-  fetch(certificate: Certificate): void {
-    this.#begin(certificate, this.#core.executor.state);
+  fetch(certificate: Certificate, local: PagedState = this.#core.executor.state): void {
+    this.#begin(certificate, local);
   }
 
   /**
@@ -49,12 +49,10 @@ export class Transfers {
    * @param checkpoint as it is on disk; undefined: what is in memory, its digests made anew.
    */
   check(certificate: Certificate, checkpoint: SavedCheckpoint | undefined): void {
-    const held = new PagedState();
-    const pages = [...(checkpoint?.pages ?? this.#core.executor.state.all())];
-    // A damaged disk may hold anything: what is too long to be a page is as good as missing.
-    const isPage = ({ bytes }: PageChange): boolean =>
-      bytes === undefined || bytes.length <= limits.pageSizeBytesMax;
-    held.restore(pages.filter(isPage), certificate.sequence);
+    const { state: held, found } = PagedState.sift(
+      checkpoint?.pages ?? this.#core.executor.state.all(),
+    );
+    for (const code of found) this.#core.out.count(code);
     const sequence = checkpoint?.sequence ?? this.#core.parts.execution.executed;
     if (sequence === certificate.sequence && !equalBytes(held.rootNow(), certificate.root)) {
       this.#core.out.count('recovery-pages-differ');
@@ -110,11 +108,12 @@ export class Transfers {
     const certificate = this.#certificate;
     if (certificate === undefined) return;
     const { sequence, root, isFinal } = certificate;
-    const installed = executor.restore(result, sequence, isFinal === 1);
+    const { state } = PagedState.sift(result);
     this.#transfer = undefined;
-    if (!equalBytes(installed, root)) {
+    if (!executor.install(state, { sequence, root, isEnded: isFinal === 1 })) {
+      // Pages in memory were not what their digests said: these are made anew.
       out.count('transfer-wrong-root');
-      this.fetch(certificate);
+      this.fetch(certificate, state);
       return;
     }
     out.count('transfer-done');

@@ -5,6 +5,7 @@ import { type Bytes, toHex } from '../../base/bytes.ts';
 import { decodeAs } from '../../wire/registry.ts';
 import { VrCheckpointNotes } from '../../wire/vr.ts';
 import type { SavedCheckpoint } from '../contract.ts';
+import { PagedState } from '../pages.ts';
 import type { Core } from './core.ts';
 import { appendRecord } from './records.ts';
 
@@ -18,6 +19,8 @@ export class Checkpoints {
   #saving: { sequence: number; root: Bytes; isEnded: boolean } | undefined;
   /** The instance has ended and its last state is not saved yet. */
   #isFinalDue = false;
+  /** What is wrong with the table; until it is put right saves are whole. */
+  #damage: readonly string[] = [];
 
   constructor(core: Core) {
     this.#core = core;
@@ -30,6 +33,16 @@ export class Checkpoints {
   /** The saved checkpoint is the instance's last state. */
   get isFinal(): boolean {
     return this.#isSavedEnded;
+  }
+
+  get damage(): readonly string[] {
+    return this.#damage;
+  }
+
+  /** Something is wrong with what the disk holds. */
+  noteDamage(codes: readonly string[]): void {
+    for (const code of codes) this.#core.out.count(code);
+    this.#damage = [...new Set([...this.#damage, ...codes])];
   }
 
   /** Whether the disk has yet to confirm a checkpoint. */
@@ -60,13 +73,15 @@ export class Checkpoints {
 
   #take(sequence: number): void {
     const { executor, out, parameters } = this.#core;
-    const isWhole = executor.state.checkpoints().length === 0;
-    const { root, changes } = executor.checkpoint(sequence);
+    // What else is in a damaged table must not become a part of this one.
+    const isWhole = executor.state.checkpoints().length === 0 || this.#damage.length > 0;
+    const { root, changes: changed } = executor.checkpoint(sequence);
+    const changes = isWhole ? [...executor.state.all()] : changed;
     const isEnded = executor.ended;
     this.#isFinalDue = false;
     this.#saving = { sequence, root, isEnded };
     if (parameters.mode === 'full') {
-      out.save({ sequence, notes: notesOf(isEnded), changes, isWhole });
+      out.save({ sequence, root, notes: notesOf(isEnded), changes, isWhole });
     } else {
       this.onSaved(sequence);
     }
@@ -79,7 +94,7 @@ export class Checkpoints {
     this.#isFinalDue = false;
     if (parameters.mode === 'full') {
       const changes = [...executor.state.all()];
-      out.save({ sequence, notes: notesOf(isEnded), changes, isWhole: true });
+      out.save({ sequence, root, notes: notesOf(isEnded), changes, isWhole: true });
       return true;
     }
     this.onSaved(sequence);
@@ -93,6 +108,7 @@ export class Checkpoints {
     const { executor, parts, isWitness } = this.#core;
     const before = this.saved;
     this.#saving = undefined;
+    this.#damage = [];
     this.saved = sequence;
     this.#savedRoot = saving.root;
     this.#isSavedEnded = saving.isEnded;
@@ -143,20 +159,33 @@ export class Checkpoints {
   }
 
   #saveEmpty(sequence: number): void {
-    this.#saving = { sequence, root: new Uint8Array(32), isEnded: false };
+    const root = new Uint8Array(32);
+    this.#saving = { sequence, root, isEnded: false };
     const notes = notesOf(false);
-    this.#core.out.save({ sequence, notes, changes: [], isWhole: true });
+    this.#core.out.save({ sequence, root, notes, changes: [], isWhole: true });
   }
 
   /** What was found on disk. @returns false if it is not such as this module writes. */
   restore(checkpoint: SavedCheckpoint): boolean {
     const notes = decodeAs(VrCheckpointNotes, checkpoint.notes);
     if (notes === undefined) return false;
-    const { sequence, pages } = checkpoint;
+    const { executor, parts, isWitness } = this.#core;
+    const { sequence, root, pages } = checkpoint;
+    const isEnded = notes.isEnded === 1;
+    const { state, found } = PagedState.sift(isWitness ? [] : pages);
+    this.noteDamage(found);
+    if (!isWitness && !executor.install(state, { sequence, root, isEnded })) {
+      this.noteDamage(['disk-pages-differ']);
+      // What an instance began with is in no log, and nobody else names it.
+      if (sequence === 0) return false;
+      parts.repair.lost(state, { sequence, root, isEnded });
+      return true;
+    }
     this.saved = sequence;
-    if (this.#core.isWitness) return true;
-    this.#isSavedEnded = notes.isEnded === 1;
-    this.#savedRoot = this.#core.executor.restore(pages, sequence, this.#isSavedEnded);
+    parts.execution.jumpTo(sequence);
+    if (isWitness) return true;
+    this.#isSavedEnded = isEnded;
+    this.#savedRoot = root;
     return true;
   }
 }

@@ -14,6 +14,7 @@ import { Outbox } from './outbox.ts';
 import type { VrParameters } from './parameters.ts';
 import { adoptRecord, appendRecord, stageRecord, stateRecord } from './records.ts';
 import type { Recovery } from './recovery.ts';
+import type { Repair } from './repair.ts';
 import type { Requests } from './requests.ts';
 import type { VrRules } from './rules.ts';
 import type { ViewChange } from './view-change.ts';
@@ -29,6 +30,7 @@ export interface Parts {
   readonly viewChange: ViewChange;
   readonly fetch: Fetch;
   readonly recovery: Recovery;
+  readonly repair: Repair;
   readonly leases: Leases;
 }
 

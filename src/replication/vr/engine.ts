@@ -24,6 +24,7 @@ import { Normal } from './normal.ts';
 import { type VrParameters, vrParameters } from './parameters.ts';
 import { replay } from './records.ts';
 import { Recovery } from './recovery.ts';
+import { Repair, repairTimer } from './repair.ts';
 import { Requests } from './requests.ts';
 import { type VrRules, vrRules } from './rules.ts';
 import { ViewChange } from './view-change.ts';
@@ -66,6 +67,7 @@ export class VrEngine implements Engine {
       viewChange: new ViewChange(core),
       fetch: new Fetch(core),
       recovery: new Recovery(core),
+      repair: new Repair(core),
       leases: new Leases(core),
     });
   }
@@ -102,17 +104,24 @@ export class VrEngine implements Engine {
 
   status(): ReplicaStatus {
     const core = this.core;
-    const { executor, parts } = core;
+    const { parts } = core;
     return {
       view: core.view,
-      status: executor.ended && parts.checkpoints.isFinal ? 'final' : core.status,
+      status: this.#statusName(),
       primary: core.primaryOf(core.view),
       executed: parts.execution.executed,
       committed: core.commit,
       checkpoint: parts.checkpoints.saved,
-      transferred: parts.fetch.progress,
+      transferred: parts.fetch.progress ?? parts.repair.progress,
       root: parts.checkpoints.root,
+      damage: parts.checkpoints.damage,
     };
+  }
+
+  #statusName(): ReplicaStatus['status'] {
+    const { executor, parts, status } = this.core;
+    if (executor.ended && parts.checkpoints.isFinal) return 'final';
+    return parts.repair.isNeeded && status !== 'recovering' ? 'transferring' : status;
   }
 
   // ---- Start ----
@@ -132,19 +141,21 @@ export class VrEngine implements Engine {
       return;
     }
     core.parts.leases.restarted();
+    core.parts.repair.begin();
     if (core.parameters.mode === 'view') core.parts.recovery.begin();
     else this.#resume();
   }
 
-  #restore({ checkpoint, records }: Restored): boolean {
+  /** @returns false if nothing is known any more of what this replica has promised. Its state may be missing. */
+  #restore({ checkpoint, records, damage }: Restored): boolean {
     const core = this.core;
-    const { checkpoints, execution } = core.parts;
+    const { checkpoints } = core.parts;
+    checkpoints.noteDamage(damage);
     if (checkpoint !== undefined && !checkpoints.restore(checkpoint)) return false;
-    const { saved } = checkpoints;
+    // Whether or not its pages are still there, all up to here is committed.
+    const saved = checkpoint?.sequence ?? 0;
     const replayed = replay(records, saved, core.isWitness);
     if (replayed === undefined) return false;
-    // Neither in the log nor in the checkpoint: a witness has no use for that, any other replica has.
-    if (!core.isWitness && replayed.log.first - 1 > saved) return false;
     const { view, lastNormal, hasLog, low, active } = replayed.state;
     core.view = view;
     core.lastNormal = lastNormal;
@@ -152,11 +163,9 @@ export class VrEngine implements Engine {
     core.low = low;
     if (active.length > 0) core.active = active;
     core.log = replayed.log;
-    // What a witness's log begins above is committed, and so is what this replica has once said that it holds as such.
-    core.commit = core.isWitness
-      ? Math.max(saved, core.log.first - 1)
-      : Math.max(saved, Math.min(low, core.log.last));
-    execution.jumpTo(saved);
+    // What the log begins above is committed, and so is what this replica has once said that it holds as such.
+    core.commit = Math.max(saved, core.log.first - 1);
+    if (!core.isWitness) core.commit = Math.max(core.commit, Math.min(low, core.log.last));
     return true;
   }
 
@@ -180,10 +189,12 @@ export class VrEngine implements Engine {
     const { parts, out, nowMs, parameters, status } = this.core;
     if (name === 'batch') return parts.normal.proposeIfDue();
     if (name === 'transfer') return parts.fetch.onTransferTimer();
+    if (name === repairTimer) return parts.repair.onTimer();
     if (name !== 'tick') return;
     out.timer('tick', nowMs + parameters.heartbeatMs);
     if (parts.fetch.isInstalling) return;
     parts.fetch.onTick();
+    parts.repair.onTick();
     if (status === 'recovering') parts.recovery.onTick();
     else if (status === 'view-change') parts.viewChange.onTick();
     else this.#watch();
@@ -204,7 +215,10 @@ export class VrEngine implements Engine {
     const silenceMs = nowMs - parts.normal.lastHeardMs;
     const isSilent = silenceMs > viewChange.patience(primaryTimeoutMs);
     const isStuck =
-      core.status === 'normal' && parts.requests.isOverdue(viewChange.patience(requestTimeoutMs));
+      core.status === 'normal' &&
+      // Without its state this replica does not see what is executed.
+      !parts.repair.isNeeded &&
+      parts.requests.isOverdue(viewChange.patience(requestTimeoutMs));
     if (!isSilent && !isStuck) return;
     const view = Math.max(core.view, parts.fetch.view);
     core.suspected[core.primaryOf(view)] = true;
@@ -264,6 +278,7 @@ export class VrEngine implements Engine {
       case 'vrGetState':
         return parts.fetch.onGetState(from, message.value);
       case 'vrNewState':
+        if (parts.repair.isAnswer(message.value)) return parts.repair.onNewState(message.value);
         return parts.fetch.onNewState(from, message.value);
       case 'vrRecovery':
         return parts.recovery.onRecovery(from, message.value);
@@ -278,7 +293,8 @@ export class VrEngine implements Engine {
         return out.toReplica(from, 'statePart', part, undefined, true);
       }
       case 'statePart':
-        return parts.fetch.onStatePart(from, message.value);
+        if (parts.fetch.progress !== undefined) return parts.fetch.onStatePart(from, message.value);
+        return parts.repair.onStatePart(from, message.value);
       default:
         return out.count('vr-unexpected');
     }
@@ -287,6 +303,7 @@ export class VrEngine implements Engine {
   /** A client that restarted asks f+1 of us; what is in the log but not executed counts. */
   #onLastNumber(client: Bytes, nonce: Bytes): void {
     const { instance, out, executor, log, parts } = this.core;
+    if (parts.repair.isNeeded) return out.count('vr-state-missing');
     let number = Math.max(executor.table.largest(client), parts.requests.largest(client));
     for (let n = Math.max(parts.execution.executed + 1, log.first); n <= log.last; n++) {
       for (const request of log.at(n).entry.requests) {

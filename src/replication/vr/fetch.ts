@@ -4,6 +4,7 @@
 import type { Bytes } from '../../base/bytes.ts';
 import { equalBytes } from '../../base/bytes.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { PagedState } from '../pages.ts';
 import { StateTransfer, type TransferStep } from '../transfer.ts';
 import type { Core } from './core.ts';
 import { decodeEntry, type LogEntry } from './log.ts';
@@ -285,7 +286,7 @@ export class Fetch {
     this.#transfer = new StateTransfer({
       instance: core.instance,
       target,
-      local: core.executor.state,
+      local: core.parts.repair.local,
       sources: core.firstActive().filter((member) => member !== core.index),
       seed: sequence * core.size + core.index,
       timeoutMs: transferTimeoutHeartbeats * core.parameters.heartbeatMs,
@@ -322,12 +323,16 @@ export class Fetch {
     const core = this.#core;
     const { sequence, root } = transfer.target;
     const isEnded = job.checkpoint?.isEnded === true;
-    core.executor.restore(transfer.result, sequence, isEnded);
+    const { state } = PagedState.sift(transfer.result);
+    this.#transfer = undefined;
+    job.checkpoint = undefined;
+    // Pages in memory were not what their digests said. It is asked for again.
+    if (!core.executor.install(state, { sequence, root, isEnded })) {
+      return core.out.count('transfer-wrong-root');
+    }
     core.log.dropTo(sequence);
     core.commit = sequence;
     core.parts.execution.jumpTo(sequence);
-    this.#transfer = undefined;
-    job.checkpoint = undefined;
     job.base = sequence;
     job.staged = [];
     job.isInstalling = core.parts.checkpoints.install(sequence, root, isEnded);

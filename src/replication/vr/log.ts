@@ -45,6 +45,13 @@ export class VrLog {
     this.#entries.push(entry);
   }
 
+  /** What the first retained entry follows, from somewhere else. */
+  prepend(entries: readonly LogEntry[]): void {
+    assert(entries.length < this.#first, 'the log begins with entry 1');
+    this.#first -= entries.length;
+    this.#entries = [...entries, ...this.#entries];
+  }
+
   /** Cuts off everything above `sequence`. */
   cutAbove(sequence: number): void {
     assert(sequence >= this.#first - 1, 'the log is never cut below what it retains');

@@ -234,7 +234,7 @@ export class Requests {
 
   #markInherited(): void {
     const { log, parts } = this.#core;
-    for (let n = parts.execution.executed + 1; n <= log.last; n++) {
+    for (let n = Math.max(parts.execution.executed + 1, log.first); n <= log.last; n++) {
       for (const request of log.at(n).entry.requests) this.#markPending(request);
     }
   }

@@ -172,6 +172,7 @@ export class TestCluster {
       ? {
           records: [...records],
           checkpoint: checkpoint && { ...checkpoint, pages: [...checkpoint.pages.values()] },
+          damage: [],
         }
       : undefined;
     node.hasStarted = true;
@@ -236,7 +237,8 @@ export class TestCluster {
           if (change.bytes === undefined) next.delete(key);
           else next.set(key, change);
         }
-        node.checkpoint = { sequence: save.sequence, notes: save.notes, pages: next };
+        const { sequence, root, notes } = save;
+        node.checkpoint = { sequence, root, notes, pages: next };
         this.handle(node, { kind: 'saved', sequence: save.sequence });
       });
     }

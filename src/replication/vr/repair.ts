@@ -1,0 +1,207 @@
+// Gets the state back that the own disk has lost, while the log is whole. Agreement needs the log only, so this replica
+// keeps its promises, votes and acknowledges like any other meanwhile; but it executes and answers nothing. Pages that
+// are right on the disk are not fetched.
+
+import { type Bytes, equalBytes } from '../../base/bytes.ts';
+import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import type { Installed } from '../executor.ts';
+import { PagedState } from '../pages.ts';
+import { StateTransfer, type TransferStep } from '../transfer.ts';
+import type { Core } from './core.ts';
+import { decodeEntry, type LogEntry } from './log.ts';
+
+type NewState = ReplicationMessageValue<'vrNewState'>;
+
+export const repairTimer = 'repair';
+const retryHeartbeats = 4;
+const transferTimeoutHeartbeats = 20;
+
+export class Repair {
+  readonly #core: Core;
+  /** What the disk gave; undefined where that is not needed any more. */
+  #found: PagedState | undefined;
+  #transfer: StateTransfer | undefined;
+  #target: Installed | undefined;
+  /** Entries that follow what is executed here, from others whose logs begin earlier. */
+  #staged: LogEntry[] = [];
+  #nonce: Bytes | undefined;
+  #peer = 0;
+  #retryAtMs = 0;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** Whether the state that the log goes on from is missing. */
+  get isNeeded(): boolean {
+    const { isWitness, log, parts } = this.#core;
+    return !isWitness && parts.execution.executed < log.first - 1;
+  }
+
+  /** Share that is here, 0 … 1; undefined while there is nothing to repair. */
+  get progress(): number | undefined {
+    return this.isNeeded ? (this.#transfer?.progress() ?? 0) : undefined;
+  }
+
+  /** Pages that need not be fetched where they are right. */
+  get local(): PagedState {
+    return this.#found ?? this.#core.executor.state;
+  }
+
+  /** The pages on the disk are not those of the checkpoint that was saved. */
+  lost(found: PagedState, saved: Installed): void {
+    this.#found = found;
+    this.#target = saved;
+  }
+
+  /** After a restart: what was saved here may be what the others hold too. */
+  begin(): void {
+    const saved = this.#target;
+    if (!this.isNeeded) return this.#end();
+    this.#core.out.count('vr-state-missing');
+    this.#retryAtMs = this.#core.nowMs;
+    if (saved !== undefined) this.#fetch(saved);
+  }
+
+  onTick(): void {
+    const { nowMs, parts } = this.#core;
+    if (!this.isNeeded) return this.#end();
+    // A later checkpoint that is on its way makes this one needless.
+    if (parts.fetch.progress !== undefined || nowMs < this.#retryAtMs) return;
+    this.#peer = this.#nextPeer();
+    this.#ask();
+  }
+
+  #end(): void {
+    if (this.#transfer !== undefined) this.#core.out.timer(repairTimer, undefined);
+    this.#found = undefined;
+    this.#transfer = undefined;
+    this.#target = undefined;
+    this.#staged = [];
+    this.#nonce = undefined;
+  }
+
+  #nextPeer(): number {
+    const { designatedCount, index } = this.#core;
+    const next = (this.#peer + 1) % designatedCount;
+    return next === index ? (next + 1) % designatedCount : next;
+  }
+
+  #ask(): void {
+    const { instance, out, lastNormal, parts } = this.#core;
+    this.#wait();
+    this.#nonce = this.#core.nonce();
+    const from = parts.execution.executed + this.#staged.length;
+    const value = { instance, nonce: this.#nonce, view: lastNormal, from };
+    out.toReplica(this.#peer, 'vrGetState', value, undefined, true);
+  }
+
+  #wait(): void {
+    const { nowMs, parameters } = this.#core;
+    this.#retryAtMs = nowMs + retryHeartbeats * parameters.heartbeatMs;
+  }
+
+  /** Whether it is the answer to a question asked here. */
+  isAnswer({ nonce }: NewState): boolean {
+    return this.#nonce !== undefined && equalBytes(nonce, this.#nonce);
+  }
+
+  /** Entries that the own log has forgotten, or a checkpoint. */
+  onNewState({ view, first, entries, checkpoint: [offered] }: NewState): void {
+    const core = this.#core;
+    if (!this.isNeeded || view !== core.lastNormal) return core.out.count('vr-stale');
+    if (offered === undefined) return this.#stage(first, entries);
+    const { sequence, root, isEnded } = offered;
+    // It must meet the own log; if that ends before, the log's end is fetched first.
+    if (sequence < core.log.first - 1 || sequence > core.log.last) {
+      return core.out.count('vr-checkpoint-unfit');
+    }
+    if (sequence !== this.#transfer?.target.sequence) {
+      this.#fetch({ sequence, root, isEnded: isEnded === 1 });
+    }
+  }
+
+  #stage(first: number, entries: readonly Bytes[]): void {
+    const core = this.#core;
+    const { executed } = core.parts.execution;
+    const before = this.#staged.length;
+    for (let i = executed + before + 1 - first; i < entries.length; i++) {
+      if (executed + this.#staged.length === core.log.first - 1) break;
+      const bytes = entries[i];
+      const entry = bytes && decodeEntry(bytes);
+      if (entry === undefined) return core.out.count('vr-bad-entry');
+      this.#staged.push(entry);
+    }
+    if (executed + this.#staged.length < core.log.first - 1) {
+      if (this.#staged.length > before) this.#ask();
+      return;
+    }
+    core.log.prepend(this.#staged);
+    this.#finish();
+  }
+
+  #fetch(target: Installed): void {
+    const core = this.#core;
+    this.#target = target;
+    this.#wait();
+    if (this.#transfer !== undefined) {
+      return this.#follow(this.#transfer, this.#transfer.retarget(target, core.nowMs));
+    }
+    this.#transfer = new StateTransfer({
+      instance: core.instance,
+      target,
+      local: this.local,
+      sources: core.firstActive().filter((member) => member !== core.index),
+      seed: target.sequence * core.size + core.index,
+      timeoutMs: transferTimeoutHeartbeats * core.parameters.heartbeatMs,
+    });
+    this.#follow(this.#transfer, this.#transfer.begin(core.nowMs));
+  }
+
+  onStatePart(from: number, value: ReplicationMessageValue<'statePart'>): void {
+    const { nowMs, out } = this.#core;
+    const transfer = this.#transfer;
+    if (transfer === undefined) return out.count('vr-unasked');
+    if (value.nodes.length + value.pages.length > 0) this.#wait();
+    this.#follow(transfer, transfer.onPart(from, value, nowMs));
+  }
+
+  onTimer(): void {
+    const transfer = this.#transfer;
+    if (transfer !== undefined) this.#follow(transfer, transfer.onTimer(this.#core.nowMs));
+  }
+
+  #follow(transfer: StateTransfer, step: TransferStep): void {
+    const { out } = this.#core;
+    for (const code of step.counts) out.count(code);
+    for (const send of step.sends) out.push(send);
+    out.timer(repairTimer, step.timerAtMs);
+    if (transfer.isComplete) this.#install(transfer);
+  }
+
+  /** The log reaches from below this state to above it, so nothing that was said rests on saving it. */
+  #install(transfer: StateTransfer): void {
+    const core = this.#core;
+    const target = this.#target;
+    this.#transfer = undefined;
+    const isFit = (sequence: number) => sequence >= core.log.first - 1 && sequence <= core.log.last;
+    if (!this.isNeeded || target === undefined || !isFit(target.sequence)) return;
+    const { state } = PagedState.sift(transfer.result);
+    if (!core.executor.install(state, target)) {
+      this.#found = state;
+      return core.out.count('transfer-wrong-root');
+    }
+    core.commit = Math.max(core.commit, target.sequence);
+    core.parts.execution.jumpTo(target.sequence);
+    core.parts.checkpoints.install(target.sequence, target.root, target.isEnded);
+    this.#finish();
+  }
+
+  #finish(): void {
+    const { out, parts } = this.#core;
+    this.#end();
+    out.count('vr-state-repaired');
+    parts.execution.run();
+    parts.requests.viewChanged();
+  }
+}
