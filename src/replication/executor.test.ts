@@ -8,7 +8,7 @@ import {
 import { emptyBytes, textOf, toHex, utf8 } from '../base/bytes.ts';
 import { limits } from '../wire/limits.ts';
 import type { OrderedRequest } from '../wire/replication.ts';
-import type { StateMachine } from './contract.ts';
+import type { PageChange, PageStore, StateMachine } from './contract.ts';
 import { Executor, ServiceFailed } from './executor.ts';
 import { PagedState } from './pages.ts';
 
@@ -105,6 +105,30 @@ describe('the executor', () => {
     expect(next.execute(request(3, put('a', '2')), emptyBytes, 1).isNew).toBe(true);
     expect(next.execute(request(1, put('a', '9')), emptyBytes, 1).isNew).toBe(false);
     expect(valueAt(next, 'a')).toBe('2');
+  });
+
+  it('takes no state over that has another root, and shows the service nothing of it', () => {
+    const executor = new Executor(new KeyValueStore());
+    executor.execute(request(1, put('a', '1')), emptyBytes, 1);
+    const { root } = executor.checkpoint(1);
+    const loads: PageStore[] = [];
+    const wary = new Executor({
+      load: (pages) => void loads.push(pages),
+      execute: () => emptyBytes,
+      query: () => emptyBytes,
+      isQuery: () => false,
+    });
+    const before = wary.state.rootNow();
+    const wrong: PageChange = { region: 'clients', page: 0, bytes: Uint8Array.of(1, 2, 3) };
+    const { state } = PagedState.sift([...executor.state.all(), wrong]);
+    expect(wary.install(state, { sequence: 1, root, isEnded: true })).toBe(false);
+    expect(loads).toHaveLength(1);
+    expect([wary.ended, wary.state.checkpoints(), wary.table.size]).toEqual([false, [], 0]);
+    expect(wary.state.rootNow()).toEqual(before);
+    const right = PagedState.sift(executor.state.all()).state;
+    expect(wary.install(right, { sequence: 1, root, isEnded: true })).toBe(true);
+    expect(loads).toHaveLength(2);
+    expect([wary.ended, wary.state.root(1), wary.table.size]).toEqual([true, root, 1]);
   });
 
   it('orders reads without changing pages other than the table, and lets operations decide what reads', () => {

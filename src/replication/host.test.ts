@@ -98,11 +98,12 @@ function send(
 }
 const toAll: Recipient = { kind: 'replicas' };
 
-async function running(isInMemory = false) {
+async function running(isInMemory = false, damage: readonly string[] = []) {
   const env = new TestEnv();
   const disk = new TestDisk();
   await createReplica(disk, group, 0);
   const engine = new ScriptedEngine();
+  engine.damage = damage;
   const failures: Error[] = [];
   const host = await ReplicaHost.open({
     env: env.env,
@@ -244,6 +245,22 @@ describe('the host', () => {
     effect({ records: [utf8('a')], sends: [send(1, toAll)], mark: 1, save });
     expect(left(env)).toHaveLength(3);
     expect(engine.told).toEqual(['message', 'durable 1', 'saved 9']);
+  });
+
+  it('says what is wrong with the disk, once, and when it is put right', async () => {
+    const { disk, effect, engine, env } = await running(false, ['disk-page-too-long', 'x']);
+    const found = 'replica-disk-damaged {"found":"disk-page-too-long x"}';
+    expect(env.logged).toEqual([found]);
+    disk.isQuick = true;
+    const save = { sequence: 4, root, notes: utf8('n'), changes: [], isWhole: true };
+    effect({ save });
+    await settled();
+    expect(env.logged).toEqual([found]);
+    engine.damage = [];
+    effect({ save });
+    await settled();
+    expect(env.logged).toEqual([found, 'replica-disk-repaired {"checkpoint":0}']);
+    expect((await running()).env.logged).toEqual([]);
   });
 
   it('saves checkpoints one after the other and says when', async () => {

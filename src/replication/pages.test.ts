@@ -247,3 +247,26 @@ describe('paged state', () => {
     expect(() => pages.write(0, new Uint8Array(limits.pageSizeBytesMax + 1))).toThrow('long');
   });
 });
+
+describe('pages of a disk', () => {
+  it('that cannot be pages are left out, and named', () => {
+    const bytes = Uint8Array.of(1);
+    const longest = new Uint8Array(limits.pageSizeBytesMax);
+    const tooLong = new Uint8Array(limits.pageSizeBytesMax + 1);
+    const { state, found } = PagedState.sift([
+      { region: 'service', page: 0, bytes },
+      { region: 'clients', page: limits.pagesMax - 1, bytes: longest },
+      { region: 'service', page: limits.pagesMax, bytes },
+      { region: 'service', page: -1, bytes },
+      { region: 'service', page: 2 ** 32 - 1, bytes },
+      { region: 'clients', page: 1.5, bytes },
+      { region: 'clients', page: 3, bytes: tooLong },
+      { region: 'service', page: 4, bytes: tooLong },
+    ]);
+    expect([...found].sort()).toEqual(['disk-page-misplaced', 'disk-page-too-long']);
+    expect(contentsOf(state.all())).toEqual({
+      'service/0': toHex(bytes),
+      [placeOf('clients', limits.pagesMax - 1)]: toHex(longest),
+    });
+  });
+});

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Bytes, textOf, toHex, utf8 } from '../base/bytes.ts';
+import { type Bytes, concatBytes, mapKey, textOf, toHex, utf8 } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { Prng } from '../base/prng.ts';
-import type { PageChange, ReplicaGroup, Restored } from './contract.ts';
+import { limits } from '../wire/limits.ts';
+import type { CheckpointSave, PageChange, ReplicaGroup, Restored } from './contract.ts';
 import { createReplica, ReplicaDisk } from './replica-disk.ts';
 import { TestDisk } from './test-disk.ts';
 
@@ -148,13 +149,14 @@ describe('a replica on its disk', () => {
     const change = fc.record({
       region: fc.constantFrom('service' as const, 'clients' as const),
       page: fc.nat(5),
-      // Large ones, so that a save takes several writes.
       bytes: fc.option(
         fc
-          .tuple(fc.nat(255), fc.constantFrom(0, 10, 3_000_000))
+          .tuple(fc.nat(255), fc.constantFrom(0, 10, limits.pageSizeBytesMax))
           .map(([fill, size]) => new Uint8Array(size).fill(fill)),
         { nil: undefined },
       ),
+      // Many, so that a save takes several writes.
+      count: fc.constantFrom(1, 1, 200),
     });
     const save = fc.record({
       isWhole: fc.boolean(),
@@ -175,7 +177,10 @@ describe('a replica on its disk', () => {
           let { disk: replica } = await ReplicaDisk.open(disk, group, 2);
           let model: Record<string, string> = {};
           let sequence = 0;
-          for (const { isWhole, changes, crashes, writesDone } of saves) {
+          for (const { isWhole, changes: drawn, crashes, writesDone } of saves) {
+            const changes = drawn.flatMap(({ region, page, bytes, count }) =>
+              Array.from({ length: count }, (_, i) => ({ region, page: 1000 * page + i, bytes })),
+            );
             const next = applied(isWhole ? {} : model, changes);
             const notes = utf8(`notes ${sequence + 1}`);
             disk.isQuick = !crashes;
@@ -216,6 +221,157 @@ describe('a replica on its disk', () => {
       ),
       { numRuns: 60 },
     );
+  });
+});
+
+describe('a table that is not as it was written', () => {
+  const page = (number: number, text: string): PageChange => ({
+    region: 'service',
+    page: number,
+    bytes: utf8(text),
+  });
+  const save = (sequence: number, ...changes: PageChange[]): CheckpointSave => ({
+    sequence,
+    root: new Uint8Array(32).fill(sequence),
+    notes: utf8(`notes ${sequence}`),
+    changes,
+    isWhole: sequence === 1,
+  });
+  const pageKey = (place: number, version: number): string =>
+    mapKey(
+      concatBytes(
+        utf8('r'),
+        group.instance,
+        utf8('p'),
+        Uint8Array.of(0, 0, 0, place >>> 8, 0, 0, 0, place, 0, 0, 0, 0, 0, 0, 0, version),
+      ),
+    );
+  const checkpointKey = (name: string): string =>
+    mapKey(concatBytes(utf8('r'), group.instance, utf8(name)));
+
+  async function saved(): Promise<TestDisk> {
+    const disk = await created();
+    const { disk: replica } = await ReplicaDisk.open(disk, group, 2);
+    await replica.save(save(1, page(1, 'one'), page(2, 'two')));
+    await replica.save(save(2, page(2, 'zwei')));
+    return disk;
+  }
+
+  const whole = { 'service/1': shown(utf8('one')), 'service/2': shown(utf8('zwei')) };
+
+  it('gives the root that was saved, and pages however they are: the engine compares them', async () => {
+    const disk = await saved();
+    const tooLong = new Uint8Array(limits.pageSizeBytesMax + 1);
+    disk.entries.set(pageKey(1, 1), tooLong);
+    disk.entries.delete(pageKey(2, 2));
+    const { disk: replica, restored } = await ReplicaDisk.open(disk, group, 2);
+    expect(restored?.checkpoint?.root).toEqual(new Uint8Array(32).fill(2));
+    expect(restored?.damage).toEqual([]);
+    expect(pagesOf(restored)).toEqual({ 'service/1': shown(tooLong) });
+    // A whole save leaves nothing of it.
+    await replica.save({ ...save(3, page(1, 'eins')), isWhole: true });
+    expect(pagesOf((await ReplicaDisk.open(disk, group, 2)).restored)).toEqual({
+      'service/1': shown(utf8('eins')),
+    });
+    expect(disk.entryCount).toBe(4);
+  });
+
+  it.each(['c', 'd'])('has the record of the checkpoint twice: %s is mended', async (name) => {
+    for (const harm of ['flip', 'cut', 'empty', 'lose'] as const) {
+      const disk = await saved();
+      const key = checkpointKey(name);
+      const right = disk.entries.get(key) as Bytes;
+      if (harm === 'lose') disk.entries.delete(key);
+      else if (harm === 'empty') disk.entries.set(key, new Uint8Array(0));
+      else if (harm === 'cut') disk.entries.set(key, right.subarray(0, 20));
+      else
+        disk.entries.set(
+          key,
+          right.map((byte, i) => (i === 30 ? byte ^ 1 : byte)),
+        );
+      const { restored } = await ReplicaDisk.open(disk, group, 2);
+      expect(restored?.damage).toEqual(harm === 'lose' ? [] : ['disk-checkpoint-damaged']);
+      expect(restored?.checkpoint?.sequence).toBe(2);
+      expect(pagesOf(restored)).toEqual(whole);
+      if (harm !== 'lose') expect(disk.entries.get(key)).toEqual(right);
+    }
+  });
+
+  it('does not start when both records are damaged: what it promised is not known then', async () => {
+    const disk = await saved();
+    for (const name of ['c', 'd']) disk.entries.set(checkpointKey(name), new Uint8Array(200));
+    expect(await refusal(ReplicaDisk.open(disk, group, 2))).toContain('checkpoint is damaged');
+  });
+
+  it('ignores and deletes pages that no save leaves', async () => {
+    const disk = await saved();
+    // Of an earlier save, replaced since; of a later one; of a region that there is not.
+    disk.entries.set(pageKey(2, 1), utf8('two'));
+    disk.entries.set(pageKey(7, 9), utf8('later'));
+    disk.entries.set(pageKey(0x500, 1), utf8('nowhere'));
+    disk.entries.set(pageKey(1, 1).slice(0, -1), utf8('no key'));
+    const { restored } = await ReplicaDisk.open(disk, group, 2);
+    expect([...(restored?.damage ?? [])].sort()).toEqual([
+      'disk-page-misplaced',
+      'disk-page-twice',
+    ]);
+    expect(pagesOf(restored)).toEqual(whole);
+    const again = await ReplicaDisk.open(disk, group, 2);
+    expect(again.restored?.damage).toEqual([]);
+    expect(pagesOf(again.restored)).toEqual(whole);
+  });
+
+  it('gives an older copy of a page as if it were the newest: only the root tells', async () => {
+    const disk = await saved();
+    disk.entries.set(pageKey(2, 1), utf8('two'));
+    disk.entries.delete(pageKey(2, 2));
+    const { restored } = await ReplicaDisk.open(disk, group, 2);
+    expect(pagesOf(restored)).toEqual({ ...whole, 'service/2': shown(utf8('two')) });
+  });
+
+  it('is given again as it is now, on request', async () => {
+    const disk = await saved();
+    const { disk: replica } = await ReplicaDisk.open(disk, group, 2);
+    disk.entries.set(pageKey(1, 1), utf8('uno'));
+    expect(replica.reload().sequence).toBe(2);
+    expect(replica.reload().root).toEqual(new Uint8Array(32).fill(2));
+    expect([...replica.reload().pages]).toContainEqual(page(1, 'uno'));
+    for (const name of ['c', 'd']) disk.entries.delete(checkpointKey(name));
+    expect(replica.reload()).toMatchObject({ sequence: 0, pages: [] });
+  });
+});
+
+describe('older copies', () => {
+  async function twoSaves(): Promise<{ disk: TestDisk; replica: ReplicaDisk }> {
+    const disk = await created();
+    const { disk: replica } = await ReplicaDisk.open(disk, group, 2);
+    replica.append(undefined, [utf8('a')]);
+    await replica.sync();
+    await replica.save({ sequence: 1, root, notes: utf8('n'), changes: [], isWhole: true });
+    replica.append(undefined, [utf8('b')]);
+    await replica.sync();
+    return { disk, replica };
+  }
+
+  it('of the table under the journal look like a save that never ended', async () => {
+    const { disk, replica } = await twoSaves();
+    const old = new Map(disk.entries);
+    await replica.save({ sequence: 2, root, notes: utf8('n'), changes: [], isWhole: false });
+    for (const [key, value] of old) disk.entries.set(key, value);
+    const { restored } = await ReplicaDisk.open(disk, group, 2);
+    expect(restored?.checkpoint?.sequence).toBe(1);
+    expect(restored?.damage).toEqual([]);
+    expect(recordsOf(restored)).toEqual(['a', 'b']);
+  });
+
+  it('of the journal under the table are refused, those of both together are not noticed', async () => {
+    const { disk, replica } = await twoSaves();
+    const old = new Map(disk.entries);
+    await replica.save({ sequence: 2, root, notes: utf8('n'), changes: [], isWhole: false });
+    disk.rollJournalBack(1);
+    expect(await refusal(ReplicaDisk.open(disk, group, 2))).toContain('older than its checkpoint');
+    for (const [key, value] of old) disk.entries.set(key, value);
+    expect(recordsOf((await ReplicaDisk.open(disk, group, 2)).restored)).toEqual(['a']);
   });
 });
 

@@ -137,6 +137,11 @@ export class TestDisk implements Disk {
     this.#table.clear();
   }
 
+  /** What the table holds, by the key as text. Changes to it are changes of the disk. */
+  get entries(): Map<string, Bytes> {
+    return this.#table;
+  }
+
   /** Changes one byte of every value of so many bytes or fewer. */
   damageSmallValues(sizeBytesMax: number): void {
     for (const [key, value] of this.#table) {

@@ -26,6 +26,8 @@ export class TestEnv {
   /** Labels of counted events. */
   readonly counts: string[] = [];
   readonly closedChannels: Channel[] = [];
+  /** Warnings and notes, with their fields. */
+  readonly logged: string[] = [];
   #due: Due[] = [];
   #handler: MessageHandler = () => {};
   readonly #links = new Map<PeerId, Channel>();
@@ -45,7 +47,11 @@ export class TestEnv {
         close: async () => {},
       },
       entropy: { bytes: (length) => prng.bytes(length) },
-      log: silentLog,
+      log: {
+        ...silentLog,
+        warn: (event, fields) => this.logged.push(`${event} ${JSON.stringify(fields)}`),
+        info: (event, fields) => this.logged.push(`${event} ${JSON.stringify(fields)}`),
+      },
       metrics: {
         count: (name, label) => this.counts.push(label ?? name),
         gauge: () => {},
