@@ -47,7 +47,7 @@ export interface Segment {
 }
 
 export interface ActiveSegment extends Segment {
-  readonly descriptor: number;
+  readonly header: Bytes;
   readonly marker: Bytes;
   lastPosition: Position;
   end: number;
@@ -142,9 +142,10 @@ export function beginSegment(
   const { files, folder, entropy } = where;
   const file = fileOf(where, number);
   const marker = entropy.bytes(8);
+  const header = encodeSegmentHeader({ marker, firstPosition });
   const descriptor = spare?.take() ?? prepareNow(where);
   try {
-    writeAll(files, descriptor, Buffer.from(encodeSegmentHeader({ marker, firstPosition })), 0);
+    writeAll(files, descriptor, Buffer.from(header), 0);
     files.fsyncSync(descriptor);
     files.renameSync(path.join(folder, spareName), file);
     const folderDescriptor = files.openSync(folder, 'r');
@@ -153,20 +154,11 @@ export function beginSegment(
     } finally {
       files.closeSync(folderDescriptor);
     }
-  } catch (error) {
+  } finally {
     files.closeSync(descriptor);
-    throw error;
   }
   const lastPosition = firstPosition - 1;
-  return {
-    number,
-    file,
-    descriptor,
-    marker,
-    firstPosition,
-    lastPosition,
-    end: segmentHeaderSizeBytes,
-  };
+  return { number, file, header, marker, firstPosition, lastPosition, end: segmentHeaderSizeBytes };
 }
 
 /** A short write is not an error for the operating system; the next one then says why. */

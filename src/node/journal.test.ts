@@ -23,6 +23,7 @@ interface Where {
   readonly folder: string;
   readonly segmentSizeBytes?: number;
   readonly files?: JournalFiles;
+  readonly mayBeDirect?: boolean;
 }
 
 const entropy = { bytes: (length: number) => prng.bytes(length) };
@@ -303,7 +304,7 @@ describe('a failing disk', () => {
   test('after a failed sync a later one that works does not count', async () => {
     const { files, fail } = failingFiles();
     const where = create();
-    const journal = open({ ...where, files });
+    const journal = open({ ...where, files, mayBeDirect: false });
     journal.append(utf8('x'));
     fail.fdatasyncSync = 'EIO';
     await expect(journal.sync()).rejects.toMatchObject({ fault: 'disk-failed' });
@@ -327,48 +328,84 @@ describe('a failing disk', () => {
     await reopened.close();
   });
 
-  test('that is slow is synced in the thread pool, one sync at a time', async () => {
-    let inLoop = 0;
-    let running = 0;
-    let runningMax = 0;
-    let inPool = 0;
-    const files: JournalFiles = {
-      ...fs,
-      fdatasyncSync(descriptor) {
+  test.each([false, true])(
+    'that is slow is synced in the thread pool, one at a time',
+    async (mayBeDirect) => {
+      let inLoop = 0;
+      let running = 0;
+      let runningMax = 0;
+      let inPool = 0;
+      const slow = (): void => {
         inLoop++;
         const untilMs = performance.now() + 20;
         while (performance.now() < untilMs);
-        fs.fdatasyncSync(descriptor);
-      },
-      fdatasync: Object.assign(
-        (descriptor: number, done: (error: NodeJS.ErrnoException | null) => void) => {
-          inPool++;
-          running++;
-          runningMax = Math.max(runningMax, running);
-          fs.fdatasync(descriptor, (error) => {
-            running--;
-            done(error);
-          });
+      };
+      const inTurn = <Rest extends unknown[]>(
+        done: (error: NodeJS.ErrnoException | null, ...rest: Rest) => void,
+      ) => {
+        inPool++;
+        running++;
+        runningMax = Math.max(runningMax, running);
+        return (error: NodeJS.ErrnoException | null, ...rest: Rest): void => {
+          running--;
+          done(error, ...rest);
+        };
+      };
+      const files: JournalFiles = {
+        ...fs,
+        fdatasyncSync(descriptor) {
+          slow();
+          fs.fdatasyncSync(descriptor);
         },
-        { __promisify__: fs.fdatasync.__promisify__ },
-      ),
-    };
-    const where = create(1024 * 1024);
-    const journal = open({ ...where, files });
-    await Promise.all(
-      Array.from({ length: 40 }, async (_, i) => {
-        for (let j = 0; j < 5; j++) {
-          await Promise.resolve();
-          await appendSynced(journal, `${i}-${j}`);
-        }
-      }),
-    );
-    expect(inLoop).toBeGreaterThan(0);
-    expect(inPool).toBeGreaterThan(0);
-    expect(runningMax).toBe(1);
-    await journal.close();
-    const reopened = open(where);
-    expect(texts(reopened)).toHaveLength(200);
-    await reopened.close();
-  });
+        writeSync: ((
+          descriptor: number,
+          bytes: Buffer,
+          from: number,
+          length: number,
+          at: number,
+        ) => {
+          if (mayBeDirect) slow();
+          return fs.writeSync(descriptor, bytes, from, length, at);
+        }) as typeof fs.writeSync,
+        fdatasync: Object.assign(
+          (descriptor: number, done: (error: NodeJS.ErrnoException | null) => void) =>
+            fs.fdatasync(descriptor, inTurn(done)),
+          { __promisify__: fs.fdatasync.__promisify__ },
+        ),
+        write: ((
+          descriptor: number,
+          bytes: Buffer,
+          from: number,
+          length: number,
+          at: number,
+          done: (error: NodeJS.ErrnoException | null, written: number) => void,
+        ) =>
+          fs.write(
+            descriptor,
+            bytes,
+            from,
+            length,
+            at,
+            mayBeDirect ? inTurn(done) : done,
+          )) as typeof fs.write,
+      };
+      const where = create(1024 * 1024);
+      const journal = open({ ...where, files, mayBeDirect });
+      await Promise.all(
+        Array.from({ length: 40 }, async (_, i) => {
+          for (let j = 0; j < 5; j++) {
+            await Promise.resolve();
+            await appendSynced(journal, `${i}-${j}`);
+          }
+        }),
+      );
+      expect(inLoop).toBeGreaterThan(0);
+      expect(inPool).toBeGreaterThan(0);
+      expect(runningMax).toBe(1);
+      await journal.close();
+      const reopened = open(where);
+      expect(texts(reopened)).toHaveLength(200);
+      await reopened.close();
+    },
+  );
 });

@@ -25,8 +25,8 @@ import {
   SpareFile,
   sealSegment,
   segmentNumbers,
-  writeAll,
 } from './journal-segments.ts';
+import { closeStaging, openStaging, SegmentWriter, type Staging } from './segment-writer.ts';
 
 export interface JournalOptions {
   readonly folder: string;
@@ -34,6 +34,8 @@ export interface JournalOptions {
   /** Size at which the next file is begun; 16 MiB unless given. */
   readonly segmentSizeBytes?: number;
   readonly files?: JournalFiles;
+  /** Whether to write around the page cache where the file system lets us; it does unless given. */
+  readonly mayBeDirect?: boolean;
 }
 
 export type JournalOpening =
@@ -64,7 +66,7 @@ export function createJournal(options: JournalOptions): void {
   const where = segmentFolder(options);
   try {
     assert(segmentNumbers(where).length === 0, 'a journal is created once');
-    where.files.closeSync(beginSegment(where, 1, 1).descriptor);
+    beginSegment(where, 1, 1);
   } catch (error) {
     throw diskErrorOf(`creating a journal in ${where.folder}`, error);
   }
@@ -81,7 +83,7 @@ export function openJournal(options: JournalOptions): JournalOpening {
   try {
     const checked = checkSegments(where);
     if ('reason' in checked) return { kind: 'damaged', damage: checked };
-    return { kind: 'open', journal: new FileJournal(where, checked) };
+    return { kind: 'open', journal: new FileJournal(where, checked, options.mayBeDirect ?? true) };
   } catch (error) {
     throw diskErrorOf(`opening the journal in ${where.folder}`, error);
   }
@@ -110,6 +112,8 @@ class FileJournal implements Journal {
   /** Retained segments that are full, oldest first. */
   #full: readonly Segment[];
   #active: ActiveSegment;
+  #staging: Staging;
+  #writer: SegmentWriter;
   /** Records appended but not yet written. */
   #pending: PendingRecord[] = [];
   #lastAppended: Position;
@@ -126,7 +130,11 @@ class FileJournal implements Journal {
   #failure: DiskError | undefined;
   #mayRecover = true;
 
-  constructor(where: SegmentFolder, { segments, last, sizesBytes }: CheckedSegments) {
+  constructor(
+    where: SegmentFolder,
+    { segments, last, sizesBytes }: CheckedSegments,
+    mayBeDirect: boolean,
+  ) {
     this.#where = where;
     this.#files = where.files;
     this.#lastAppended = last.lastPosition;
@@ -136,6 +144,8 @@ class FileJournal implements Journal {
     this.#trimmed = last.lastPosition - sizesBytes.length;
     sealSegment(where, last);
     this.#active = beginSegment(where, last.number + 1, last.lastPosition + 1);
+    this.#staging = openStaging(mayBeDirect);
+    this.#writer = this.#openWriter();
     this.#full = segments.filter((segment) => segment.lastPosition >= segment.firstPosition);
     for (const empty of segments) if (!this.#full.includes(empty)) this.#files.rmSync(empty.file);
     this.#recovered = this.#full;
@@ -212,21 +222,18 @@ class FileJournal implements Journal {
     } finally {
       this.#fail(new DiskError('closed', 'the journal is closed'));
       this.#spare.close();
-      this.#files.closeSync(this.#active.descriptor);
+      this.#files.closeSync(this.#writer.descriptor);
+      closeStaging(this.#staging);
     }
   }
 
   /** After a mark, damage to the last records is not taken for a torn end. */
   #writeMark(): void {
-    const active = this.#active;
-    const mark = Buffer.alloc(recordHeaderSizeBytes);
-    const { marker } = active;
-    encodeRecord(mark, 0, { marker, position: 0, durable: this.#lastDurable, bytes: emptyBytes });
     try {
-      writeAll(this.#files, active.descriptor, mark, active.end);
-      this.#files.fsyncSync(active.descriptor);
+      this.#stage(0, emptyBytes);
+      this.#writer.writeSync();
     } catch (error) {
-      throw diskErrorOf(`closing ${active.file}`, error);
+      throw diskErrorOf(`closing ${this.#active.file}`, error);
     }
   }
 
@@ -243,13 +250,13 @@ class FileJournal implements Journal {
   #flush(): void {
     if (this.#failure !== undefined || this.#syncing) return;
     try {
-      this.#writePending();
+      this.#stagePending();
       if (this.#recentSyncMs > inlineSyncMsMax) {
         this.#syncInPool();
         return;
       }
       const startMs = performance.now();
-      this.#files.fdatasyncSync(this.#active.descriptor);
+      this.#writer.writeSync();
       this.#synced(this.#active.lastPosition, performance.now() - startMs);
     } catch (error) {
       this.#fail(diskErrorOf('writing the journal', error));
@@ -260,7 +267,7 @@ class FileJournal implements Journal {
     this.#syncing = true;
     const upTo = this.#active.lastPosition;
     const startMs = performance.now();
-    this.#files.fdatasync(this.#active.descriptor, (error) => {
+    this.#writer.write((error) => {
       this.#syncing = false;
       if (error === null) this.#synced(upTo, performance.now() - startMs);
       else this.#fail(diskErrorOf('writing the journal', error));
@@ -276,54 +283,51 @@ class FileJournal implements Journal {
     for (const waiter of done) waiter.resolve();
   }
 
-  /** One write for each segment that the pending records go to. */
-  #writePending(): void {
+  /** Everything but what the last write takes is on disk afterwards: a full segment, what exceeds the memory. */
+  #stagePending(): void {
     const pending = this.#pending;
     this.#pending = [];
-    let next = 0;
-    while (next < pending.length) {
-      const active = this.#active;
-      let sizeBytes = 0;
-      let end = next;
-      for (; end < pending.length; end++) {
-        const recordSizeBytes = recordHeaderSizeBytes + (pending[end]?.bytes.length ?? 0);
-        const used = active.end + sizeBytes;
-        if (used + recordSizeBytes > this.#where.segmentSizeBytes && used > segmentHeaderSizeBytes)
-          break;
-        sizeBytes += recordSizeBytes;
-      }
-      if (end > next) this.#write(pending.slice(next, end), sizeBytes);
-      next = end;
-      if (next < pending.length) this.#beginSegment();
+    for (const { position, bytes } of pending) {
+      const sizeBytes = recordHeaderSizeBytes + bytes.length;
+      const end = this.#active.end + sizeBytes;
+      const isFirst = this.#active.end === segmentHeaderSizeBytes;
+      if (end > this.#where.segmentSizeBytes && !isFirst) this.#beginSegment();
+      if (sizeBytes > this.#writer.roomSizeBytes) this.#writer.writeSync();
+      this.#stage(position, bytes);
+      this.#active.lastPosition = position;
+      this.#active.end += sizeBytes;
     }
+    if (this.#active.end > this.#where.segmentSizeBytes / 2) this.#spare.prepare();
   }
 
-  #write(records: readonly PendingRecord[], sizeBytes: number): void {
-    const active = this.#active;
-    const { marker } = active;
-    const buffer = Buffer.allocUnsafe(sizeBytes);
-    let offset = 0;
-    for (const { position, bytes } of records) {
-      offset = encodeRecord(buffer, offset, {
-        marker,
-        position,
-        durable: this.#lastDurable,
-        bytes,
-      });
-      active.lastPosition = position;
-    }
-    writeAll(this.#files, active.descriptor, buffer, active.end);
-    active.end += sizeBytes;
-    if (active.end > this.#where.segmentSizeBytes / 2) this.#spare.prepare();
+  #stage(position: Position, bytes: Bytes): void {
+    const { marker } = this.#active;
+    const durable = this.#lastDurable;
+    this.#writer.stage(recordHeaderSizeBytes + bytes.length, (target, offset) =>
+      encodeRecord(target, offset, { marker, position, durable, bytes }),
+    );
   }
 
   #beginSegment(): void {
-    const { descriptor, ...full } = this.#active;
-    this.#files.fdatasyncSync(descriptor);
+    const full = this.#active;
+    this.#writer.writeSync();
     this.#lastDurable = full.lastPosition;
     this.#active = beginSegment(this.#where, full.number + 1, full.lastPosition + 1, this.#spare);
     this.#full = [...this.#full, full];
-    this.#files.closeSync(descriptor);
+    this.#files.closeSync(this.#writer.descriptor);
+    this.#writer = this.#openWriter();
+  }
+
+  #openWriter(): SegmentWriter {
+    const { file, header } = this.#active;
+    const open = () => SegmentWriter.open(this.#files, file, header, this.#staging);
+    const writer = open();
+    if (writer !== undefined) return writer;
+    closeStaging(this.#staging);
+    this.#staging = openStaging(false);
+    const plain = open();
+    assert(plain !== undefined, 'only direct writes are refused');
+    return plain;
   }
 
   /** A failed sync may have dropped what it was to write, so nothing more is taken until the journal is opened anew. */
