@@ -78,8 +78,13 @@ export function concatBytes(...parts: readonly Bytes[]): Bytes {
 /** Eight bytes, most significant first, so that byte order is number order. */
 export function uint64Bytes(value: number): Bytes {
   const bytes = new Uint8Array(8);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, Math.floor(value / 2 ** 32));
-  view.setUint32(4, value >>> 0);
+  let high = Math.floor(value / 2 ** 32);
+  let low = value >>> 0;
+  for (let i = 3; i >= 0; i--) {
+    bytes[i] = high & 0xff;
+    bytes[i + 4] = low & 0xff;
+    high >>>= 8;
+    low >>>= 8;
+  }
   return bytes;
 }

@@ -2,6 +2,7 @@
 
 import { setMaxListeners } from 'node:events';
 import { type Bytes, toHex, utf8 } from '../base/bytes.ts';
+import { type Cancellation, Canceller } from '../base/cancellation.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { taggedHash } from '../crypto/hash.ts';
 import type { SignatureScheme, Signer } from '../crypto/signature.ts';
@@ -59,6 +60,8 @@ const signersMax = 4096;
 export class HoldfastClient implements Client {
   readonly #options: HoldfastClientOptions;
   readonly #closed = new AbortController();
+  /** Ends with it; what an operation listens to itself. */
+  readonly #ending = new Canceller();
   /** By name: deriving a key takes as long as a signature. */
   readonly #signers = new Map<string, Signer>();
 
@@ -176,6 +179,7 @@ export class HoldfastClient implements Client {
 
   async close(): Promise<void> {
     this.#closed.abort(closedError());
+    this.#ending.abort();
     await this.#options.close();
   }
 
@@ -256,12 +260,12 @@ export class HoldfastClient implements Client {
   async #within<T>(
     options: OperationOptions,
     action: string,
-    run: (signal: AbortSignal) => Promise<T>,
+    run: (signal: Cancellation) => Promise<T>,
   ): Promise<T> {
     this.#requireOpen();
     const { env, trouble } = this.#options;
     const timeoutMs = this.#timeoutMs(options);
-    const limit = deadline(env.timers, timeoutMs, options.signal, this.#closed.signal);
+    const limit = deadline(env.timers, timeoutMs, options.signal, this.#ending);
     try {
       return await run(limit.signal);
     } catch (error) {

@@ -3,6 +3,7 @@
 import type { PeerId } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
 import { toHex } from '../base/bytes.ts';
+import type { Cancellation } from '../base/cancellation.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Member } from '../configuration/configuration.ts';
 import type { BlockFindings, Findings, StorageClient } from '../dbqs/client.ts';
@@ -117,7 +118,7 @@ export class Verification {
     return { address, kind, intact, readable, items: this.#items, servers };
   }
 
-  async #read(object: Bytes, signal: AbortSignal) {
+  async #read(object: Bytes, signal: Cancellation) {
     try {
       return await this.#options.storage.readObject(object, signal);
     } catch (error) {

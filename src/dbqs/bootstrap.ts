@@ -1,6 +1,7 @@
 // How a client that knows some addresses gets a configuration: it asks any server, since a configuration proves itself.
 
 import type { Bytes } from '../base/bytes.ts';
+import type { Cancellation } from '../base/cancellation.ts';
 import type { Trust } from '../configuration/certificates.ts';
 import {
   Configuration,
@@ -17,7 +18,7 @@ export async function fetchConfiguration(
   exchange: Exchange,
   servers: readonly Member[],
   trust: Trust,
-  signal: AbortSignal,
+  signal: Cancellation,
 ): Promise<Configuration | Map<Member, ConfigurationFault | 'silent' | 'invalid'>> {
   const request = configurationRequest(trust.system, trust);
   const answers = await poll(exchange, servers, 0, request, signal, {

@@ -2,6 +2,7 @@
 
 import type { PeerId } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
+import type { Cancellation } from '../base/cancellation.ts';
 import type { Configuration, Member } from '../configuration/configuration.ts';
 import type { SignatureScheme, Signer } from '../crypto/signature.ts';
 import {
@@ -93,14 +94,14 @@ export class StorageClient {
   // ---- Blocks ----
 
   /** Stores a block durably at a quorum; the same bytes may be stored again without harm. Gives its id. */
-  async putBlock(data: Bytes, signal: AbortSignal): Promise<Bytes> {
+  async putBlock(data: Bytes, signal: Cancellation): Promise<Bytes> {
     const block = blockId(data);
     await this.#quorum('write', block, storeRequest(block, data), undefined, signal);
     return block;
   }
 
   /** The verified bytes; undefined when a quorum has none. */
-  async getBlock(block: Bytes, signal: AbortSignal): Promise<Bytes | undefined> {
+  async getBlock(block: Bytes, signal: Cancellation): Promise<Bytes | undefined> {
     const quorum: Quorum<Held> = await this.#quorum(
       'read',
       block,
@@ -115,17 +116,17 @@ export class StorageClient {
   // ---- Objects ----
 
   /** The newest finished version; undefined when the object was never written. */
-  async readObject(object: Bytes, signal: AbortSignal): Promise<Versioned | undefined> {
+  async readObject(object: Bytes, signal: Cancellation): Promise<Versioned | undefined> {
     return resultOf(await this.#register(object, undefined).read(signal));
   }
 
   /** @throws CounterExhausted */
-  async writeObject(signer: Signer, data: Bytes, signal: AbortSignal): Promise<Timestamp> {
+  async writeObject(signer: Signer, data: Bytes, signal: Cancellation): Promise<Timestamp> {
     return resultOf(await this.#register(objectId(signer.publicKey), signer).write(data, signal));
   }
 
   /** A write in one round, by the object's only writer. The first of all takes two, to learn the counter. */
-  async writeObjectAlone(signer: Signer, data: Bytes, signal: AbortSignal): Promise<Timestamp> {
+  async writeObjectAlone(signer: Signer, data: Bytes, signal: Cancellation): Promise<Timestamp> {
     const object = objectId(signer.publicKey);
     const register = this.#register(object, signer);
     const known = await this.#counters?.next(object);
@@ -140,7 +141,7 @@ export class StorageClient {
   async #firstCounter(
     object: Bytes,
     register: QuorumRegister<SignedTuple, Shown>,
-    signal: AbortSignal,
+    signal: Cancellation,
   ): Promise<number> {
     const counter = resultOf(await register.nextCounter(signal));
     await this.#counters?.learn(object, counter);
@@ -156,8 +157,8 @@ export class StorageClient {
   async inspectBlock(
     block: Bytes,
     limits: {
-      readonly fetching: AbortSignal;
-      readonly ended: AbortSignal;
+      readonly fetching: Cancellation;
+      readonly ended: Cancellation;
       readonly patience: Patience;
     },
   ): Promise<BlockFindings> {
@@ -190,7 +191,7 @@ export class StorageClient {
   async inspectObject(
     object: Bytes,
     patience: Patience,
-    signal: AbortSignal,
+    signal: Cancellation,
   ): Promise<Findings & { newest: ObjectHeader | undefined }> {
     const rule = this.#rule(object, undefined);
     const members = this.#members(object);
@@ -214,12 +215,12 @@ export class StorageClient {
   }
 
   /** Asks every member of the configuration for its status. */
-  status(signal: AbortSignal): Promise<Map<PeerId, PollAnswer<StatusReport>>> {
+  status(signal: Cancellation): Promise<Map<PeerId, PollAnswer<StatusReport>>> {
     const { members, epoch } = this.configuration;
     return poll(this.exchange, members, epoch, statusRequest(), signal);
   }
 
-  #ask<Body>(id: Bytes, request: Request<Body>, signal: AbortSignal, patience: Patience) {
+  #ask<Body>(id: Bytes, request: Request<Body>, signal: Cancellation, patience: Patience) {
     const { epoch } = this.configuration;
     return poll(this.exchange, this.#members(id), epoch, request, signal, { patience });
   }

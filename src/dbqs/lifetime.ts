@@ -1,10 +1,11 @@
 // The time during which a replica works in the background. Its pauses and deadlines end with it: a timer left behind
 // would keep the process alive, up to the next scrub a day later.
 
+import { type Cancellation, Canceller } from '../base/cancellation.ts';
 import type { Timer, Timers } from '../env/clock.ts';
 
 export interface Deadline {
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   /** To be called when what it bounds is over. */
   end(): void;
 }
@@ -32,9 +33,9 @@ export class Lifetime {
 
   /** Aborts after `timeoutMs`, or when the lifetime ends. */
   deadline(timeoutMs: number): Deadline {
-    const controller = new AbortController();
-    const end = this.#start(timeoutMs, () => controller.abort());
-    return { signal: controller.signal, end };
+    const canceller = new Canceller();
+    const end = this.#start(timeoutMs, () => canceller.abort());
+    return { signal: canceller, end };
   }
 
   /** Ends all that waits, now and later. */

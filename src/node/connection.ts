@@ -4,7 +4,7 @@ import type { Bytes } from '../base/bytes.ts';
 import type { Clock } from '../env/clock.ts';
 import type { Log } from '../env/log.ts';
 import type { Metrics } from '../env/metrics.ts';
-import { type Frame, FrameDecoder, frameHeaderSizeBytes } from '../wire/frame.ts';
+import { type Frame, FrameDecoder, frameHeaderSizeBytes, writeFrameHeader } from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
 
 /** A payload up to here is copied into the batch of its turn; a larger one is handed to the socket as it is. */
@@ -113,9 +113,7 @@ export class Connection {
     this.#budgeted += sizeBytes;
     output?.add(sizeBytes);
     const header = new Uint8Array(frameHeaderSizeBytes);
-    const view = new DataView(header.buffer);
-    view.setUint32(0, payload.length + 2, true);
-    view.setUint16(4, type, true);
+    writeFrameHeader(header, type, payload.length);
     this.#batch.push(header, payload);
     this.#batchSizeBytes += sizeBytes;
     if (!this.#flushScheduled) {

@@ -2,6 +2,7 @@
 // ends with a quorum or the reasons why there is none. Shared by all implementations of quorum calls.
 
 import type { PeerId } from '../base/brand.ts';
+import type { Cancellation } from '../base/cancellation.ts';
 import type { Member } from '../configuration/configuration.ts';
 import type { Timer } from '../env/clock.ts';
 import { type Message, refusalCodeOf, refusalCodes } from '../wire/registry.ts';
@@ -35,7 +36,7 @@ export function runPhase<Body>(
   group: PhaseGroup,
   request: Request<Body>,
   judge: Judge<Body> | undefined,
-  signal: AbortSignal,
+  signal: Cancellation,
 ): Promise<Quorum<Body>> {
   return new Promise((resolve, reject) => {
     new Phase(exchange, group, request, judge, signal, resolve, reject).start();
@@ -54,7 +55,7 @@ class Phase<Body> {
   readonly #group: PhaseGroup;
   readonly #request: Request<Body>;
   readonly #judge: Judge<Body>;
-  readonly #signal: AbortSignal;
+  readonly #signal: Cancellation;
   readonly #resolve: (quorum: Quorum<Body>) => void;
   readonly #reject: (error: Error) => void;
   readonly #members: ReadonlyMap<PeerId, Member>;
@@ -77,7 +78,7 @@ class Phase<Body> {
     group: PhaseGroup,
     request: Request<Body>,
     judge: Judge<Body> | undefined,
-    signal: AbortSignal,
+    signal: Cancellation,
     resolve: (quorum: Quorum<Body>) => void,
     reject: (error: Error) => void,
   ) {

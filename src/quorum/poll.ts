@@ -2,6 +2,7 @@
 // matters and none of them is a vote.
 
 import type { PeerId } from '../base/brand.ts';
+import type { Cancellation } from '../base/cancellation.ts';
 import type { Member } from '../configuration/configuration.ts';
 import { type Message, type RefusalCode, refusalCodeOf } from '../wire/registry.ts';
 import type { Request } from './calls/contract.ts';
@@ -30,7 +31,7 @@ export function poll<Body>(
   members: readonly Member[],
   epoch: number,
   request: Request<Body>,
-  signal: AbortSignal,
+  signal: Cancellation,
   { enough, patience }: PollOptions<Body> = {},
 ): Promise<Map<PeerId, PollAnswer<Body>>> {
   const { clock, timers } = exchange.env;

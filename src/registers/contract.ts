@@ -1,6 +1,7 @@
 // What a register promises, and what one protocol adds to the code that all of them share (framework paper, section 4).
 
 import type { Bytes } from '../base/bytes.ts';
+import type { Cancellation } from '../base/cancellation.ts';
 import type { Halted, Judge, Quorum, Request } from '../quorum/calls/contract.ts';
 import type { Timestamp } from './timestamp.ts';
 
@@ -18,8 +19,8 @@ export type Chosen<Tuple> = { readonly tuple: Tuple } | 'initial' | 'abort';
 
 export interface Register {
   /** undefined is the initial value. Atomic with respect to all reads and writes of the object. */
-  read(signal: AbortSignal): Promise<Outcome<Versioned | undefined>>;
-  write(data: Bytes, signal: AbortSignal): Promise<Outcome<Timestamp>>;
+  read(signal: Cancellation): Promise<Outcome<Versioned | undefined>>;
+  write(data: Bytes, signal: Cancellation): Promise<Outcome<Timestamp>>;
 }
 
 /** One register protocol: how its messages look, and which of the replies it believes. */

@@ -3,6 +3,7 @@
 
 import { counterMax } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
+import type { Cancellation } from '../base/cancellation.ts';
 import { isHalted, type QuorumCalls } from '../quorum/calls/contract.ts';
 import type { Outcome, Register, Rule, Versioned } from './contract.ts';
 import type { Timestamp } from './timestamp.ts';
@@ -21,7 +22,7 @@ export class QuorumRegister<Tuple extends Versioned, Body> implements Register {
     this.#rule = rule;
   }
 
-  async read(signal: AbortSignal): Promise<Outcome<Versioned | undefined>> {
+  async read(signal: Cancellation): Promise<Outcome<Versioned | undefined>> {
     const { object, readJudge } = this.#rule;
     const quorum = await this.#calls.call(
       'read',
@@ -43,13 +44,13 @@ export class QuorumRegister<Tuple extends Versioned, Body> implements Register {
   }
 
   /** @throws CounterExhausted */
-  async write(data: Bytes, signal: AbortSignal): Promise<Outcome<Timestamp>> {
+  async write(data: Bytes, signal: Cancellation): Promise<Outcome<Timestamp>> {
     const counter = await this.nextCounter(signal);
     return 'value' in counter ? this.writeAt(counter.value, data, signal) : counter;
   }
 
   /** The first half of a write alone: a counter higher than that of any finished write. */
-  async nextCounter(signal: AbortSignal): Promise<Outcome<number>> {
+  async nextCounter(signal: Cancellation): Promise<Outcome<number>> {
     const { object } = this.#rule;
     const request = this.#rule.timestampRequest();
     const quorum = await this.#calls.call('timestamp', object, request, undefined, signal);
@@ -61,12 +62,12 @@ export class QuorumRegister<Tuple extends Versioned, Body> implements Register {
    * @param counter higher than any this writer has used, and durable as used before the call.
    * @throws CounterExhausted
    */
-  async writeAt(counter: number, data: Bytes, signal: AbortSignal): Promise<Outcome<Timestamp>> {
+  async writeAt(counter: number, data: Bytes, signal: Cancellation): Promise<Outcome<Timestamp>> {
     if (counter > counterMax) throw new CounterExhausted('no counter is left for a new version');
     return this.#put(this.#rule.make(counter, data), signal);
   }
 
-  async #put(tuple: Tuple, signal: AbortSignal): Promise<Outcome<Timestamp>> {
+  async #put(tuple: Tuple, signal: Cancellation): Promise<Outcome<Timestamp>> {
     const { object } = this.#rule;
     const request = this.#rule.writeRequest(tuple);
     const quorum = await this.#calls.call('write', object, request, undefined, signal);

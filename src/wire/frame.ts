@@ -7,11 +7,20 @@ export const frameHeaderSizeBytes = 6;
 
 export function encodeFrame(type: number, payload: Bytes): Bytes {
   const frame = new Uint8Array(frameHeaderSizeBytes + payload.length);
-  const view = new DataView(frame.buffer);
-  view.setUint32(0, payload.length + 2, true);
-  view.setUint16(4, type, true);
+  writeFrameHeader(frame, type, payload.length);
   frame.set(payload, frameHeaderSizeBytes);
   return frame;
+}
+
+/** Byte by byte: a view for six bytes costs more than they do. */
+export function writeFrameHeader(frame: Uint8Array, type: number, payloadLength: number): void {
+  const length = payloadLength + 2;
+  frame[0] = length & 0xff;
+  frame[1] = (length >>> 8) & 0xff;
+  frame[2] = (length >>> 16) & 0xff;
+  frame[3] = length >>> 24;
+  frame[4] = type & 0xff;
+  frame[5] = type >>> 8;
 }
 
 export interface Frame {
@@ -28,7 +37,8 @@ export type FrameError = 'frame-too-short' | 'frame-too-long' | 'unknown-type';
  */
 export class FrameDecoder {
   readonly #sizeBytesMax: (type: number) => number | undefined;
-  #header: Uint8Array = new Uint8Array(frameHeaderSizeBytes);
+  readonly #header: Uint8Array = new Uint8Array(frameHeaderSizeBytes);
+  readonly #headerView = new DataView(this.#header.buffer);
   #headerFilled = 0;
   #type = 0;
   #payload: Uint8Array | undefined;
@@ -67,9 +77,8 @@ export class FrameDecoder {
   }
 
   #begin(): FrameError | undefined {
-    const view = new DataView(this.#header.buffer);
-    const length = view.getUint32(0, true);
-    this.#type = view.getUint16(4, true);
+    const length = this.#headerView.getUint32(0, true);
+    this.#type = this.#headerView.getUint16(4, true);
     if (length < 2) return 'frame-too-short';
     const bound = this.#sizeBytesMax(this.#type);
     if (bound === undefined) return 'unknown-type';

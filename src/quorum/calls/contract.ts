@@ -2,6 +2,7 @@
 // protocol never knows how its quorum was found; static groups, epochs and views implement this one interface.
 
 import type { Bytes } from '../../base/bytes.ts';
+import type { Cancellation } from '../../base/cancellation.ts';
 import type { Member } from '../../configuration/configuration.ts';
 import type { Message, RefusalCode } from '../../wire/registry.ts';
 
@@ -122,6 +123,6 @@ export interface QuorumCalls {
     object: Bytes,
     request: Request<Body>,
     judge: Judge<Body> | undefined,
-    signal: AbortSignal,
+    signal: Cancellation,
   ): Promise<Quorum<Body> | Halted>;
 }

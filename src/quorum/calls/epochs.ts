@@ -2,6 +2,7 @@
 // proven configuration says, and every reply of one call belongs to that one epoch.
 
 import type { Bytes } from '../../base/bytes.ts';
+import type { Cancellation } from '../../base/cancellation.ts';
 import type { Configuration } from '../../configuration/configuration.ts';
 import { type QuorumSystem, thresholds } from '../arithmetic.ts';
 import type { Exchange } from '../exchange.ts';
@@ -31,7 +32,7 @@ export class EpochCalls implements QuorumCalls {
     object: Bytes,
     request: Request<Body>,
     judge: Judge<Body> | undefined,
-    signal: AbortSignal,
+    signal: Cancellation,
   ): Promise<Quorum<Body> | Halted> {
     if (this.#expired()) return { halted: 'freshness-expired' };
     const configuration = this.#source.current();

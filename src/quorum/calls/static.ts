@@ -1,6 +1,7 @@
 // Quorum calls over one group that never changes: every object is held by all of its members.
 
 import type { Bytes } from '../../base/bytes.ts';
+import type { Cancellation } from '../../base/cancellation.ts';
 import type { Member } from '../../configuration/configuration.ts';
 import type { Thresholds } from '../arithmetic.ts';
 import type { Exchange } from '../exchange.ts';
@@ -23,7 +24,7 @@ export class StaticCalls implements QuorumCalls {
     _object: Bytes,
     request: Request<Body>,
     judge: Judge<Body> | undefined,
-    signal: AbortSignal,
+    signal: Cancellation,
   ): Promise<Quorum<Body>> {
     const group = { members: this.#members, thresholds: this.#thresholds, epoch: 0 };
     return runPhase(this.#exchange, group, request, judge, signal);
