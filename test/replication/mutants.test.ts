@@ -37,6 +37,8 @@ const seedsOf: Readonly<Record<string, number>> = {
   'vr-amnesia': 40,
   'table-not-in-checkpoint': 40,
   'vr-table-not-in-checkpoint': 40,
+  'pages-believed': 2,
+  'vr-pages-believed': 2,
   'numbers-used-again': 10,
   'vr-numbers-used-again': 10,
   'first-reply-believed': 10,

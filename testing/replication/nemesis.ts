@@ -4,6 +4,7 @@ import type { Prng } from '../../src/base/prng.ts';
 import type { Spells } from '../simulator/fault-mix.ts';
 import { cutBothWays, cutOneWay } from '../simulator/faults.ts';
 import type { SimulatedGroup } from './group.ts';
+import { PageRot } from './page-rot.ts';
 import type { ReplicaMachine } from './replica-machine.ts';
 
 export class Nemesis {
@@ -24,6 +25,24 @@ export class Nemesis {
     this.#repeat(options.clientCrashes, () => this.#crashClient());
     const losses: Spells = { gapMs: [500, Math.max(501, options.safetyMs / 2)], lastMs: [0, 0] };
     if (this.#lossesLeft > 0) this.#repeat(losses, () => this.#loseDisk());
+    if (options.pageRots > 0) this.#rotPages(options.pageRots);
+  }
+
+  /** The same few all along: the others have what these must fetch. */
+  #rotPages(members: number): void {
+    const { group, simulation, correct, options } = this.#group;
+    const prng = simulation.prng.fork();
+    const keepers = correct.filter(({ isWitness }) => !isWitness);
+    const spells: Spells = { gapMs: [200, Math.max(201, options.safetyMs / 4)], lastMs: [0, 0] };
+    for (const victim of prng.shuffled(keepers).slice(0, members)) {
+      const rot = new PageRot(victim, group.instance, prng);
+      this.#repeat(spells, () => {
+        if (!victim.isCorrect) return undefined;
+        if (prng.chance(1, 4)) rot.remember();
+        else if (rot.play()) this.#group.note('pages-rotten', victim.name);
+        return undefined;
+      });
+    }
   }
 
   /** Nothing new happens from now on, and everyone is up who can be. */

@@ -49,6 +49,11 @@ export interface RunOptions {
   readonly unavailableMax: number;
   readonly faultMix: FaultMix;
   readonly safetyMs: number;
+  /**
+   * Members whose tables of pages rot, again and again. They count towards `faults` like those above, but must do
+   * nothing wrong and be as good as new in the end.
+   */
+  readonly pageRots: number;
 }
 
 /**
@@ -86,7 +91,7 @@ export function drawOptions(prng: Prng, wanted: EngineName | undefined): RunOpti
   const drawnMix = bounded(drawFaults(prng));
   const faultMix = restrained(isCalm ? calm(drawnMix) : drawnMix, engine, vr);
   const forgets = engine === 'vr' && vr.mode === 'view';
-  return {
+  const options: Omit<RunOptions, 'pageRots'> = {
     engine,
     faults,
     pbft: engine === 'pbft' ? drawPbft(prng) : {},
@@ -118,6 +123,9 @@ export function drawOptions(prng: Prng, wanted: EngineName | undefined): RunOpti
     faultMix,
     safetyMs: prng.pick([4_000, 10_000, 25_000]) ?? 10_000,
   };
+  // Drawn last: runs without it are those of before there was any.
+  const spare = forgets ? 0 : faults - faulty - options.diskLosses * (isByzantine ? 0 : 1);
+  return { ...options, pageRots: spare > 0 && prng.chance(2, 3) ? prng.between(1, spare) : 0 };
 }
 
 function drawPbft(prng: Prng): Partial<PbftParameters> {
@@ -218,5 +226,6 @@ export function calmOptions(engine: EngineName, faults: number): RunOptions {
       clockRatePpmMax: 0,
     },
     safetyMs: 10_000,
+    pageRots: 0,
   };
 }

@@ -156,6 +156,11 @@ export class TableImage {
     for (const entry of content) this.#entries.put(textKey(entry.key), entry);
   }
 
+  /** Changes what is on the medium; undefined takes the entry away. */
+  alter(key: Bytes, value: Bytes | undefined): void {
+    this.#entries.put(textKey(key), value === undefined ? undefined : { key, value });
+  }
+
   /** Flips bits in the value or, if `inKey`, in the key of one entry. False if there is none. */
   damage(prng: Prng, inKey: boolean): boolean {
     const key = prng.pick(this.#entries.keys());

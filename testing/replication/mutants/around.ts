@@ -21,6 +21,13 @@ function replaced<T extends object, K extends keyof T>(target: T, name: K, by: T
   };
 }
 
+function believingPages(): () => void {
+  const { install } = Executor.prototype;
+  return replaced(Executor.prototype, 'install', function (this: Executor, pages, target) {
+    return install.call(this, pages, { ...target, root: pages.rootNow() });
+  });
+}
+
 /** Nothing waits for the disk. */
 function unsynced(disk: Disk): Disk {
   const { journal } = disk;
@@ -111,6 +118,14 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
       'the table of clients is left out of checkpoints',
       { patch: () => replaced(ClientTable.prototype, 'flush', () => {}) },
       crashy,
+    ),
+  ),
+  ...both('pages-believed', (engine) =>
+    partMutant(
+      engine,
+      'pages are taken for what they should be, whatever their root',
+      { patch: believingPages },
+      { scenario: engine === 'vr' ? 'vr-page-rot' : 'page-rot' },
     ),
   ),
   ...both('numbers-used-again', (engine) =>

@@ -9,6 +9,7 @@ import { RawClient } from '../raw-client.ts';
 import { tagged } from '../recording-service.ts';
 import type { RunSettings } from '../run.ts';
 import { playOn, type Stage, type StageShape } from '../stage.ts';
+import { rottenPages } from './page-rot.ts';
 import {
   blackout,
   forgottenFlush,
@@ -377,6 +378,7 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
     }),
   ),
   'rotten-page': scenario("a page rots on a member's disk", rottenPage, pbft(small)),
+  'page-rot': scenario("f members' pages rot in every way", rottenPages, pbft(small)),
   'moving-target': scenario(
     'a checkpoint is collected while a member fetches it',
     movingTarget,

@@ -6,6 +6,7 @@ import { membersOf, type RunOptions } from '../options.ts';
 import type { ReplicaMachine } from '../replica-machine.ts';
 import type { RunSettings } from '../run.ts';
 import { playOn, type Stage } from '../stage.ts';
+import { rottenPages } from './page-rot.ts';
 import type { Scenario } from './scenario.ts';
 
 type Script = (stage: Stage) => Promise<void>;
@@ -401,6 +402,12 @@ export const vrScenarios: Readonly<Record<string, Scenario>> = {
   'vr-bystanding-witness': scenario(
     'witnesses hear of views before members that keep the state',
     bystandingWitness,
+    { witnesses: true },
+  ),
+  'vr-page-rot': scenario("f members' pages rot in every way", rottenPages),
+  'vr-page-rot-beside-witnesses': scenario(
+    "f members' pages rot in every way, and the rest but one are witnesses",
+    rottenPages,
     { witnesses: true },
   ),
   'vr-restless-client': scenario('a client dies and comes back again and again', restlessClient),
