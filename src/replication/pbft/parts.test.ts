@@ -91,6 +91,27 @@ describe('the queue', () => {
     expect(queue.size).toBe(6);
   });
 
+  it('keeps together what one signature covers, up to a turn of eight', () => {
+    const queue = new RequestQueue();
+    queue.beginView(true);
+    const signer = signers[0] as Signer;
+    const requests = Array.from({ length: 10 }, (_, i) => ({
+      client: signer.publicKey,
+      number: i + 1,
+      kind: 0,
+      operation: new Uint8Array(10),
+    }));
+    for (const signed of bundle(signer, testInstance, requests)) {
+      queue.add(signed, digestOf(signed.request.number), { ...arrival, origin: ownOrigin });
+    }
+    add(queue, 0, 20);
+    for (const number of [101, 102]) add(queue, 1, number);
+    queue.remove(signer.publicKey, 3);
+    expect(numbersOf(queue, 3)).toEqual([1, 2, 4]);
+    expect(numbersOf(queue, 12)).toEqual([101, 5, 6, 7, 8, 9, 10, 102, 20]);
+    expect(queue.waiting).toBe(0);
+  });
+
   it('offers everything again in the next view, but what is gone', () => {
     const queue = new RequestQueue();
     queue.beginView(true);
