@@ -324,12 +324,12 @@ export class GroupClient implements ReplicatedClient {
   }
 
   #accept(inFlight: InFlight, outcome: Outcome): void {
-    const { number, signed, box, retries, sentAtMs, operation } = inFlight;
+    const { number, signed, box, sentAtMs, operation } = inFlight;
     (signed === undefined ? this.#queries : this.#requests).delete(number);
     const nowMs = this.#options.env.clock.nowMs();
     if (inFlight.lacksBody) {
       this.#passedOverUntilMs.set(inFlight.fullReplier, nowMs + passedOverMs);
-    } else if (retries === 0) {
+    } else {
       this.#delay.note(nowMs - sentAtMs);
     }
     this.#learnView(box);
