@@ -1,12 +1,14 @@
 // The head page of one client in the replicated table. Integers most significant first:
 //   client (32), base (8), count (1), then by ascending number: number (8), sequence (8), size (4), slot (1), and the
-//   result's bytes where slot says that they are here.
+//   result's bytes where slot says that they are here. A slot says too when a large result is not kept any more.
 
 import type { Bytes } from '../base/bytes.ts';
 import { limits } from '../wire/limits.ts';
 
 /** In the place of a slot: the result is in the head itself. */
 export const noSlot = 0xff;
+/** In the place of a slot: the result was large and is not kept any more. */
+export const lostSlot = 0xfe;
 /** Larger results have pages of their own. 32 results of this size fit into one page with the head. */
 export const resultInlineSizeBytesMax = 256;
 
@@ -94,6 +96,7 @@ export function decodeHead(page: Bytes): Head<DecodedEntry> | undefined {
 /** Small results lie in the head, large ones in a slot. */
 function isPlaced(sizeBytes: number, slot: number): boolean {
   if (sizeBytes > limits.resultSizeBytesMax) return false;
+  if (slot === lostSlot) return sizeBytes === 0;
   return sizeBytes <= resultInlineSizeBytesMax ? slot === noSlot : slot < limits.clientWindow;
 }
 

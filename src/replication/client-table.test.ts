@@ -19,9 +19,13 @@ const strangerOf = (i: number): Bytes => {
 const resultOf = (length: number, fill: number): Bytes => new Uint8Array(length).fill(fill);
 
 interface Stored {
-  readonly result: Bytes;
+  /** Undefined: not kept any more. */
+  readonly result: Bytes | undefined;
   readonly sequence: number;
 }
+
+const isLarge = ({ result }: Stored): boolean => result !== undefined && result.length > 256;
+const sizeOf = ({ result }: Stored): number => result?.length ?? 0;
 
 /** The rule as it is written: a base and a map for each client. */
 class NaiveTable {
@@ -36,12 +40,21 @@ class NaiveTable {
       known.base = Math.min(...known.entries.keys());
       known.entries.delete(known.base);
     }
+    for (;;) {
+      const large = [...known.entries].filter(([, stored]) => isLarge(stored));
+      const total = large.reduce((sum, [, stored]) => sum + sizeOf(stored), 0);
+      if (total <= limits.clientResultsSizeBytesMax) return;
+      large.sort(([, a], [, b]) => a.sequence - b.sequence);
+      const [oldest] = large;
+      if (oldest !== undefined) known.entries.set(oldest[0], { ...oldest[1], result: undefined });
+    }
   }
 
   find(client: Bytes, number: number): string {
     const known = this.clients.get(mapKey(client));
     const stored = known?.entries.get(number);
-    if (stored !== undefined) return `${toHex(stored.result)} ${stored.sequence}`;
+    if (stored?.result !== undefined) return `${toHex(stored.result)} ${stored.sequence}`;
+    if (stored !== undefined) return 'too-old';
     return number > (known?.base ?? 0) ? 'new' : 'too-old';
   }
 
@@ -85,6 +98,29 @@ const step = fc.oneof(
 );
 
 describe('the table of clients', () => {
+  it('keeps a bounded part of large results, and never takes a number for new again', () => {
+    const state = new PagedState();
+    const table = new ClientTable(state.region('clients'));
+    const client = clientOf(1);
+    const large = limits.resultSizeBytesMax;
+    const kept = limits.clientResultsSizeBytesMax / large;
+    for (let number = 5; number <= 20; number++) {
+      table.record(client, number, resultOf(large, number), number);
+    }
+    table.flush();
+    for (const each of [table, new ClientTable(state.region('clients'))]) {
+      if (each !== table) each.load();
+      for (let number = 5; number <= 20; number++) {
+        const kind = number > 20 - kept ? 'stored' : 'too-old';
+        expect(each.find(client, number).kind).toBe(kind);
+      }
+      // What came later than numbers above it may still be executed.
+      expect(each.find(client, 4).kind).toBe('new');
+    }
+    table.record(client, 4, resultOf(3, 1), 21);
+    expect(table.find(client, 20).kind).toBe('stored');
+  });
+
   it('does what the written rule says, through undo, flush and load', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 160 }), (steps) => {

@@ -7,7 +7,13 @@
 import { assert } from '../base/assert.ts';
 import { type Bytes, bytesOfMapKey, concatBytes, emptyBytes, mapKey } from '../base/bytes.ts';
 import { limits } from '../wire/limits.ts';
-import { decodeHead, encodeHead, noSlot, resultInlineSizeBytesMax } from './client-head.ts';
+import {
+  decodeHead,
+  encodeHead,
+  lostSlot,
+  noSlot,
+  resultInlineSizeBytesMax,
+} from './client-head.ts';
 import type { PageStore } from './contract.ts';
 import { NumberFloors } from './number-floors.ts';
 
@@ -30,7 +36,7 @@ interface Entry {
   readonly number: number;
   readonly sequence: number;
   readonly body: Body;
-  /** Which of the client's slots holds the bytes; `noSlot` when they are small. */
+  /** Which of the client's slots holds the bytes; `noSlot` when they are small, `lostSlot` when they are gone. */
   readonly slot: number;
 }
 
@@ -103,7 +109,7 @@ export class ClientTable {
       }));
       const client = { client: head.client, key: mapKey(head.client), base: head.base, entries };
       this.#put(place, client);
-      for (const { slot, body } of entries) if (slot !== noSlot) this.#slots(place)[slot] = body;
+      for (const { slot, body } of entries) if (isInPages(slot)) this.#slots(place)[slot] = body;
     }
   }
 
@@ -116,6 +122,7 @@ export class ClientTable {
       const entry = entries[i] as Entry;
       if (entry.number < number) break;
       if (entry.number > number) continue;
+      if (entry.slot === lostSlot) return isTooOld;
       const result = this.#bytesOf(place, entry);
       return { kind: 'stored', outcome: 0, result, sequence: entry.sequence };
     }
@@ -151,6 +158,7 @@ export class ClientTable {
       }
       const slot = result.length > resultInlineSizeBytesMax ? freeSlot(entries) : noSlot;
       entries.splice(at, 0, { number, sequence, body: bodyOf(result), slot });
+      if (slot !== noSlot) dropOldResults(entries);
     }
     const now: Client = { client: before.client, key, base, entries };
     if (newClient !== undefined) this.#put(place, now);
@@ -235,7 +243,7 @@ export class ClientTable {
     const wanted = new Array<Body | undefined>(clientWindow).fill(undefined);
     let any = false;
     for (const { slot, body } of client?.entries ?? []) {
-      if (slot === noSlot) continue;
+      if (!isInPages(slot)) continue;
       wanted[slot] = body;
       any = true;
     }
@@ -324,10 +332,33 @@ function firstPage(place: number, slot: number): number {
   return replicatedClientsMax + (place * clientWindow + slot) * pagesPerResult;
 }
 
+function isInPages(slot: number): boolean {
+  return slot !== noSlot && slot !== lostSlot;
+}
+
+/**
+ * Bounds what one client's large results take. The one executed first goes first; its number stays, so that neither it
+ * is executed again nor a lower one, not executed yet, is refused.
+ */
+function dropOldResults(entries: Entry[]): void {
+  let sizeBytes = 0;
+  for (const { slot, body } of entries) if (isInPages(slot)) sizeBytes += body.sizeBytes;
+  while (sizeBytes > limits.clientResultsSizeBytesMax) {
+    let oldest = -1;
+    entries.forEach(({ slot, sequence }, i) => {
+      if (!isInPages(slot)) return;
+      if (oldest < 0 || sequence < (entries[oldest] as Entry).sequence) oldest = i;
+    });
+    const gone = entries[oldest] as Entry;
+    sizeBytes -= gone.body.sizeBytes;
+    entries[oldest] = { ...gone, body: { sizeBytes: 0, bytes: emptyBytes }, slot: lostSlot };
+  }
+}
+
 /** The smallest slot that no entry uses. There is one: entries are fewer than slots here. */
 function freeSlot(entries: readonly Entry[]): number {
   let used = 0;
-  for (const { slot } of entries) if (slot !== noSlot) used |= 1 << slot;
+  for (const { slot } of entries) if (isInPages(slot)) used |= 1 << slot;
   let slot = 0;
   while ((used & (1 << slot)) !== 0) slot += 1;
   return slot;

@@ -213,7 +213,7 @@ export type Outcome =
   | { readonly kind: 'result'; readonly result: Bytes }
   /** The instance has ended: the operation was not executed here. */
   | { readonly kind: 'ended' }
-  /** The client's request number was used before; it was not executed now. */
+  /** The client's request number was used before, and its result is not kept any more; it was not executed now. */
   | { readonly kind: 'too-old' };
 
 export interface SubmitOptions {

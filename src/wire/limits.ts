@@ -88,6 +88,8 @@ export const limits = {
   pageTreeFanOut: 256,
   /** Nodes or pages asked for, or answered, in one message. */
   fetchIndexesMax: 64,
+  /** Results above 256 bytes that the table keeps of one client together; the oldest go. At least the largest result. */
+  clientResultsSizeBytesMax: 128 * kiB,
   /** Operations of one client in flight; the table remembers as many results. */
   clientWindow: 32,
   /** Clients that the replicated table remembers; the longest silent one gives way. */
