@@ -5,7 +5,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { Prng } from '../base/prng.ts';
 import { limits } from '../wire/limits.ts';
 import type { CheckpointSave, PageChange, ReplicaGroup, Restored } from './contract.ts';
-import { createReplica, ReplicaDisk } from './replica-disk.ts';
+import { createReplica, markTable, ReplicaDisk } from './replica-disk.ts';
 import { TestDisk } from './test-disk.ts';
 
 const group: ReplicaGroup = {
@@ -295,6 +295,28 @@ describe('a table that is not as it was written', () => {
       expect(pagesOf(restored)).toEqual(whole);
       if (harm !== 'lose') expect(disk.entries.get(key)).toEqual(right);
     }
+  });
+
+  it('is made anew where it is lost and the journal is not, and that is known until a save', async () => {
+    const disk = await saved();
+    disk.loseTable();
+    await markTable(disk.table, group, 2);
+    for (let time = 0; time < 2; time++) {
+      const { restored } = await ReplicaDisk.open(disk, group, 2);
+      expect(restored).toEqual({ checkpoint: undefined, records: [], damage: ['disk-table-lost'] });
+    }
+    const { disk: replica } = await ReplicaDisk.open(disk, group, 2);
+    await replica.save(save(1, page(4, 'four')));
+    for (let time = 0; time < 2; time++) {
+      const { restored } = await ReplicaDisk.open(disk, group, 2);
+      expect(restored?.damage).toEqual([]);
+      expect(pagesOf(restored)).toEqual({ 'service/4': shown(utf8('four')) });
+    }
+    const both = await saved();
+    both.loseTable();
+    both.loseJournal();
+    await markTable(both.table, group, 2);
+    expect(await refusal(ReplicaDisk.open(both, group, 2))).toContain('journal is gone');
   });
 
   it('does not start when both records are damaged: what it promised is not known then', async () => {

@@ -3,7 +3,7 @@
 // was wiped has forgotten its promises and must not look like one that never made any.
 //
 // Journal: one byte of kind before each record. Table, all keys after `r` and the instance:
-//   f                            format: version, whether it has ever started, index of the member
+//   f                            format: version, what was before (`pasts`), index of the member
 //   c, d                         checkpoint, twice: version, sequence, last durable record of the journal, root, notes
 //   p region page version        a page as of that save; those with a later version than the checkpoint do not count
 
@@ -11,7 +11,7 @@ import { assert } from '../base/assert.ts';
 import { type Bytes, concatBytes, equalBytes, uint64Bytes, utf8 } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { hashSizeBytes, taggedHash } from '../crypto/hash.ts';
-import type { Change, Disk, Position, TableEntry } from '../env/disk.ts';
+import type { Change, Disk, Position, Table, TableEntry } from '../env/disk.ts';
 import type {
   CheckpointSave,
   PageChange,
@@ -28,6 +28,15 @@ const readEntries = 1000;
 const checksumSizeBytes = 16;
 const checkpointHeadSizeBytes = 3 * 8 + hashSizeBytes;
 
+/** What the format record says of the past. */
+const pasts = {
+  created: 0,
+  started: 1,
+  /** It has started, with another table, which is lost. */
+  tableLost: 2,
+} as const;
+type Past = keyof typeof pasts;
+const pastNames: readonly Past[] = ['created', 'started', 'tableLost'];
 const recordKinds = {
   record: 0,
   compactedBegin: 1,
@@ -112,8 +121,8 @@ function sealedTwice(keys: Keys, body: Bytes): Change[] {
   return keys.checkpoints.map((key) => ({ key, value: seal(key, body) }));
 }
 
-function formatRecord(keys: Keys, self: number, hasStarted: boolean): Change {
-  const body = Uint8Array.of(formatVersion, hasStarted ? 1 : 0, self >>> 8, self);
+function formatRecord(keys: Keys, self: number, past: Past): Change {
+  const body = Uint8Array.of(formatVersion, pasts[past], self >>> 8, self);
   return { key: keys.format, value: seal(keys.format, body) };
 }
 
@@ -132,7 +141,15 @@ export async function createReplica(disk: Disk, group: ReplicaGroup, self: numbe
       },
     );
   }
-  await disk.table.write([formatRecord(keys, self, false)]);
+  await disk.table.write([formatRecord(keys, self, 'created')]);
+}
+
+/**
+ * Makes an empty table that of member `self`, which has started before: its table is lost, but its journal is whole. What
+ * it keeps in the table it then fetches from the others.
+ */
+export async function markTable(table: Table, group: ReplicaGroup, self: number): Promise<void> {
+  await table.write([formatRecord(keysOf(group.instance), self, 'tableLost')]);
 }
 
 export class ReplicaDisk {
@@ -162,13 +179,13 @@ export class ReplicaDisk {
     self: number,
   ): Promise<{ disk: ReplicaDisk; restored: Restored | undefined }> {
     const keys = keysOf(group.instance);
-    const hasStarted = readFormat(disk, keys, self);
+    const past = readFormat(disk, keys, self);
     const opened = new ReplicaDisk(disk, keys);
-    if (!hasStarted) {
+    if (past === 'created') {
       for (const { position } of disk.journal.recover()) opened.#lastPosition = position;
       opened.#append(recordKinds.head, group.instance);
       await disk.journal.sync();
-      await disk.table.write([formatRecord(keys, self, true)]);
+      await disk.table.write([formatRecord(keys, self, 'started')]);
       return { disk: opened, restored: undefined };
     }
     const records = opened.#recover();
@@ -176,6 +193,10 @@ export class ReplicaDisk {
     opened.#durablePosition = opened.#lastPosition ?? 0;
     const found = new Set<string>();
     const checkpoint = await opened.#readCheckpoint(found);
+    if (past === 'tableLost') {
+      if (checkpoint === undefined) found.add('disk-table-lost');
+      else await disk.table.write([formatRecord(keys, self, 'started')]);
+    }
     return { disk: opened, restored: { checkpoint, records, damage: [...found] } };
   }
 
@@ -354,8 +375,7 @@ export class ReplicaDisk {
   }
 }
 
-/** Whether the replica has ever started. */
-function readFormat(disk: Disk, keys: Keys, self: number): boolean {
+function readFormat(disk: Disk, keys: Keys, self: number): Past {
   const sealed = disk.table.get(keys.format);
   if (sealed === undefined) {
     throw new HoldfastError('data-folder', 'this data folder holds no replica of the group', {
@@ -364,7 +384,7 @@ function readFormat(disk: Disk, keys: Keys, self: number): boolean {
   }
   const body = unseal(keys.format, sealed);
   if (body?.length !== 4) throw lost('its format record is damaged');
-  const [version = 0, hasStarted = 0, high = 0, low = 0] = body;
+  const [version = 0, number = 0, high = 0, low = 0] = body;
   if (version !== formatVersion) {
     throw new HoldfastError('data-folder', `this data folder has the unknown format ${version}`);
   }
@@ -374,8 +394,9 @@ function readFormat(disk: Disk, keys: Keys, self: number): boolean {
       `this data folder belongs to member ${high * 256 + low}`,
     );
   }
-  assert(hasStarted <= 1, 'the sealed record is our own');
-  return hasStarted === 1;
+  const past = pastNames.find((name) => pasts[name] === number);
+  assert(past !== undefined, 'the sealed record is our own');
+  return past;
 }
 
 function lost(what: string): HoldfastError {

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { decodeResult, encodeOperation } from '../../examples/key-value/index.ts';
+import type { Change, TableEntry } from '../../src/env/disk.ts';
+import { openTable } from '../../src/node/table.ts';
 import {
   type ConnectedGroup,
   connectGroup,
@@ -25,8 +27,12 @@ const statusSchema = z.object({
   executed: z.number(),
   checkpoint: z.number(),
   root: z.string(),
+  damage: z.array(z.string()),
 });
 export type SeenStatus = z.infer<typeof statusSchema>;
+
+/** 'r', instance, 'p', region and number, version. */
+const pageKeySizeBytes = 1 + 32 + 1 + 8 + 8;
 
 const script = join(projectFolder, 'test/e2e/replica-process.ts');
 
@@ -59,6 +65,17 @@ export class Member {
     const lines = this.process?.stdout.toString('utf8').trim().split('\n') ?? [];
     const last = lines.at(-1);
     return last === undefined || last === '' ? undefined : statusSchema.parse(JSON.parse(last));
+  }
+
+  /** Changes the stored pages of a member that is down, however it likes. */
+  async alterPages(alter: (pages: readonly TableEntry[]) => readonly Change[]): Promise<void> {
+    const table = openTable({ folder: join(this.folder, 'table') });
+    // All keys of a replica begin with its instance; those of pages are the long ones.
+    const all = { from: Uint8Array.of(0), to: Uint8Array.of(0xff), limit: 100_000 };
+    const pages = table.range(all).filter(({ key }) => key.length === pageKeySizeBytes);
+    if (pages.length === 0) throw new NeverHappened('a checkpoint was saved');
+    await table.write(alter(pages));
+    await table.close();
   }
 
   async kill(): Promise<void> {

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { KeyValueStore } from '../../examples/key-value/index.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
+import { createLog } from '../../src/node/log.ts';
 import { describeGroup, startReplica } from '../../src/server/replication/index.ts';
 
 export const replicaFileSchema = z.object({
@@ -37,6 +38,7 @@ async function run(file: ReplicaFile): Promise<void> {
         : { kind: 'vr', parameters: { checkpointInterval: 16 } },
     service: new KeyValueStore(),
     folder: file.folder,
+    log: createLog({ level: 'warn' }),
   });
   replica.failed.then((error) => {
     process.stderr.write(`${error.message}\n`);

@@ -1,11 +1,13 @@
 // Replicas die, hang, lose their disks and come back while clients work. What was acknowledged is there, once.
 
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { Change, TableEntry } from '../../src/env/disk.ts';
+import { limits } from '../../src/wire/limits.ts';
 import { flipAt, usedSizeBytes } from './damage.ts';
 import { endAll } from './processes.ts';
-import { Counting, ReplicaGroup } from './replica-group.ts';
+import { Counting, type Member, ReplicaGroup } from './replica-group.ts';
 import { until } from './until.ts';
 
 afterAll(endAll);
@@ -15,6 +17,53 @@ async function right(counting: Counting): Promise<void> {
   expect(found).toEqual(added);
   expect(Math.min(...added)).toBeGreaterThan(0);
 }
+
+const altered =
+  (change: (value: Uint8Array) => Uint8Array | undefined) =>
+  (pages: readonly TableEntry[]): Change[] =>
+    pages.map(({ key, value }) => ({ key, value: change(value) }));
+
+/** What becomes of the pages that a replica has stored; its journal stays as it is. */
+const damages: readonly {
+  readonly what: string;
+  readonly code: string;
+  readonly harm: (member: Member) => Promise<void> | void;
+}[] = [
+  {
+    what: 'are too long',
+    code: 'disk-page-too-long',
+    harm: (member) => member.alterPages(altered(() => new Uint8Array(limits.pageSizeBytesMax + 1))),
+  },
+  {
+    what: 'have a flipped bit',
+    code: 'disk-pages-differ',
+    harm: (member) =>
+      member.alterPages(altered((value) => value.map((byte, i) => (i === 3 ? byte ^ 1 : byte)))),
+  },
+  {
+    what: 'are cut short',
+    code: 'disk-pages-differ',
+    harm: (member) => member.alterPages(altered((value) => value.subarray(0, value.length >> 1))),
+  },
+  {
+    what: 'are gone',
+    code: 'disk-pages-differ',
+    harm: (member) => member.alterPages(altered(() => undefined)),
+  },
+  {
+    what: 'are in a file that is cut short',
+    code: 'disk-table-lost',
+    harm: ({ folder }) => {
+      const file = join(folder, 'table', 'data.mdb');
+      truncateSync(file, statSync(file).size >> 1);
+    },
+  },
+  {
+    what: 'are in a file that is gone',
+    code: 'disk-table-lost',
+    harm: ({ folder }) => rmSync(join(folder, 'table'), { recursive: true }),
+  },
+];
 
 describe.each(['pbft', 'vr'] as const)(
   'a replicated service (%s), while clients work',
@@ -76,6 +125,29 @@ describe.each(['pbft', 'vr'] as const)(
       expect(code).toBe(8);
       expect(member.process?.stderr).toContain(member.folder);
       await counting.goesOn();
+      await right(counting);
+    });
+
+    test.each(damages)('a replica whose pages $what fetches them', async ({ code, harm }) => {
+      const group = await ReplicaGroup.start(engine);
+      const counting = await Counting.start(group);
+      await counting.goesOn(400);
+      const member = group.at(1);
+      await member.kill();
+      await counting.goesOn();
+      await harm(member);
+      await member.start();
+      await until('it says what it found', () => member.process?.stderr.includes(code));
+      expect(member.process?.stderr).toContain('replica-disk-damaged');
+      const highest = Math.max(...group.members.map(({ status }) => status?.executed ?? 0));
+      await until('its state and its disk are whole again', () => {
+        const { status } = member;
+        return status !== undefined && status.executed >= highest && status.damage.length === 0;
+      });
+      // From now on nothing can be done without it.
+      await group.at(2).kill();
+      await counting.goesOn();
+      expect(member.process?.result).toBeUndefined();
       await right(counting);
     });
 

@@ -14,6 +14,7 @@ import { systemEntropy } from '../../node/entropy.ts';
 import { createIdentity } from '../../node/identity.ts';
 import { NodeMetrics } from '../../node/metrics.ts';
 import { createTlsNetwork } from '../../node/network.ts';
+import type { TableDamage } from '../../node/table-format.ts';
 import type { Engine, Evidence, ReplicaStatus, StateMachine } from '../../replication/contract.ts';
 import { ReplicaHost } from '../../replication/host.ts';
 import { createPbftEngine, type PbftParameters } from '../../replication/pbft/index.ts';
@@ -23,6 +24,7 @@ import type { VrParameters } from '../../replication/vr/parameters.ts';
 import { replicationPayloadSizeBytesMax } from '../../wire/replication-registry.ts';
 import { EvidenceFile } from './evidence-file.ts';
 import type { PlacedGroup } from './group.ts';
+import { renewTable } from './lost-table.ts';
 
 /** How a group agrees: PBFT on 3f+1 members of which f may lie, or Viewstamped Replication on 2f+1 of which f may stop. */
 export type EngineChoice =
@@ -76,7 +78,7 @@ export async function createReplicaFolder(
   index: number,
 ): Promise<void> {
   await createDataFolder(folder, ownerOf(group, index));
-  const { disk, close } = await openFolder(folder, group, index);
+  const { disk, close } = await openFolder(folder, group, index, silentLog);
   try {
     await createReplica(disk, group, index);
   } finally {
@@ -98,7 +100,7 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       cure: 'Start the replica with the seed of one of the members.',
     });
   }
-  const open = folder === undefined ? undefined : await openFolder(folder, group, index);
+  const open = folder === undefined ? undefined : await openFolder(folder, group, index, log);
   const evidenceFile =
     folder === undefined ? undefined : new EvidenceFile(join(folder, evidenceName), group);
   const metrics = new NodeMetrics({ process: true });
@@ -191,13 +193,27 @@ function ownerOf(group: PlacedGroup, index: number): DataFolderOwner {
   return { serverId: toHex(key), systemId: toHex(group.instance) };
 }
 
+/** Of the table's file: its journal is looked at next, and decides. */
+const tableDamages: ReadonlySet<string> = new Set<TableDamage>([
+  'table-missing',
+  'table-unreadable',
+]);
+
 async function openFolder(
   path: string,
   group: PlacedGroup,
   index: number,
+  log: Log,
 ): Promise<{ disk: Disk; close(): Promise<void> }> {
   const folder = await openDataFolder(path, ownerOf(group, index));
-  const opening = openDisk(folder, { clock: systemClock, entropy: systemEntropy });
+  const options = { clock: systemClock, entropy: systemEntropy };
+  let opening = openDisk(folder, options);
+  if (opening.kind === 'damaged' && tableDamages.has(opening.damage.reason)) {
+    const { reason } = opening.damage;
+    const aside = await renewTable(folder, group, index);
+    log.warn('replica-table-lost', { reason, aside });
+    opening = openDisk(folder, options);
+  }
   if (opening.kind === 'damaged') {
     await folder.release();
     throw new HoldfastError(
