@@ -152,7 +152,7 @@ export const replicationExamples: {
   vrStartViewChange: { instance, view },
   vrDoViewChange: { instance, view, hasLog: 1, lastNormal: 0, ...log },
   vrStartView: { instance, view, active, ...log },
-  vrGetState: { instance, nonce, view, from: 128 },
+  vrGetState: { instance, nonce, view, from: 128, needs: 0 },
   vrNewState: { instance, nonce, view, active, ...log, checkpoint: [] },
   vrRecovery: { instance, nonce, view },
   vrRecoveryResponse: { instance, nonce, view, sequence },

@@ -163,6 +163,8 @@ export const replicationFields: Readonly<Record<string, string>> = {
   'VrStartView.sequence': 'end of the log',
   'VrGetState.view': 'whose log is asked for',
   from: 'the last entry that the asker has',
+  needs:
+    '0 all that follows; 1 only what some designated member may lack, for a witness without a state; 2 rather the newest checkpoint, if there is one',
   'VrNewState.sequence': 'end of the log',
   'VrNewState.checkpoint': 'at most one: to be fetched first, when the entries asked for are gone',
   'VrCheckpointReference.sequence': 'entries that are in it',

@@ -132,6 +132,8 @@ export const limits = {
   vrEntrySizeBytesMax: 1 * miB + 64 * kiB,
   vrEntriesPerMessageMax: 1024,
   vrEntriesSizeBytesMax: 1 * miB + 512 * kiB,
+  /** Bytes of the log that a member keeps below its newest checkpoint, and that a witness keeps instead of a state. */
+  vrLogSizeBytesMax: 64 * miB,
 
   /** One record of the journal on disk. */
   journalRecordSizeBytesMax: 4 * miB,

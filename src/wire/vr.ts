@@ -79,12 +79,16 @@ export const VrStartView = new ContainerType({
 
 // ---- State transfer and recovery ----
 
-/** Asks a holder of the log of view `view` for what follows entry `from`. */
+/**
+ * Asks a holder of the log of view `view` for what follows entry `from`. `needs`: 0: all of it; 1: only what some
+ * designated replica may lack; 2: rather the newest checkpoint, if there is one.
+ */
 export const VrGetState = new ContainerType({
   instance: Bytes32,
   nonce: Nonce,
   view: Uint64,
   from: Uint64,
+  needs: Uint8,
 });
 
 /** `isEnded`: it is the state right after the operation that ended the instance. */
@@ -134,8 +138,8 @@ export const VrLeaseGrant = new ContainerType({
 
 // ---- Records ----
 
-/** What a checkpoint says besides its pages. */
-export const VrCheckpointNotes = new ContainerType({ isEnded: Uint8 });
+/** What a checkpoint says besides its pages. `hasState` 0: it has none, and says only what a witness has forgotten. */
+export const VrCheckpointNotes = new ContainerType({ isEnded: Uint8, hasState: Uint8 });
 /** Where a replica stands; the newest one counts. `base`: the entries that follow this record go on behind it. */
 export const VrStateRecord = new ContainerType({
   view: Uint64,
@@ -147,10 +151,14 @@ export const VrStateRecord = new ContainerType({
 });
 /** An entry of the log, or one that waits for the record that makes it so. */
 export const VrEntryRecord = new ContainerType({ sequence: Uint64, entry: EntryBytes });
-/** The log's entries above `keep` are replaced by the waiting ones, which end at `sequence`; normal in `view`. */
+/**
+ * The log's entries above `keep` are replaced by the waiting ones, which end at `sequence`; normal in `view`.
+ * `isReset` 1: those up to `keep` are void too, and the log begins behind it.
+ */
 export const VrAdoptRecord = new ContainerType({
   view: Uint64,
   keep: Uint64,
+  isReset: Uint8,
   sequence: Uint64,
   low: Uint64,
   active: Members,

@@ -153,6 +153,7 @@ function drawVr(prng: Prng): Partial<VrParameters> & { readonly mode: 'full' | '
     pipelineMax: prng.pick([1, 2, 8]) ?? 2,
     checkpointInterval: prng.pick([2, 4, 16]) ?? 4,
     intervalsKept: prng.pick([1, 2]) ?? 2,
+    intervalsHeld: 2,
     heartbeatMs: 50,
     primaryTimeoutMs: prng.pick([200, 500]) ?? 500,
     requestTimeoutMs: prng.pick([400, 1_000]) ?? 1_000,

@@ -210,7 +210,7 @@ export class ReplicaMachine {
         onLie,
       });
     }
-    return this.isCorrect && !this.isWitness ? this.watch.wrap(engine) : engine;
+    return this.isCorrect ? this.watch.wrap(engine) : engine;
   }
 }
 

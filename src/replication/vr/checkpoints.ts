@@ -2,12 +2,21 @@
 // checkpoint is this replica's own affair; no other replica has to take the same one.
 
 import { type Bytes, toHex } from '../../base/bytes.ts';
+import { limits } from '../../wire/limits.ts';
 import { decodeAs } from '../../wire/registry.ts';
 import { VrCheckpointNotes } from '../../wire/vr.ts';
 import type { SavedCheckpoint } from '../contract.ts';
 import { PagedState } from '../pages.ts';
 import type { Core } from './core.ts';
 import { appendRecord } from './records.ts';
+
+interface Saving {
+  readonly sequence: number;
+  readonly root: Bytes;
+  readonly isEnded: boolean;
+  /** It came from others, and may be far from what the journal tells of. */
+  readonly isFetched: boolean;
+}
 
 export class Checkpoints {
   readonly #core: Core;
@@ -16,9 +25,11 @@ export class Checkpoints {
   #savedRoot: Bytes | undefined;
   #isSavedEnded = false;
   /** On its way to disk. */
-  #saving: { sequence: number; root: Bytes; isEnded: boolean } | undefined;
-  /** The instance has ended and its last state is not saved yet. */
-  #isFinalDue = false;
+  #saving: Saving | undefined;
+  /** A checkpoint is to be taken as soon as the disk is not busy with the last one. */
+  #isDue = false;
+  /** The journal's entries go on behind this; it may be less. */
+  #journalBase = 0;
   /** What is wrong with the table; until it is put right saves are whole. */
   #damage: readonly string[] = [];
 
@@ -52,7 +63,7 @@ export class Checkpoints {
 
   /** What to offer to who needs more than the log still has. */
   get offered(): { sequence: number; root: Bytes; isEnded: number } | undefined {
-    if (this.#savedRoot === undefined) return undefined;
+    if (this.#savedRoot === undefined || !this.#core.hasState) return undefined;
     return {
       sequence: this.saved,
       root: this.#savedRoot,
@@ -63,12 +74,9 @@ export class Checkpoints {
   /** Batch `sequence` was executed. @param hasEnded it ended the instance. */
   executed(sequence: number, hasEnded: boolean): void {
     const { parameters, executor } = this.#core;
-    if (hasEnded) this.#isFinalDue = true;
-    const isDue = sequence % parameters.checkpointInterval === 0 && !executor.ended;
-    if (!isDue && !this.#isFinalDue) return;
-    // The disk is still busy with the last one: the next will do.
-    if (this.#saving !== undefined) return;
-    this.#take(sequence);
+    const isRegular = sequence % parameters.checkpointInterval === 0 && !executor.ended;
+    if (isRegular || hasEnded) this.#isDue = true;
+    if (this.#isDue && this.#saving === undefined) this.#take(sequence);
   }
 
   #take(sequence: number): void {
@@ -78,23 +86,25 @@ export class Checkpoints {
     const { root, changes: changed } = executor.checkpoint(sequence);
     const changes = isWhole ? [...executor.state.all()] : changed;
     const isEnded = executor.ended;
-    this.#isFinalDue = false;
-    this.#saving = { sequence, root, isEnded };
+    this.#isDue = false;
+    this.#saving = { sequence, root, isEnded, isFetched: false };
     if (parameters.mode === 'full') {
-      out.save({ sequence, root, notes: notesOf(isEnded), changes, isWhole });
+      out.save({ sequence, root, notes: notesOf(isEnded, true), changes, isWhole });
     } else {
       this.onSaved(sequence);
     }
   }
 
-  /** A state that was fetched is to be saved whole. @returns whether the caller must wait for that. */
+  /** A state that was fetched is this replica's from now on, and to be saved whole. @returns whether the caller must wait for that. */
   install(sequence: number, root: Bytes, isEnded: boolean): boolean {
-    const { executor, out, parameters } = this.#core;
-    this.#saving = { sequence, root, isEnded };
-    this.#isFinalDue = false;
+    const { executor, out, parameters, hasState } = this.#core;
+    if (!hasState) out.count('vr-witness-full');
+    this.#core.hasState = true;
+    this.#saving = { sequence, root, isEnded, isFetched: true };
+    this.#isDue = false;
     if (parameters.mode === 'full') {
       const changes = [...executor.state.all()];
-      out.save({ sequence, root, notes: notesOf(isEnded), changes, isWhole: true });
+      out.save({ sequence, root, notes: notesOf(isEnded, true), changes, isWhole: true });
       return true;
     }
     this.onSaved(sequence);
@@ -105,7 +115,7 @@ export class Checkpoints {
   onSaved(sequence: number): boolean {
     const saving = this.#saving;
     if (saving?.sequence !== sequence) return false;
-    const { executor, parts, isWitness } = this.#core;
+    const { executor, parts, hasState, parameters, out } = this.#core;
     const before = this.saved;
     this.#saving = undefined;
     this.#damage = [];
@@ -113,55 +123,102 @@ export class Checkpoints {
     this.#savedRoot = saving.root;
     this.#isSavedEnded = saving.isEnded;
     // The one before stays for those who are fetching it.
-    if (!isWitness) executor.state.dropBelow(before);
+    if (hasState) executor.state.dropBelow(before);
     this.#forget();
-    if (this.#isFinalDue) this.#take(parts.execution.executed);
+    if (parameters.mode === 'full') {
+      out.count('vr-checkpoint');
+      if (saving.isFetched || this.#isJournalLong) this.#compact();
+    }
+    // A witness whose log is full waits for the newest one: it must not wait for further batches itself.
+    if (this.#isDue) {
+      parts.execution.undoTentative();
+      this.#take(parts.execution.executed);
+      parts.execution.run();
+    }
     return true;
   }
 
+  /** What a checkpoint has need not be in the log, but for those who lag a little. */
   #forget(): void {
-    const { log, parameters, out, low, commit } = this.#core;
+    const { log, parameters } = this.#core;
     const kept = parameters.intervalsKept * parameters.checkpointInterval;
-    // What some designated replica may lack must be at hand should a witness have to keep it.
-    const free = parameters.witnesses ? Math.min(this.saved, low, commit) : this.saved;
-    log.dropTo(Math.min(this.saved - kept, free));
-    if (parameters.mode !== 'full') return;
-    const base = Math.max(free, log.first - 1);
+    log.dropTo(Math.min(this.saved - kept, this.#free));
+    log.dropTo(log.excessOver(limits.vrLogSizeBytesMax, this.saved));
+  }
+
+  /** Nothing up to here is needed in the own journal. */
+  get #free(): number {
+    const { parameters, low, commit, heldMax } = this.#core;
+    if (!parameters.witnesses) return this.saved;
+    // What some designated replica may lack must be at hand should a witness have to keep it, within a bound.
+    return Math.max(Math.min(this.saved, low, commit), this.saved - heldMax);
+  }
+
+  get #newJournalBase(): number {
+    return Math.max(this.#free, this.#core.log.first - 1);
+  }
+
+  /** Whether writing the journal anew is worth it: what goes is not much less than what stays. */
+  get #isJournalLong(): boolean {
+    const base = this.#newJournalBase;
+    return 2 * (base - this.#journalBase) >= this.#core.log.last - base;
+  }
+
+  #compact(): void {
+    const { log, out } = this.#core;
+    const base = this.#newJournalBase;
     const records = [this.#core.stateRecord(base)];
     for (let n = base + 1; n <= log.last; n++) {
       records.push(appendRecord(n, log.at(n).bytes));
     }
+    this.#journalBase = base;
     out.compact(records);
-    out.count('vr-checkpoint');
   }
 
-  /** A witness has no state: its checkpoints are empty and say only up to where its log was forgotten. */
+  /** What a witness need not keep: the beginning of its log, or all that it has. */
   witnessLow(): void {
     const core = this.#core;
-    const { log, low, rules, parameters, out } = core;
-    if (!core.isWitness || !core.hasLog || this.#saving !== undefined) return;
-    const isIdle = core.isStandingBy;
-    if (isIdle && rules.mayDropLog(log.last, low)) {
-      core.hasLog = false;
-      log.reset(low);
-      core.commit = low;
-      core.recordState();
-      this.#saveEmpty(low);
-      out.count('vr-log-dropped');
-    } else if (
-      !isIdle &&
-      Math.min(low, core.commit) - this.saved >= parameters.checkpointInterval
-    ) {
-      const free = Math.min(low, core.commit);
-      log.dropTo(free);
-      this.#saveEmpty(free);
+    const { log, low, rules, parameters } = core;
+    if (!core.isWitness || this.#saving !== undefined) return;
+    if (core.isStandingBy) {
+      const isKeeping = core.hasLog || core.hasState;
+      if (isKeeping && rules.mayDropLog(log.last, low)) this.#dropAll(low);
+      return;
     }
+    const free = Math.min(low, core.commit);
+    if (core.hasState || free - this.saved < parameters.checkpointInterval) return;
+    log.dropTo(free);
+    this.#saveEmpty(free);
   }
 
+  #dropAll(low: number): void {
+    const core = this.#core;
+    core.hasLog = false;
+    core.log.reset(low);
+    core.commit = low;
+    if (core.hasState) this.dropState();
+    core.recordState();
+    this.#saveEmpty(low);
+    core.out.count('vr-log-dropped');
+  }
+
+  /** A witness has no use any more for the state that it kept for a while. */
+  dropState(): void {
+    const { executor, parts } = this.#core;
+    this.#core.hasState = false;
+    this.#savedRoot = undefined;
+    this.#isDue = false;
+    const empty = new PagedState();
+    executor.install(empty, { sequence: 0, root: empty.rootNow(), isEnded: false });
+    executor.state.dropBelow(1);
+    parts.execution.jumpTo(0);
+  }
+
+  /** A witness without a state saves only up to where its log was forgotten. */
   #saveEmpty(sequence: number): void {
     const root = new Uint8Array(32);
-    this.#saving = { sequence, root, isEnded: false };
-    const notes = notesOf(false);
+    this.#saving = { sequence, root, isEnded: false, isFetched: false };
+    const notes = notesOf(false, false);
     this.#core.out.save({ sequence, root, notes, changes: [], isWhole: true });
   }
 
@@ -171,10 +228,15 @@ export class Checkpoints {
     if (notes === undefined) return false;
     const { executor, parts, isWitness } = this.#core;
     const { sequence, root, pages } = checkpoint;
+    if (notes.hasState === 0) {
+      this.saved = sequence;
+      return isWitness;
+    }
+    this.#core.hasState = true;
     const isEnded = notes.isEnded === 1;
-    const { state, found } = PagedState.sift(isWitness ? [] : pages);
+    const { state, found } = PagedState.sift(pages);
     this.noteDamage(found);
-    if (!isWitness && !executor.install(state, { sequence, root, isEnded })) {
+    if (!executor.install(state, { sequence, root, isEnded })) {
       this.noteDamage(['disk-pages-differ']);
       // What an instance began with is in no log, and nobody else names it.
       if (sequence === 0) return false;
@@ -183,13 +245,12 @@ export class Checkpoints {
     }
     this.saved = sequence;
     parts.execution.jumpTo(sequence);
-    if (isWitness) return true;
     this.#isSavedEnded = isEnded;
     this.#savedRoot = root;
     return true;
   }
 }
 
-function notesOf(isEnded: boolean): Bytes {
-  return VrCheckpointNotes.serialize({ isEnded: isEnded ? 1 : 0 });
+function notesOf(isEnded: boolean, hasState: boolean): Bytes {
+  return VrCheckpointNotes.serialize({ isEnded: isEnded ? 1 : 0, hasState: hasState ? 1 : 0 });
 }

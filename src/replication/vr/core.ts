@@ -2,6 +2,7 @@
 // here; each part keeps to itself what only it needs.
 
 import { type Bytes, equalBytes } from '../../base/bytes.ts';
+import { limits } from '../../wire/limits.ts';
 import type { ReplicaGroup, ReplicaStatus, StateMachine } from '../contract.ts';
 import { Executor } from '../executor.ts';
 import type { Checkpoints } from './checkpoints.ts';
@@ -63,6 +64,8 @@ export class Core {
   lastNormal = 0;
   /** False only for a witness that keeps no log. */
   hasLog: boolean;
+  /** False only for a witness that keeps no state; with one it is a full replica but for becoming primary. */
+  hasState: boolean;
   log: VrLog = new VrLog();
   /** Known to be committed; never above the log's end. */
   commit = 0;
@@ -87,6 +90,7 @@ export class Core {
     this.nonce = options.nonce;
     this.active = this.firstActive();
     this.hasLog = !this.isWitness;
+    this.hasState = !this.isWitness;
     this.suspected = new Array<boolean>(this.size).fill(false);
   }
 
@@ -129,6 +133,11 @@ export class Core {
     return this.isWitness && (this.lastNormal !== this.view || !this.isActive);
   }
 
+  /** All members but this one. */
+  get others(): number[] {
+    return Array.from({ length: this.size }, (_, i) => i).filter((i) => i !== this.index);
+  }
+
   firstActive(): number[] {
     return Array.from({ length: this.designatedCount }, (_, i) => i);
   }
@@ -138,11 +147,26 @@ export class Core {
   }
 
   /**
-   * The end of what needs no fetching: what this replica has of the log that all agree on. A witness has no use for what
-   * all designated replicas hold, and may get it from nobody.
+   * The end of what needs no fetching: what this replica has of the log that all agree on. Who keeps no state has no use
+   * for what all designated replicas hold, and may get it from nobody.
    */
   get base(): number {
-    return this.isWitness ? Math.max(this.commit, this.low) : this.commit;
+    return this.hasState ? this.commit : Math.max(this.commit, this.low);
+  }
+
+  /** Batches that stay in the log although there is a checkpoint, or could be one, that has them. */
+  get heldMax(): number {
+    const { intervalsHeld, checkpointInterval } = this.parameters;
+    return intervalsHeld * checkpointInterval;
+  }
+
+  /** Whether what a witness keeps instead of a state is `share` of what it may. */
+  isLogFilled(share: number): boolean {
+    if (this.hasState || !this.hasLog) return false;
+    // What all designated replicas hold goes when the next log is adopted.
+    const length = this.log.last - Math.max(this.log.first - 1, this.low);
+    if (length >= share * (this.heldMax + this.parameters.pipelineMax)) return true;
+    return length > 0 && this.log.sizeBytes >= share * limits.vrLogSizeBytesMax;
   }
 
   /** Appends an entry to the log, and to the journal where logs are kept there. */
@@ -158,8 +182,9 @@ export class Core {
    * so that there is never a log of one view under the name of another.
    */
   adopt(view: number, keep: number, entries: readonly LogEntry[], active: readonly number[]): void {
-    if (!this.hasLog || (this.isWitness && keep <= this.low)) {
-      // A witness's log begins above what all designated replicas hold as committed; what it has below may be void.
+    // A witness's log begins above what all designated replicas hold as committed; what it has below may be void.
+    const isReset = !this.hasLog || (!this.hasState && keep <= this.low);
+    if (isReset) {
       this.log.reset(keep);
       this.commit = keep;
     }
@@ -176,9 +201,8 @@ export class Core {
     this.active = active;
     this.status = 'normal';
     if (this.parameters.mode === 'full') {
-      const { low } = this;
-      const sequence = this.log.last;
-      this.out.record(adoptRecord({ view, keep, sequence, low, active: [...active] }));
+      const said = { view, keep, isReset: isReset ? 1 : 0, sequence: this.log.last };
+      this.out.record(adoptRecord({ ...said, low: this.low, active: [...active] }));
     } else {
       this.recordState();
     }

@@ -154,7 +154,7 @@ export class VrEngine implements Engine {
     if (checkpoint !== undefined && !checkpoints.restore(checkpoint)) return false;
     // Whether or not its pages are still there, all up to here is committed.
     const saved = checkpoint?.sequence ?? 0;
-    const replayed = replay(records, saved, core.isWitness);
+    const replayed = replay(records, saved);
     if (replayed === undefined) return false;
     const { view, lastNormal, hasLog, low, active } = replayed.state;
     core.view = view;
@@ -165,6 +165,8 @@ export class VrEngine implements Engine {
     core.log = replayed.log;
     // What the log begins above is committed, and so is what this replica has once said that it holds as such.
     core.commit = Math.max(saved, core.log.first - 1);
+    // A witness's log may have begun anew after it saved a state.
+    if (core.isWitness && core.hasState && core.log.first - 1 > saved) checkpoints.dropState();
     if (!core.isWitness) core.commit = Math.max(core.commit, Math.min(low, core.log.last));
     return true;
   }

@@ -21,7 +21,7 @@ export class Execution {
   /** Executes all that is committed and not executed yet. */
   run(): void {
     const core = this.#core;
-    if (core.isWitness || core.parts.repair.isNeeded) return;
+    if (!core.hasState || core.parts.repair.isNeeded) return;
     while (this.executed < core.commit) this.#finish(core.log.at(this.executed + 1));
     if (!core.isPrimary) return;
     core.parts.leases.serveReads();

@@ -32,11 +32,16 @@ interface Job {
   progressMs: number;
   /** The checkpoint that is being fetched. */
   checkpoint: { readonly sequence: number; readonly isEnded: boolean } | undefined;
+  /** No checkpoint there is makes a full log shorter: what is still missing is taken all the same. */
+  isOverfilling: boolean;
   /** The fetched checkpoint is on its way to disk. */
   isInstalling: boolean;
 }
 
 type NewState = ReplicationMessageValue<'vrNewState'>;
+
+/** What who asks for a log has use for, as its message says it. */
+export const needs = { all: 0, lacking: 1, checkpoint: 2 } as const;
 
 const retryHeartbeats = 4;
 const aliveHeartbeats = 20;
@@ -132,6 +137,7 @@ export class Fetch {
       retryAtMs: 0,
       progressMs: this.#core.nowMs,
       checkpoint: undefined,
+      isOverfilling: false,
       isInstalling: false,
     };
     this.#ask(this.#job);
@@ -142,8 +148,16 @@ export class Fetch {
     job.retryAtMs = nowMs + retryHeartbeats * parameters.heartbeatMs;
     this.#rebase(job);
     const { nonce, view } = job;
-    const value = { instance, nonce, view, from: job.base + job.staged.length };
+    const from = job.base + job.staged.length;
+    const value = { instance, nonce, view, from, needs: this.#needs(job) };
     out.toReplica(job.peer, 'vrGetState', value, undefined, true);
+  }
+
+  #needs(job: Job): number {
+    const core = this.#core;
+    // A witness takes no more of a log before a checkpoint has made its own one shorter, if there is one.
+    if (core.isLogFilled(1) && !job.isOverfilling) return needs.checkpoint;
+    return core.hasState ? needs.all : needs.lacking;
   }
 
   /** What became known to be committed meanwhile is in the own log: it need not come, and others may not have it. */
@@ -159,15 +173,14 @@ export class Fetch {
     const core = this.#core;
     const { instance, log, commit, low, active } = core;
     const { nonce, view } = value;
-    const isOutside = !core.isDesignated(from) && !active.includes(from);
     if (!core.hasLog || core.lastNormal !== view) return core.out.count('vr-not-held');
-    // A witness keeps no state: it needs what some other replica may lack, and nothing at all when it is not wanted.
-    const start = core.isDesignated(from) ? value.from : Math.max(value.from, low);
-    const isGone = start < log.first - 1;
+    // A witness that is not wanted needs to know just that.
+    const isOutside = !core.isDesignated(from) && !active.includes(from);
+    const start = value.needs === needs.all ? value.from : Math.max(value.from, low);
     const offered = core.parts.checkpoints.offered;
-    if (isGone && (offered === undefined || !core.isDesignated(from))) {
-      return core.out.count('vr-not-held');
-    }
+    const isStateBetter = value.needs === needs.checkpoint && offered !== undefined;
+    const isGone = isStateBetter || start < log.first - 1;
+    if (isGone && offered === undefined && !isOutside) return core.out.count('vr-not-held');
     core.out.toReplica(
       from,
       'vrNewState',
@@ -181,7 +194,7 @@ export class Fetch {
         low,
         first: start + 1,
         entries: isGone || isOutside ? [] : log.bytesFrom(start + 1),
-        checkpoint: isGone && offered !== undefined ? [offered] : [],
+        checkpoint: isGone && !isOutside && offered !== undefined ? [offered] : [],
       },
       undefined,
     );
@@ -204,6 +217,10 @@ export class Fetch {
     job.active = value.active;
     job.commit = Math.max(job.commit, value.commit);
     const [checkpoint] = value.checkpoint;
+    // The primary has all that is here acknowledged: it will have a checkpoint.
+    if (job.purpose === 'append' && checkpoint === undefined && core.isLogFilled(1)) {
+      return core.out.count('vr-log-full');
+    }
     if (checkpoint !== undefined) return this.#fetchCheckpoint(job, checkpoint);
     if (job.checkpoint !== undefined) this.#preferEntries(job, value);
     this.#stage(job, from, value);
@@ -273,7 +290,10 @@ export class Fetch {
 
   #fetchCheckpoint(job: Job, { sequence, root, isEnded }: NewState['checkpoint'][number]): void {
     const core = this.#core;
-    if (sequence <= core.commit || core.isWitness) return core.out.count('vr-unasked');
+    if (!this.#isFit(sequence)) {
+      job.isOverfilling = job.purpose === 'adopt';
+      return core.out.count('vr-checkpoint-unfit');
+    }
     if (job.checkpoint !== undefined && job.checkpoint.sequence >= sequence) return;
     if (job.checkpoint === undefined) core.out.count('vr-transfer');
     job.checkpoint = { sequence, isEnded: isEnded === 1 };
@@ -287,11 +307,17 @@ export class Fetch {
       instance: core.instance,
       target,
       local: core.parts.repair.local,
-      sources: core.firstActive().filter((member) => member !== core.index),
+      sources: core.others,
       seed: sequence * core.size + core.index,
       timeoutMs: transferTimeoutHeartbeats * core.parameters.heartbeatMs,
     });
     this.#follow(job, this.#transfer, this.#transfer.begin(core.nowMs));
+  }
+
+  /** Whether the state of a checkpoint is wanted. Who keeps none can have one that its own log goes on from. */
+  #isFit(sequence: number): boolean {
+    const { commit, hasState, log } = this.#core;
+    return sequence > commit || (!hasState && sequence >= log.first - 1);
   }
 
   onStatePart(from: number, value: ReplicationMessageValue<'statePart'>): void {
@@ -323,17 +349,23 @@ export class Fetch {
     const core = this.#core;
     const { sequence, root } = transfer.target;
     const isEnded = job.checkpoint?.isEnded === true;
-    const { state } = PagedState.sift(transfer.result);
-    this.#transfer = undefined;
     job.checkpoint = undefined;
+    // A disk tells saves apart by their numbers only. The state is asked for again, and is here then.
+    if (!core.hasState && core.parts.checkpoints.isSaving) return;
+    this.#transfer = undefined;
+    // This replica may have come further by itself.
+    if (!this.#isFit(sequence)) return this.#resume(job);
+    const { state } = PagedState.sift(transfer.result);
     // Pages in memory were not what their digests said. It is asked for again.
     if (!core.executor.install(state, { sequence, root, isEnded })) {
       return core.out.count('transfer-wrong-root');
     }
-    core.log.dropTo(sequence);
-    core.commit = sequence;
+    if (sequence > core.commit) {
+      core.log.dropTo(sequence);
+      core.commit = sequence;
+    }
     core.parts.execution.jumpTo(sequence);
-    job.base = sequence;
+    job.base = core.commit;
     job.staged = [];
     job.isInstalling = core.parts.checkpoints.install(sequence, root, isEnded);
     if (!job.isInstalling) this.#resume(job);

@@ -24,6 +24,7 @@ export function decodeEntry(bytes: Bytes): LogEntry | undefined {
 export class VrLog {
   #first = 1;
   #entries: LogEntry[] = [];
+  #sizeBytes = 0;
 
   /** Number of the first retained entry, or of the next one when none is. */
   get first(): number {
@@ -41,8 +42,14 @@ export class VrLog {
     return entry;
   }
 
+  /** Of all retained entries. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
   append(entry: LogEntry): void {
     this.#entries.push(entry);
+    this.#sizeBytes += entry.bytes.length;
   }
 
   /** What the first retained entry follows, from somewhere else. */
@@ -50,26 +57,42 @@ export class VrLog {
     assert(entries.length < this.#first, 'the log begins with entry 1');
     this.#first -= entries.length;
     this.#entries = [...entries, ...this.#entries];
+    for (const { bytes } of entries) this.#sizeBytes += bytes.length;
   }
 
   /** Cuts off everything above `sequence`. */
   cutAbove(sequence: number): void {
     assert(sequence >= this.#first - 1, 'the log is never cut below what it retains');
-    this.#entries.length = Math.min(this.#entries.length, sequence - this.#first + 1);
+    this.#uncount(this.#entries.splice(sequence - this.#first + 1));
   }
 
   /** Forgets everything up to `sequence`; if the log ends before that it goes on behind it. */
   dropTo(sequence: number): void {
     if (sequence < this.#first) return;
-    if (sequence >= this.last) this.#entries = [];
-    else this.#entries.splice(0, sequence - this.#first + 1);
+    this.#uncount(this.#entries.splice(0, sequence - this.#first + 1));
     this.#first = sequence + 1;
+  }
+
+  /** How far the log must be forgotten to have at most so many bytes; nothing above `sequence` is. */
+  excessOver(sizeBytesMax: number, sequence: number): number {
+    let sizeBytes = this.#sizeBytes;
+    let end = this.#first - 1;
+    while (sizeBytes > sizeBytesMax && end < Math.min(sequence, this.last)) {
+      end += 1;
+      sizeBytes -= this.at(end).bytes.length;
+    }
+    return end;
+  }
+
+  #uncount(entries: readonly LogEntry[]): void {
+    for (const { bytes } of entries) this.#sizeBytes -= bytes.length;
   }
 
   /** Starts empty behind `sequence`. */
   reset(sequence: number): void {
     this.#first = sequence + 1;
     this.#entries = [];
+    this.#sizeBytes = 0;
   }
 
   /** Bytes of the entries from `first` on, as many as fit into one message. */

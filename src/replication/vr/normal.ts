@@ -206,6 +206,10 @@ export class Normal {
     if (!this.#isFromPrimary(from, value.view) || core.isStandingBy) return;
     const { sequence, commit, low } = value;
     const { log } = core;
+    if (core.isLogFilled(1)) {
+      core.hearCommit(commit);
+      return core.out.count('vr-log-full');
+    }
     if (sequence > log.last) {
       const entry = decodeEntry(value.entry);
       if (entry === undefined) return core.out.count('vr-bad-entry');

@@ -20,6 +20,12 @@ export interface VrParameters {
   readonly checkpointInterval: number;
   /** Batches below the newest checkpoint that stay in memory, in intervals: laggards get those instead of pages. */
   readonly intervalsKept: number;
+  /**
+   * With witnesses: how many intervals of batches that not all designated replicas hold stay in memory and journal, for
+   * those that lack them. Beyond that a checkpoint takes their place, and a witness that stands in for long becomes a
+   * full replica. At least 2.
+   */
+  readonly intervalsHeld: number;
   readonly heartbeatMs: number;
   /** Without a message of the primary for so long, a backup starts a view change. */
   readonly primaryTimeoutMs: number;
@@ -34,7 +40,7 @@ export interface VrParameters {
   readonly clockDriftPpm: number;
   /** Backups acknowledge to the client too, and the primary executes before it knows an operation to be committed. */
   readonly threeMessageWrites: boolean;
-  /** Members 0 … f keep the state; the others store logs only while one of those is out. */
+  /** Members 0 … f keep the state; the others store logs only while one of those is out, and the state if that lasts. */
   readonly witnesses: boolean;
 }
 
@@ -45,6 +51,7 @@ export const defaultVrParameters: VrParameters = {
   pipelineMax: 8,
   checkpointInterval: 128,
   intervalsKept: 2,
+  intervalsHeld: 16,
   heartbeatMs: 50,
   primaryTimeoutMs: 500,
   requestTimeoutMs: 1000,
@@ -61,6 +68,7 @@ const positive = [
   'pipelineMax',
   'checkpointInterval',
   'intervalsKept',
+  'intervalsHeld',
   'heartbeatMs',
   'primaryTimeoutMs',
   'requestTimeoutMs',
@@ -80,6 +88,8 @@ export function vrParameters(given: Partial<VrParameters>): VrParameters {
   }
   if (parameters.batchRequestsMax > limits.batchRequestsMax) throw bad('batchRequestsMax');
   if (parameters.pipelineMax > limits.vrEntriesPerMessageMax) throw bad('pipelineMax');
+  // A witness must be able to fetch a checkpoint before its log is full.
+  if (parameters.intervalsHeld < 2) throw bad('intervalsHeld');
   if (parameters.clockDriftPpm >= 1_000_000) throw bad('clockDriftPpm');
   // A witness's log is all that may be left of what one designated replica did.
   if (parameters.witnesses && parameters.mode !== 'full') throw bad('witnesses');

@@ -53,7 +53,6 @@ export interface RestoredLog {
 }
 
 interface Replay {
-  readonly isWitness: boolean;
   /** Undefined before the first record: a journal begins with a state record. */
   state: VrStateRecord | undefined;
   readonly log: VrLog;
@@ -65,15 +64,9 @@ interface Replay {
  * State and log that the records tell of, or undefined if they are not such as this module writes: then nothing that
  * this replica may have promised is known any more.
  * @param checkpoint the sequence of the saved checkpoint, 0 for none.
- * @param isWitness whether the log need not go on behind what the checkpoint has.
  */
-export function replay(
-  records: readonly Bytes[],
-  checkpoint: number,
-  isWitness: boolean,
-): RestoredLog | undefined {
+export function replay(records: readonly Bytes[], checkpoint: number): RestoredLog | undefined {
   const replayed: Replay = {
-    isWitness,
     state: undefined,
     log: new VrLog(),
     staged: [],
@@ -140,10 +133,9 @@ function replayStage(replayed: Replay, body: Bytes): boolean {
 function replayAdopt(replayed: Replay, body: Bytes): boolean {
   const adopt = decodeAs(VrAdoptRecord, body);
   if (adopt === undefined || replayed.state === undefined) return false;
-  const { log, staged, isWitness } = replayed;
-  const { view, keep, sequence, low, active } = adopt;
-  // A witness's log begins where the others may need it.
-  if (replayed.state.hasLog === 0 || (isWitness && keep <= low)) log.reset(keep);
+  const { log, staged } = replayed;
+  const { view, keep, isReset, sequence, low, active } = adopt;
+  if (isReset === 1) log.reset(keep);
   if (keep < log.first - 1 || keep > log.last) return false;
   const count = sequence - keep;
   if (count < 0 || (count > 0 && (replayed.stagedFirst !== keep + 1 || staged.length !== count))) {

@@ -1,6 +1,10 @@
-// Gets the state back that the own disk has lost, while the log is whole. Agreement needs the log only, so this replica
-// keeps its promises, votes and acknowledges like any other meanwhile; but it executes and answers nothing. Pages that
-// are right on the disk are not fetched.
+// Gets the state that a whole log goes on from: the own disk has lost it, or a witness never had it. Agreement needs the
+// log only, so this replica keeps its promises, votes and acknowledges like any other meanwhile; but it executes and
+// answers nothing. Pages that are right on the disk are not fetched.
+//
+// A witness that stands in for a replica that is out keeps the log for it (preferred quorums, as in Harp). Memory and
+// journal have a bound: before that is reached it gets a state. From then on it executes, takes checkpoints of its own and
+// forgets its log as every full replica does, until it is not wanted any more.
 
 import { type Bytes, equalBytes } from '../../base/bytes.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
@@ -8,6 +12,7 @@ import type { Installed } from '../executor.ts';
 import { PagedState } from '../pages.ts';
 import { StateTransfer, type TransferStep } from '../transfer.ts';
 import type { Core } from './core.ts';
+import { needs } from './fetch.ts';
 import { decodeEntry, type LogEntry } from './log.ts';
 
 type NewState = ReplicationMessageValue<'vrNewState'>;
@@ -15,6 +20,8 @@ type NewState = ReplicationMessageValue<'vrNewState'>;
 export const repairTimer = 'repair';
 const retryHeartbeats = 4;
 const transferTimeoutHeartbeats = 20;
+/** How full a witness's log is when it begins to get a state. */
+const dueShare = 0.5;
 
 export class Repair {
   readonly #core: Core;
@@ -34,8 +41,13 @@ export class Repair {
 
   /** Whether the state that the log goes on from is missing. */
   get isNeeded(): boolean {
-    const { isWitness, log, parts } = this.#core;
-    return !isWitness && parts.execution.executed < log.first - 1;
+    const { hasState, log, parts } = this.#core;
+    return hasState && parts.execution.executed < log.first - 1;
+  }
+
+  /** Whether a state is missing, or soon will be. */
+  get #isWanted(): boolean {
+    return this.isNeeded || this.#core.isLogFilled(dueShare);
   }
 
   /** Share that is here, 0 … 1; undefined while there is nothing to repair. */
@@ -65,9 +77,10 @@ export class Repair {
 
   onTick(): void {
     const { nowMs, parts } = this.#core;
-    if (!this.isNeeded) return this.#end();
+    if (!this.#isWanted) return this.#end();
     // A later checkpoint that is on its way makes this one needless.
     if (parts.fetch.progress !== undefined || nowMs < this.#retryAtMs) return;
+    if (this.#transfer?.isComplete === true) return this.#install(this.#transfer);
     this.#peer = this.#nextPeer();
     this.#ask();
   }
@@ -88,11 +101,18 @@ export class Repair {
   }
 
   #ask(): void {
-    const { instance, out, lastNormal, parts } = this.#core;
+    const { instance, out, lastNormal, parts, hasState, log } = this.#core;
     this.#wait();
     this.#nonce = this.#core.nonce();
-    const from = parts.execution.executed + this.#staged.length;
-    const value = { instance, nonce: this.#nonce, view: lastNormal, from };
+    // A witness has what its log goes on with.
+    const from = hasState ? parts.execution.executed + this.#staged.length : log.last;
+    const value = {
+      instance,
+      nonce: this.#nonce,
+      view: lastNormal,
+      from,
+      needs: hasState ? needs.all : needs.checkpoint,
+    };
     out.toReplica(this.#peer, 'vrGetState', value, undefined, true);
   }
 
@@ -109,8 +129,11 @@ export class Repair {
   /** Entries that the own log has forgotten, or a checkpoint. */
   onNewState({ view, first, entries, checkpoint: [offered] }: NewState): void {
     const core = this.#core;
-    if (!this.isNeeded || view !== core.lastNormal) return core.out.count('vr-stale');
-    if (offered === undefined) return this.#stage(first, entries);
+    if (!this.#isWanted || view !== core.lastNormal) return core.out.count('vr-stale');
+    if (offered === undefined) {
+      if (core.hasState) this.#stage(first, entries);
+      return;
+    }
     const { sequence, root, isEnded } = offered;
     // It must meet the own log; if that ends before, the log's end is fetched first.
     if (sequence < core.log.first - 1 || sequence > core.log.last) {
@@ -151,7 +174,7 @@ export class Repair {
       instance: core.instance,
       target,
       local: this.local,
-      sources: core.firstActive().filter((member) => member !== core.index),
+      sources: core.others,
       seed: target.sequence * core.size + core.index,
       timeoutMs: transferTimeoutHeartbeats * core.parameters.heartbeatMs,
     });
@@ -183,9 +206,11 @@ export class Repair {
   #install(transfer: StateTransfer): void {
     const core = this.#core;
     const target = this.#target;
+    // A disk tells saves apart by their numbers only.
+    if (core.parts.checkpoints.isSaving) return this.#wait();
     this.#transfer = undefined;
     const isFit = (sequence: number) => sequence >= core.log.first - 1 && sequence <= core.log.last;
-    if (!this.isNeeded || target === undefined || !isFit(target.sequence)) return;
+    if (!this.#isWanted || target === undefined || !isFit(target.sequence)) return;
     const { state } = PagedState.sift(transfer.result);
     if (!core.executor.install(state, target)) {
       this.#found = state;

@@ -225,7 +225,7 @@ export class ViewChange {
     const keep = core.rules.kept(base, value.first, core.log.last);
     const entries = keep === undefined ? undefined : decodeFrom(value, keep + 1);
     const isWhole = keep !== undefined && entries !== undefined && active.includes(core.index);
-    if (!isWhole) return core.parts.fetch.hearLater(view, from);
+    if (!isWhole || core.isLogFilled(1)) return core.parts.fetch.hearLater(view, from);
     this.leave();
     core.adopt(view, keep, entries, active);
     core.hearCommit(Math.min(commit, sequence));

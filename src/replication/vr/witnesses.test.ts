@@ -108,4 +108,110 @@ describe('witnesses', () => {
     cluster.heal();
     cluster.checkEnd();
   });
+
+  it('get a state where the log that they lack is gone', () => {
+    const cluster = started({ parameters: { checkpointInterval: 4, intervalsKept: 1 } });
+    work(cluster, 7);
+    cluster.run(50, () => core(cluster, 1).low >= 7);
+    cluster.crash(0);
+    work(cluster, 8);
+    // It forgets that it held more than its checkpoint has, so that it is given a later one, and no log before that.
+    cluster.startNode(0);
+    expect(cluster.run(2000, () => core(cluster, 0).commit >= 15)).toBe(true);
+    expect(core(cluster, 0).log.first).toBeGreaterThan(core(cluster, 0).low + 1);
+    // A witness with its log forgets how much of it is committed.
+    cluster.crash(1);
+    cluster.crash(2);
+    cluster.run(10);
+    cluster.startNode(2);
+    expect(core(cluster, 2).hasLog).toBe(true);
+    expect(core(cluster, 2).commit).toBeLessThan(core(cluster, 0).log.first - 1);
+    work(cluster, 3);
+    expect(core(cluster, 2).hasState).toBe(true);
+    cluster.heal();
+    cluster.checkEnd();
+  });
+});
+
+describe('a witness that stands in for long', () => {
+  const parameters = { checkpointInterval: 4, intervalsKept: 1, intervalsHeld: 2, pipelineMax: 2 };
+  const heldMax = 2 * 4 + 2;
+
+  it('becomes a full replica, whose log and journal have a bound, until it is not wanted any more', () => {
+    const cluster = started({ parameters });
+    cluster.crash(1);
+    for (let i = 0; i < 20; i++) {
+      work(cluster, 10);
+      for (const index of [0, 2]) {
+        const { log } = core(cluster, index);
+        expect(log.last - log.first).toBeLessThan(2 * heldMax);
+        expect(cluster.node(index).records.length).toBeLessThan(6 * heldMax);
+      }
+    }
+    expect(cluster.counts.get('vr-witness-full')).toBe(1);
+    expect(core(cluster, 2).hasState).toBe(true);
+    // Only the witness has what the returning replica lacks, and only as a state.
+    cluster.crash(0);
+    cluster.crash(2);
+    cluster.startNode(2);
+    expect(core(cluster, 2).hasState).toBe(true);
+    cluster.startNode(1);
+    expect(cluster.run(5000, () => cluster.node(1).service.count === 200)).toBe(true);
+    cluster.heal();
+    cluster.checkEnd();
+    const isReleased = (): boolean => !core(cluster, 2).hasLog && !core(cluster, 2).hasState;
+    expect(cluster.run(3000, isReleased)).toBe(true);
+    expect([...core(cluster, 2).executor.state.all()]).toEqual([]);
+    cluster.run(50);
+    cluster.crash(2);
+    cluster.startNode(2);
+    expect(isReleased()).toBe(true);
+    // And once more from the start.
+    cluster.crash(0);
+    work(cluster, 40);
+    expect(core(cluster, 2).hasState).toBe(true);
+    cluster.heal();
+    cluster.checkEnd();
+  });
+
+  it('takes no more before it has a state', () => {
+    const cluster = started({ parameters });
+    cluster.crash(1);
+    cluster.filter = ({ message, to }) => to !== 2 || message.name !== 'statePart';
+    cluster.clients[0]?.work(100);
+    cluster.run(8000, () => isIdle(cluster));
+    expect(isIdle(cluster)).toBe(false);
+    expect(cluster.counts.get('vr-log-full')).toBeGreaterThan(0);
+    const { log, low, hasState } = core(cluster, 2);
+    expect(hasState).toBe(false);
+    expect(log.last - low).toBeGreaterThanOrEqual(heldMax);
+    expect(log.last - low).toBeLessThanOrEqual(heldMax + parameters.pipelineMax);
+    cluster.filter = () => true;
+    expect(cluster.run(8000, () => isIdle(cluster))).toBe(true);
+    expect(core(cluster, 2).hasState).toBe(true);
+    cluster.heal();
+    cluster.checkEnd();
+  });
+
+  it('takes more all the same where nobody could have made a checkpoint', () => {
+    const cluster = started({ parameters });
+    work(cluster, 7);
+    cluster.run(50, () => core(cluster, 1).low >= 7);
+    cluster.crash(1);
+    cluster.filter = ({ message, to }) => to !== 2 || message.name !== 'statePart';
+    cluster.clients[0]?.work(30);
+    cluster.run(4000, () => isIdle(cluster));
+    expect(core(cluster, 2).isLogFilled(1)).toBe(true);
+    // What is committed only the one knew that is gone for good, and the one that is back has not executed it.
+    cluster.crash(0);
+    cluster.crash(2);
+    cluster.run(10);
+    cluster.startNode(2);
+    cluster.startNode(1);
+    expect(core(cluster, 1).parts.checkpoints.saved).toBeLessThan(core(cluster, 2).log.first - 1);
+    cluster.filter = () => true;
+    expect(cluster.run(8000, () => isIdle(cluster))).toBe(true);
+    cluster.heal();
+    cluster.checkEnd();
+  });
 });
