@@ -23,7 +23,7 @@ export class ViewChange {
   #heard: boolean[] = [];
   #votes: (Vote | undefined)[] = [];
   #hasVoted = false;
-  /** The vote waits for the end of a lease's promise. */
+  /** The vote waits for the end of a lease's promise, or for the own state. */
   #isWithheld = false;
   /** When the view change has taken too long; undefined until enough others take part. */
   #deadlineMs: number | undefined;
@@ -109,9 +109,13 @@ export class ViewChange {
     if (this.#hasVoted) this.#startIfChosen();
   }
 
-  /** A replica that granted a lease does not vote before that is over. */
+  /**
+   * A replica that granted a lease does not vote before that is over. One that lacks the state below its log does not
+   * vote before it has it: its log may be the best one and of no use, if the others' end before it begins.
+   */
   #voteIfFree(): void {
-    this.#isWithheld = !this.#core.parts.leases.mayVote();
+    const { leases, repair } = this.#core.parts;
+    this.#isWithheld = repair.isNeeded || !leases.mayVote();
     if (this.#isWithheld) return;
     this.#hasVoted = true;
     this.#vote();
