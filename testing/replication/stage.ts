@@ -8,7 +8,7 @@ import {
   replicationMessageNumber,
 } from '../../src/wire/replication-registry.ts';
 import type { Failure } from '../harness/run-report.ts';
-import { cutOneWay, type FaultRule, only } from '../simulator/faults.ts';
+import { cutOneWay, type FaultRule, only, type Packet } from '../simulator/faults.ts';
 import type { Simulation } from '../simulator/simulation.ts';
 import type { Asked, ClientMachine, Ending, Session } from './client-machine.ts';
 import { SimulatedGroup } from './group.ts';
@@ -126,6 +126,57 @@ export class Stage {
     );
   }
 
+  /**
+   * Messages of these kinds arrive at this time at the earliest; those of a sender whose power has failed meanwhile too.
+   * Call the result to let those pass that are sent from then on.
+   */
+  hold(
+    atMs: number,
+    from: readonly string[],
+    to: readonly string[],
+    ...kinds: readonly ReplicationMessageName[]
+  ): () => void {
+    return this.group.fabric.add(only(picking(from, to, kinds), this.#delayUntil(atMs)));
+  }
+
+  /** Messages of these kinds arrive as ever, and a copy of each at this time. */
+  repeat(
+    atMs: number,
+    from: readonly string[],
+    to: readonly string[],
+    ...kinds: readonly ReplicationMessageName[]
+  ): () => void {
+    const picks = picking(from, to, kinds);
+    const late = this.#delayUntil(atMs);
+    let seen = 0;
+    // A copy is sent right behind its original.
+    const isCopy = (packet: Packet): boolean => picks(packet) && seen++ % 2 === 1;
+    const undo = [
+      this.group.fabric.add(
+        only(picks, { stage: 'duplicate', judge: () => ({ kind: 'duplicate', copies: 1 }) }),
+      ),
+      this.group.fabric.add(only(isCopy, late)),
+    ];
+    return () => {
+      for (const each of undo) each();
+    };
+  }
+
+  #delayUntil(atMs: number): FaultRule {
+    return {
+      stage: 'delay',
+      judge: () => ({
+        kind: 'delay',
+        delayUs: Math.max(0, Math.ceil((atMs - this.simulation.nowMs) * 1_000)),
+      }),
+    };
+  }
+
+  /** Lets time go on to a moment, if it has not come yet. */
+  async reach(atMs: number): Promise<void> {
+    await this.simulation.runFor(Math.max(0, atMs - this.simulation.nowMs));
+  }
+
   /** Loses the messages that `isLost` picks. */
   lose(isLost: (message: ReplicationMessage, from: string, to: string) => boolean): () => void {
     const rule: FaultRule = {
@@ -164,6 +215,16 @@ export class Stage {
   verdict(): Failure | undefined {
     return judge(this.group) ?? this.#broken;
   }
+}
+
+function picking(
+  from: readonly string[],
+  to: readonly string[],
+  kinds: readonly ReplicationMessageName[],
+): (packet: Packet) => boolean {
+  const numbers = new Set(kinds.map(replicationMessageNumber));
+  return (packet) =>
+    numbers.has(packet.type) && from.includes(packet.from) && to.includes(packet.to);
 }
 
 function nameOfValue(value: Bytes | undefined): string | undefined {

@@ -142,7 +142,7 @@ export class VrEngine implements Engine {
     }
     core.parts.leases.restarted();
     core.parts.repair.begin();
-    if (core.parameters.mode === 'view') core.parts.recovery.begin();
+    if (core.rules.mustRecover(core.parameters.mode)) core.parts.recovery.begin();
     else this.#resume();
   }
 

@@ -92,6 +92,11 @@ export const vrRules = {
     return votes >= faults + 1;
   },
 
+  /** Whether a restarted replica lacks its log, and must have it from the others before it takes part in anything. */
+  mustRecover(mode: VrParameters['mode']): boolean {
+    return mode === 'view';
+  },
+
   /** A replica whose log is older than its view must not acknowledge anything in that view. */
   statusAfterRestart(view: number, lastNormal: number): 'normal' | 'view-change' {
     return lastNormal === view ? 'normal' : 'view-change';

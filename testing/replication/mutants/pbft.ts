@@ -67,6 +67,11 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
     },
     { scenario: 'few-view-changes' },
   ),
+  'second-new-view': pbftMutant(
+    'a member enters the view that it is in once more, by another NEW-VIEW',
+    { mayAcceptNewView: (view, _, offered) => offered >= view },
+    { scenario: 'view-opened-again' },
+  ),
   'primary-without-memory': pbftMutant('a primary does not note what it proposes', {
     entersQ: (isPrimary) => !isPrimary,
   }),

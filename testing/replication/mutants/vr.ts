@@ -1,7 +1,7 @@
 // Viewstamped Replication with one of its rules replaced.
 
 import type { VrParameters } from '../../../src/replication/vr/parameters.ts';
-import { vrRules } from '../../../src/replication/vr/rules.ts';
+import { type VrRules, vrRules } from '../../../src/replication/vr/rules.ts';
 import type { RunOptions } from '../options.ts';
 import { type Mutant, vrMutant } from './mutant.ts';
 
@@ -39,13 +39,13 @@ const eventful = (options: RunOptions): RunOptions => ({
 const withoutWitnesses = (options: RunOptions): RunOptions =>
   eventful(withVr({ witnesses: false })(options));
 
-const leased = (options: RunOptions): RunOptions => {
-  const { pauses: _, ...faultMix } = options.faultMix;
-  return {
-    ...eventful(withVr({ leaseMs: 400, witnesses: false, primaryTimeoutMs: 200 })(options)),
-    mix: { ...options.mix, get: 8, put: 8 },
-    faultMix: { ...faultMix, clockRatePpmMax: 400 },
-  };
+/** Of the logs that are there the longest. */
+const longest: VrRules['chooseLog'] = (claims) => {
+  let best = -1;
+  claims.forEach(({ hasLog, sequence }, i) => {
+    if (hasLog && sequence > (claims[best]?.sequence ?? -1)) best = i;
+  });
+  return best;
 };
 
 export const vrMutants: Readonly<Record<string, Mutant>> = {
@@ -60,7 +60,7 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
   'vr-gaps-acknowledged': vrMutant(
     'an entry is acknowledged though one before it is missing',
     { acknowledged: (_, received) => received },
-    { adjust: withoutWitnesses },
+    { scenario: 'vr-gap-in-the-log' },
   ),
   'vr-dead-entries-kept': vrMutant(
     'own entries below a given suffix stay though they are of a dead view',
@@ -75,7 +75,7 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
   'vr-log-dropped-for-transfer': vrMutant(
     'a replica takes the later view before it has its log',
     { keepsLogWhileTransferring: () => false },
-    { adjust: withoutWitnesses },
+    { scenario: 'vr-view-without-its-log' },
   ),
   'vr-hears-while-recovering': vrMutant(
     'a replica without its memory listens to all',
@@ -100,8 +100,31 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
   'vr-reads-behind-clients': vrMutant(
     'a read does not wait for writes that only their clients know to be done',
     { readTarget: (commit) => commit },
-    {
-      adjust: (options) => withVr({ threeMessageWrites: true })(leased(options)),
-    },
+    { scenario: 'vr-read-of-an-unfinished-write' },
+  ),
+  'vr-longest-log-wins': vrMutant(
+    'a view begins with the longest log, whatever view that belongs to',
+    { chooseLog: longest },
+    { scenario: 'vr-long-dead-log' },
+  ),
+  'vr-log-replaced-again': vrMutant(
+    "the log of the own view is replaced by what that view's beginning knew of it",
+    { mayReplaceLog: (own, v) => v >= own.view && v >= own.lastNormal },
+    { scenario: 'vr-late-copy-of-start-view' },
+  ),
+  'vr-restarts-as-normal': vrMutant(
+    'a replica restarts as normal in a view whose log it lacks',
+    { statusAfterRestart: () => 'normal' },
+    { scenario: 'vr-restart-between-views' },
+  ),
+  'vr-recovery-skipped': vrMutant(
+    'a replica that has lost its log takes part without it',
+    { mustRecover: () => false },
+    { scenario: 'vr-recovers-beside-laggards' },
+  ),
+  'vr-promised-view-forgotten': vrMutant(
+    'a view that a replica has promised is forgotten when it restarts',
+    { promisedView: () => 0 },
+    { scenario: 'vr-promise-of-another-life' },
   ),
 };

@@ -18,6 +18,7 @@ import {
   rottenPage,
   wipedDisk,
 } from './pbft-disks.ts';
+import { reopening, viewOpenedAgain } from './pbft-new-views.ts';
 import type { Scenario } from './scenario.ts';
 
 type Script = (stage: Stage, extra: number) => Promise<void>;
@@ -427,6 +428,19 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
     'primaries order something else where a stable checkpoint is',
     oldPlaces,
     lyingBackups('reordering', small),
+  ),
+  'view-opened-again': scenario(
+    'a primary opens its view again and again, and f members give old results',
+    viewOpenedAgain,
+    (faults) => ({
+      lies: new Map(
+        Array.from({ length: faults }, (_, i) => [
+          1 + i,
+          [i === 0 ? reopening : lieMaker('stale')],
+        ]),
+      ),
+      options: { pbft: { checkpointInterval: 16, window: 32, timeoutMs: 1_000 } },
+    }),
   ),
   'stop-withheld': scenario('the primary withholds the end of the instance', stopWithheld, () => ({
     lies: new Map([[0, [deafToStop]]]),

@@ -3,60 +3,24 @@
 import { utf8 } from '../../../src/base/bytes.ts';
 import type { Session } from '../client-machine.ts';
 import { membersOf, type RunOptions } from '../options.ts';
-import type { ReplicaMachine } from '../replica-machine.ts';
-import type { RunSettings } from '../run.ts';
-import { playOn, type Stage } from '../stage.ts';
 import { rottenPages } from './page-rot.ts';
 import type { Scenario } from './scenario.ts';
-
-type Script = (stage: Stage) => Promise<void>;
-
-const quick: RunOptions['vr'] = {
-  checkpointInterval: 4,
-  primaryTimeoutMs: 200,
-  requestTimeoutMs: 400,
-  viewChangeTimeoutMs: 400,
-  viewChangeTimeoutMaxMs: 8_000,
-};
-
-function scenario(
-  what: string,
-  script: Script,
-  vr: RunOptions['vr'] = {},
-  clockRatePpmMax = 0,
-): Scenario {
-  return {
-    what,
-    isTight: false,
-    play: (settings: RunSettings, faults: number) =>
-      playOn(
-        settings,
-        {
-          engine: 'vr',
-          faults,
-          options: {
-            vr: { ...quick, ...vr },
-            faultMix: {
-              latencyUs: [50, 500],
-              inOrder: false,
-              diskLatencyUs: [50, 300],
-              diskStallOneIn: 0,
-              clockRatePpmMax,
-            },
-          },
-        },
-        script,
-      ),
-  };
-}
-
-/** Waits until all that are up are normal in a view after `view`. */
-function later(stage: Stage, view: number, replicas: readonly ReplicaMachine[]): Promise<void> {
-  return stage.until(
-    () => replicas.every(({ status }) => status?.status === 'normal' && status.view > view),
-    `a view after ${view}`,
-  );
-}
+import {
+  allForget,
+  promiseOfAnotherLife,
+  recoversBesideLaggards,
+  recoversBesideOldMessages,
+  restartAll,
+} from './vr-forgetful.ts';
+import { later, type Script, scenario } from './vr-script.ts';
+import {
+  gapInTheLog,
+  lateCopyOfStartView,
+  longDeadLog,
+  readOfAnUnfinishedWrite,
+  restartBetweenViews,
+  viewWithoutItsLog,
+} from './vr-views.ts';
 
 /** The PREPARE reaches so many backups, then the primary is gone for a while. */
 function primaryDies(reached: (faults: number) => number): Script {
@@ -131,77 +95,6 @@ const interruptedTransfer: Script = async (stage) => {
   const { session: reader } = stage.client('c1');
   stage.demand((await stage.get(reader, 'k', true)) === value, 'a committed write is gone');
   await stage.together();
-};
-
-/** A replica without its memory recovers, while old messages of its former self are still on their way. */
-const recoversBesideOldMessages: Script = async (stage) => {
-  const { session } = stage.client('c0');
-  const n = membersOf('vr', stage.faults);
-  for (let i = 0; i < 2 * n; i++) {
-    const workload = stage.begin([session], 6);
-    await stage.simulation.runFor(stage.group.prng.below(30));
-    const victim = stage.replica(i % n);
-    const slow = stage.group.fabric.add({
-      stage: 'delay',
-      judge: ({ from }, prng) =>
-        from === victim.name && prng.chance(1, 3)
-          ? { kind: 'delay', delayUs: prng.between(100_000, 2_000_000) }
-          : { kind: 'pass' },
-    });
-    await stage.simulation.runFor(20);
-    victim.crash(true);
-    await stage.simulation.runFor(stage.group.prng.below(600));
-    victim.start();
-    await stage.finish(workload, [session]);
-    await stage.until(
-      () => stage.group.replicas.every(({ status }) => status?.status === 'normal'),
-      'all have recovered',
-    );
-    slow();
-  }
-  await stage.together();
-};
-
-/** Replicas lose their memory of what only they and the primary have, and hear at first only those that never had it. */
-const recoversBesideLaggards: Script = async (stage) => {
-  const { session } = stage.client('c0');
-  const { faults } = stage;
-  await stage.put(session, 'k');
-  await stage.simulation.runFor(300);
-  const forgetful = stage.group.replicas.slice(1, 1 + faults);
-  const primary = stage.names(0, 1);
-  const laggards = stage.names(1 + faults);
-  const cuts = [
-    stage.cut(stage.names(0, 1 + faults), laggards, 'vrPrepare', 'vrCommit', 'vrNewState'),
-  ];
-  const value = await stage.put(session, 'k');
-  const rest = stage.names(1);
-  cuts.push(stage.cut(primary, rest), stage.cut(rest, primary));
-  for (const replica of forgetful) replica.crash(true);
-  await stage.simulation.runFor(20);
-  for (const replica of forgetful) replica.start();
-  const { session: writer } = stage.client('c1');
-  await stage.tryPut(writer, 'other', 3_000);
-  for (const heal of cuts) heal();
-  stage.demand((await stage.get(writer, 'k', true)) === value, 'a committed write is gone');
-  await stage.work([writer], 6);
-  await stage.together();
-};
-
-async function restartAll(stage: Stage): Promise<void> {
-  for (const replica of stage.group.replicas) replica.crash(true);
-  await stage.simulation.runFor(100);
-  for (const replica of stage.group.replicas) replica.start();
-}
-
-/** Nobody remembers anything: nobody may begin with nothing. */
-const allForget: Script = async (stage) => {
-  const { session } = stage.client('c0');
-  await stage.put(session, 'k');
-  await restartAll(stage);
-  const { session: reader } = stage.client('c1');
-  const [, ending] = await stage.tryPut(reader, 'k', 20_000);
-  stage.demand(ending !== 'result', 'a group that has forgotten everything answers');
 };
 
 const allRestart: Script = async (stage) => {
@@ -365,15 +258,41 @@ export const vrScenarios: Readonly<Record<string, Scenario>> = {
     'a view changes before a laggard has the log of the one before',
     interruptedTransfer,
   ),
+  'vr-long-dead-log': scenario('the longest log is that of a view that is over', longDeadLog, {
+    batchRequestsMax: 1,
+  }),
+  'vr-restart-between-views': scenario(
+    'a replica restarts in a view whose log it does not have',
+    restartBetweenViews,
+  ),
+  'vr-late-copy-of-start-view': scenario(
+    'the log that a view began with comes once more, and late',
+    lateCopyOfStartView,
+  ),
+  'vr-view-without-its-log': scenario(
+    'the only member that has the log of a view dies',
+    viewWithoutItsLog,
+  ),
+  'vr-gap-in-the-log': scenario('nobody has the entry before one that backups have', gapInTheLog, {
+    batchRequestsMax: 1,
+  }),
   'vr-recovers-beside-old-messages': scenario(
     'replicas without memory recover beside old messages of theirs',
     recoversBesideOldMessages,
     { mode: 'view' },
+    { isTight: true },
   ),
   'vr-recovers-beside-laggards': scenario(
     'replicas recover without memory, and hear only those that are behind',
     recoversBesideLaggards,
     { mode: 'view' },
+    { isTight: true },
+  ),
+  'vr-promise-of-another-life': scenario(
+    'votes of before crashes that took the memory are counted after them',
+    promiseOfAnotherLife,
+    { mode: 'view' },
+    { isTight: true },
   ),
   'vr-all-forget': scenario('all replicas restart without memory', allForget, { mode: 'view' }),
   'vr-all-restart': scenario('all replicas restart with their disks', allRestart),
@@ -381,18 +300,24 @@ export const vrScenarios: Readonly<Record<string, Scenario>> = {
     'a primary with a lease is cut off from all but a client',
     leasedPrimaryCutOff,
     leases,
-    20_000,
+    { clockRatePpmMax: 20_000 },
   ),
   'vr-granter-restarts': scenario(
     'those that granted a lease restart at once',
     granterRestarts,
     leases,
-    20_000,
+    { clockRatePpmMax: 20_000 },
   ),
   'vr-three-messages': scenario(
     'views change while backups acknowledge to clients',
     threeMessages,
     { threeMessageWrites: true },
+  ),
+  'vr-read-of-an-unfinished-write': scenario(
+    'a read meets a write that is then lost with its primary',
+    readOfAnUnfinishedWrite,
+    { ...leases, threeMessageWrites: true },
+    { clockRatePpmMax: 20_000 },
   ),
   'vr-witness-promoted': scenario(
     'a witness holds the log while a member is out',
