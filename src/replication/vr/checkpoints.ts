@@ -12,7 +12,8 @@ import { appendRecord } from './records.ts';
 
 interface Saving {
   readonly sequence: number;
-  readonly root: Bytes;
+  /** Undefined: there is no state in it. */
+  readonly root: Bytes | undefined;
   readonly isEnded: boolean;
   /** It came from others, and may be far from what the journal tells of. */
   readonly isFetched: boolean;
@@ -63,7 +64,7 @@ export class Checkpoints {
 
   /** What to offer to who needs more than the log still has. */
   get offered(): { sequence: number; root: Bytes; isEnded: number } | undefined {
-    if (this.#savedRoot === undefined || !this.#core.hasState) return undefined;
+    if (this.#savedRoot === undefined) return undefined;
     return {
       sequence: this.saved,
       root: this.#savedRoot,
@@ -216,9 +217,9 @@ export class Checkpoints {
 
   /** A witness without a state saves only up to where its log was forgotten. */
   #saveEmpty(sequence: number): void {
-    const root = new Uint8Array(32);
-    this.#saving = { sequence, root, isEnded: false, isFetched: false };
+    this.#saving = { sequence, root: undefined, isEnded: false, isFetched: false };
     const notes = notesOf(false, false);
+    const root = new Uint8Array(32);
     this.#core.out.save({ sequence, root, notes, changes: [], isWhole: true });
   }
 
