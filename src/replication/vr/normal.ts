@@ -296,7 +296,9 @@ export class Normal {
 
   /** Tells the primary up to where the log is here, without gap. */
   acknowledge(received: number): void {
-    const { instance, view, log, commit, out, rules } = this.#core;
+    const { instance, view, log, commit, out, rules, parts } = this.#core;
+    // Who lacks its state counts as out: a witness stands in for it until it is back.
+    if (parts.repair.isNeeded) return;
     const sequence = rules.acknowledged(log.last, received);
     const value = { instance, view, sequence, commit };
     out.toReplica(this.#core.primaryOf(view), 'vrPrepareOk', value, view);

@@ -1,6 +1,6 @@
-// Gets the state that a whole log goes on from: the own disk has lost it, or a witness never had it. Agreement needs the
-// log only, so this replica keeps its promises, votes and acknowledges like any other meanwhile; but it executes and
-// answers nothing. Pages that are right on the disk are not fetched.
+// Gets the state that a whole log goes on from: the own disk has lost it, or a witness never had it. Who has lost it keeps
+// its promises and its log, and gives both to whoever asks; but until it is repaired it counts as out: it acknowledges,
+// votes, executes and answers nothing. Pages that are right on the disk are not fetched.
 //
 // A witness that stands in for a replica that is out keeps the log for it (preferred quorums, as in Harp). Memory and
 // journal have a bound: before that is reached it gets a state. From then on it executes, takes checkpoints of its own and
@@ -223,10 +223,11 @@ export class Repair {
   }
 
   #finish(): void {
-    const { out, parts } = this.#core;
+    const { out, parts, status, isPrimary, hasLog, log } = this.#core;
     this.#end();
     out.count('vr-state-repaired');
     parts.execution.run();
     parts.requests.viewChanged();
+    if (status === 'normal' && !isPrimary && hasLog) parts.normal.acknowledge(log.last);
   }
 }
