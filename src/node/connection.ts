@@ -6,6 +6,7 @@ import type { Log } from '../env/log.ts';
 import type { Metrics } from '../env/metrics.ts';
 import { type Frame, FrameDecoder, frameHeaderSizeBytes, writeFrameHeader } from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
+import type { Turns, Worker } from './turns.ts';
 
 /** A payload up to here is copied into the batch of its turn; a larger one is handed to the socket as it is. */
 const copiedPayloadSizeBytesMax = 16 * 1024;
@@ -18,6 +19,9 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** In which all connections of the process get their turn to have frames handled. */
+  readonly turns: Turns;
+  readonly isKnown: boolean;
   /** What waits on this connection and others counted together; undefined where nothing but its own bound holds. */
   readonly output?: OutputBudget;
   /** Whether not to read while much output waits. Only one end may: two that wait for each other would wait for ever. */
@@ -53,8 +57,9 @@ export class OutputBudget {
  * One TLS connection after its handshake: cuts what arrives into frames, joins what leaves in one turn into one write,
  * and bounds both. It never reconnects.
  */
-export class Connection {
+export class Connection implements Worker {
   readonly peer: PeerId;
+  readonly isKnown: boolean;
   readonly #options: ConnectionOptions;
   readonly #socket: TLSSocket;
   readonly #decoder: FrameDecoder;
@@ -67,18 +72,28 @@ export class Connection {
   /** Bytes of a frame of which the rest has not arrived, and when it began. */
   #partialSizeBytes = 0;
   #partialSinceMs = 0;
+  /** Frames that have arrived and wait for their turn, from `#inboxFrom` on. At most what one read has brought. */
+  #inbox: Frame[] = [];
+  #inboxFrom = 0;
+  #isInTurn = false;
+  /** Too much output waits. */
+  #isOutputFull = false;
   #reading = true;
   #closedFor: string | undefined;
 
   constructor(options: ConnectionOptions) {
     this.peer = options.peer;
+    this.isKnown = options.isKnown;
     this.#options = options;
     this.#socket = options.socket;
     this.#decoder = new FrameDecoder((type) => options.sizeBytesMax(type, options.peer));
     this.#socket.setNoDelay(true);
     this.#socket.setKeepAlive(true, 30_000);
     this.#socket.on('data', (chunk: Uint8Array) => this.#onData(chunk));
-    this.#socket.on('drain', () => this.#resumeReading());
+    this.#socket.on('drain', () => {
+      this.#isOutputFull = false;
+      this.#readOrNot();
+    });
     this.#socket.on('end', () => this.destroy('ended-by-peer'));
     this.#socket.on('error', (error: NodeJS.ErrnoException) =>
       this.destroy(error.code === undefined ? 'socket-error' : `socket-${error.code}`),
@@ -123,7 +138,10 @@ export class Connection {
       // fifth more operations, with one in flight no difference (docs/PERFORMANCE.md).
       setImmediate(() => this.#flush());
     }
-    if (this.waitingSizeBytes > limits.sendQueueBytesPause) this.#pauseReading();
+    if (this.#options.pausesReading && this.waitingSizeBytes > limits.sendQueueBytesPause) {
+      this.#isOutputFull = true;
+      this.#readOrNot();
+    }
     return true;
   }
 
@@ -133,6 +151,8 @@ export class Connection {
     this.#closedFor = reason;
     this.#batch = [];
     this.#batchSizeBytes = 0;
+    this.#inbox = [];
+    this.#inboxFrom = 0;
     this.#release(this.#budgeted);
     this.#socket.destroy();
     this.#options.onClosed(reason);
@@ -191,13 +211,14 @@ export class Connection {
     let completeSizeBytes = 0;
     const error = this.#decoder.push(chunk, (frame) => {
       completeSizeBytes += frameHeaderSizeBytes + frame.payload.length;
-      this.#deliver(frame);
+      this.#inbox.push(frame);
     });
     if (error !== undefined) {
       this.#options.log.warn('network.bad-frame', { peer: this.peer, error });
       this.destroy(error);
       return;
     }
+    this.#takeTurn();
     this.#partialSizeBytes += chunk.length - completeSizeBytes;
     if (partialBefore === 0 || completeSizeBytes > 0) this.#partialSinceMs = clock.nowMs();
   }
@@ -217,17 +238,41 @@ export class Connection {
     }
   }
 
-  /** A peer that does not take its answers gets no more questions in. */
-  #pauseReading(): void {
-    if (!this.#reading || !this.#options.pausesReading) return;
-    this.#reading = false;
-    this.#options.metrics.count('network_reading_paused_total');
-    this.#socket.pause();
+  #takeTurn(): void {
+    if (this.#isInTurn || this.#inbox.length === 0) return;
+    this.#isInTurn = !this.#options.turns.run(this);
+    this.#readOrNot();
   }
 
-  #resumeReading(): void {
-    if (this.#reading || this.#closedFor !== undefined) return;
-    this.#reading = true;
-    this.#socket.resume();
+  work(): boolean {
+    const frame = this.#inbox[this.#inboxFrom];
+    if (frame !== undefined) {
+      this.#inboxFrom++;
+      this.#deliver(frame);
+    }
+    if (this.#inboxFrom < this.#inbox.length) return true;
+    this.#inbox = [];
+    this.#inboxFrom = 0;
+    return false;
+  }
+
+  caughtUp(): void {
+    this.#isInTurn = false;
+    this.#readOrNot();
+  }
+
+  /** A peer that does not take its answers gets no more questions in, nor one whose questions wait for their turn. */
+  #readOrNot(): void {
+    const reads = !this.#isOutputFull && !this.#isInTurn;
+    if (this.#closedFor !== undefined || reads === this.#reading) return;
+    this.#reading = reads;
+    if (reads) {
+      // What was held up here is not its peer's slowness.
+      this.#partialSinceMs = this.#options.clock.nowMs();
+      this.#socket.resume();
+      return;
+    }
+    if (this.#isOutputFull) this.#options.metrics.count('network_reading_paused_total');
+    this.#socket.pause();
   }
 }

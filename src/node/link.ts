@@ -151,6 +151,7 @@ export class Link implements Channel {
       ...context,
       socket,
       peer: this.peer,
+      isKnown: true,
       pausesReading: false,
       onFrame: (frame: Frame) => {
         this.#unansweredSinceMs = undefined;

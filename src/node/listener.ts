@@ -156,6 +156,7 @@ export class Listener {
       ...context,
       socket,
       peer,
+      isKnown: context.isKnown?.(peer) ?? true,
       pausesReading: true,
       output: this.#output,
       outputSizeBytesMax: () =>

@@ -9,6 +9,7 @@ import { limits } from '../wire/limits.ts';
 import type { Identity } from './identity.ts';
 import { Link, type LinkState } from './link.ts';
 import { Listener } from './listener.ts';
+import { Turns } from './turns.ts';
 
 export interface TlsNetworkOptions {
   readonly identity: Identity;
@@ -45,6 +46,7 @@ export interface NetworkBounds {
 export interface NetworkContext extends NetworkBounds, Omit<TlsNetworkOptions, 'bounds'> {
   readonly deliver: (channel: Channel, frame: Frame) => void;
   readonly closed: (channel: Channel) => void;
+  readonly turns: Turns;
 }
 
 /** `Network` over TLS, plus what an operator wants to know of it. */
@@ -92,6 +94,7 @@ class NodeNetwork implements TlsNetwork {
       ...bounds,
       deliver: (channel, frame) => this.#handler(channel, frame.type, frame.payload),
       closed: (channel) => this.#closedHandler(channel),
+      turns: new Turns(),
     };
   }
 
