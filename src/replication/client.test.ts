@@ -374,6 +374,29 @@ describe('a client of a group', () => {
     expect(claimed()).toBeGreaterThan(100 + limits.clientWindow);
   });
 
+  it('takes new numbers when the group has forgotten it and takes the old ones for used', async () => {
+    const stage = new Stage();
+    await stage.submit('a');
+    stage.taken();
+    for (const member of [0, 1]) await stage.reply(member, 1, '', { outcome: 2 });
+    expect(stage.outcomes).toEqual(['too-old']);
+    const asked = stage.taken().filter(({ message }) => message.name === 'lastNumber');
+    expect(asked).toHaveLength(4);
+    await stage.submit('b');
+    expect(stage.requests()).toEqual([]);
+    const question = asked[0]?.message;
+    if (question?.name !== 'lastNumber') expect.unreachable();
+    const { instance, nonce } = question.value;
+    const number = 2 ** 38;
+    for (const member of [0, 1, 2]) {
+      await stage.deliver(member, 'lastNumberIs', { instance, nonce, number });
+    }
+    const claimed = Number(stage.requests()[0]?.split(':')[1]);
+    expect(claimed).toBeGreaterThan(number);
+    for (const member of [0, 1]) await stage.reply(member, claimed, '');
+    expect(stage.requests()).toEqual([`0:${claimed + 1}`]);
+  });
+
   it('refuses what is too large or too much, and ends what waits when closed', async () => {
     const stage = new Stage();
     await stage.submit('a');

@@ -334,7 +334,18 @@ export class GroupClient implements ReplicatedClient {
     }
     this.#learnView(box);
     this.#finish(operation, outcome);
+    if (outcome.kind === 'too-old' && operation.kind === 0) this.#renumber();
     if (this.#queue.length > 0) this.#schedule();
+  }
+
+  /** The group has forgotten this client, and may take all numbers up to some higher one for used. */
+  #renumber(): void {
+    if (this.#next === undefined) return;
+    this.#next = undefined;
+    this.#hasClaimed = false;
+    this.#firstNumber.reset();
+    this.#asked = 0;
+    this.#askForNumber();
   }
 
   /** The highest view that more members than may lie have reached. A wrong guess costs time only. */
@@ -398,11 +409,8 @@ export class GroupClient implements ReplicatedClient {
       if (outcome instanceof HoldfastError) return;
       if (outcome.kind === 'too-old') {
         // The members knew of more than they said when they were asked: some had not executed it yet.
-        this.#hasClaimed = false;
-        this.#firstNumber.reset();
-        this.#asked = 0;
-        this.#askForNumber();
-        return;
+        this.#next = number;
+        return this.#renumber();
       }
       this.#next = number + 1;
       this.#schedule();

@@ -13,6 +13,7 @@ import type { Bytes } from '../base/bytes.ts';
 import { limits } from './limits.ts';
 import { messageName } from './registry.ts';
 import {
+  clientPayloadSizeBytesMax,
   decodeReplicationMessage,
   encodeReplicationMessage,
   type ReplicationMessageName,
@@ -99,4 +100,12 @@ it('numbers are given once, apart from those of storage, and others decode to no
     if (isOurs) expect(messageName(number)).toBeUndefined();
     else expect(decodeReplicationMessage(number, new Uint8Array(64))).toBeUndefined();
   }
+});
+
+it('clients may send requests, reads and their question, and nothing else', () => {
+  const allowed = replicationMessageNames.filter(
+    (name) => clientPayloadSizeBytesMax(replicationMessageNumber(name)) !== undefined,
+  );
+  expect(allowed).toEqual(['submitRequest', 'queryRequest', 'lastNumber']);
+  expect(clientPayloadSizeBytesMax(59)).toBeUndefined();
 });

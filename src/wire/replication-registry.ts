@@ -76,6 +76,15 @@ export function replicationMessageName(number: number): ReplicationMessageName |
   return names.get(number);
 }
 
+const clientNumbers = new Set<number>(
+  (['submitRequest', 'queryRequest', 'lastNumber'] as const).map(replicationMessageNumber),
+);
+
+/** As `replicationPayloadSizeBytesMax`, for who is no member: undefined for what only members have to say. */
+export function clientPayloadSizeBytesMax(number: number): number | undefined {
+  return clientNumbers.has(number) ? replicationPayloadSizeBytesMax(number) : undefined;
+}
+
 /** The largest payload of a message type; undefined for an unknown number. */
 export function replicationPayloadSizeBytesMax(number: number): number | undefined {
   const name = names.get(number);

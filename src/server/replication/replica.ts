@@ -21,7 +21,10 @@ import { createPbftEngine, type PbftParameters } from '../../replication/pbft/in
 import { createReplica } from '../../replication/replica-disk.ts';
 import { createVrEngine } from '../../replication/vr/engine.ts';
 import type { VrParameters } from '../../replication/vr/parameters.ts';
-import { replicationPayloadSizeBytesMax } from '../../wire/replication-registry.ts';
+import {
+  clientPayloadSizeBytesMax,
+  replicationPayloadSizeBytesMax,
+} from '../../wire/replication-registry.ts';
 import { EvidenceFile } from './evidence-file.ts';
 import type { PlacedGroup } from './group.ts';
 import { renewTable } from './lost-table.ts';
@@ -108,7 +111,9 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
   const network = await createTlsNetwork({
     identity,
     listen: address,
-    sizeBytesMax: replicationPayloadSizeBytesMax,
+    // Before anything of it is read: decoding the largest messages of members takes long.
+    sizeBytesMax: (type, peer) =>
+      members.has(peer) ? replicationPayloadSizeBytesMax(type) : clientPayloadSizeBytesMax(type),
     isKnown: (peer) => members.has(peer) || admits?.(keyOf(peer)) === true,
     admit: (peer) => members.has(peer) || (admits?.(keyOf(peer)) ?? true),
     clock: systemClock,
