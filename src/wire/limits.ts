@@ -118,7 +118,9 @@ export const limits = {
   newKeyCounterMax: 2 ** 36,
   /** Requests that a replica holds unexecuted, their bytes, and how many in all may be of one client in PBFT. */
   queuedRequestsMax: 16_384,
-  queuedRequestsSizeBytesMax: 128 * miB,
+  queuedRequestsSizeBytesMax: 64 * miB,
+  /** Of one client, in PBFT: what it brought itself, and as much again from each member that hands on for it. */
+  queuedRequestsClientSizeBytesMax: 1 * miB,
   queuedRequestsPerClientMax: 2048,
   /** Clients whose wrong proofs a PBFT replica counts. */
   throttledClientsMax: 1024,

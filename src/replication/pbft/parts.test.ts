@@ -161,10 +161,24 @@ describe('the queue', () => {
 
   it('is bounded in bytes', () => {
     const queue = new RequestQueue();
-    const sizeBytes = limits.queuedRequestsSizeBytesMax / 4;
-    for (const number of [1, 2, 3]) expect(add(queue, 0, number, sizeBytes)).toBe(true);
-    expect(add(queue, 0, 4, sizeBytes)).toBe(false);
+    const sizeBytes = 0.6 * limits.queuedRequestsSizeBytesMax;
+    expect(add(queue, 0, 1, sizeBytes)).toBe(true);
+    expect(add(queue, 1, 1, sizeBytes)).toBe(false);
+    expect(add(queue, 1, 2, 1000)).toBe(true);
     queue.remove((signers[0] as Signer).publicKey, 1);
+    expect(add(queue, 1, 3, sizeBytes)).toBe(false);
+    expect(add(queue, 0, 2, sizeBytes)).toBe(true);
+  });
+
+  it('is bounded in bytes for each client and whoever hands on for it', () => {
+    const queue = new RequestQueue();
+    queue.beginView(true);
+    const sizeBytes = 0.4 * limits.queuedRequestsClientSizeBytesMax;
+    for (const number of [1, 2]) expect(add(queue, 0, number, sizeBytes)).toBe(true);
+    expect(add(queue, 0, 3, sizeBytes)).toBe(false);
+    expect(add(queue, 0, 3, sizeBytes, 2)).toBe(true);
+    expect(add(queue, 1, 3, sizeBytes)).toBe(true);
+    expect(numbersOf(queue, 1)).toEqual([1]);
     expect(add(queue, 0, 4, sizeBytes)).toBe(true);
   });
 });

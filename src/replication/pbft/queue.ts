@@ -45,8 +45,9 @@ interface Entry extends QueuedRequest {
 interface Owner {
   readonly key: string;
   readonly entries: Map<number, Entry>;
-  /** Entries that are in no batch of the current view, by origin. */
+  /** Entries that are in no batch of the current view, by origin, and their bytes. */
   places: number[];
+  placesSizeBytes: number[];
   /** Entries for batches, in order of arrival; those proposed or gone are skipped when they come up. */
   waiting: Entry[];
   isInTurn: boolean;
@@ -106,9 +107,9 @@ export class RequestQueue {
     if (this.#sizeBytes + sizeBytes > limits.queuedRequestsSizeBytesMax) return false;
     let owner = this.#owners.get(key);
     if (owner === undefined) {
-      owner = { key, entries: new Map(), places: [], waiting: [], isInTurn: false };
+      owner = newOwner(key);
       this.#owners.set(key, owner);
-    } else if (owner.entries.has(number) || !hasRoom(owner, origin, isProposed)) {
+    } else if (owner.entries.has(number) || !hasRoom(owner, origin, isProposed, sizeBytes)) {
       return false;
     }
     const entry: Entry = {
@@ -192,6 +193,7 @@ export class RequestQueue {
     this.#waitingSizeBytes = 0;
     for (const owner of this.#owners.values()) {
       owner.places = [];
+      owner.placesSizeBytes = [];
       owner.waiting = [];
       owner.isInTurn = false;
     }
@@ -207,8 +209,8 @@ export class RequestQueue {
   }
 
   #wait(entry: Entry): void {
-    const { owner, origin } = entry;
-    owner.places[origin + originsBefore] = (owner.places[origin + originsBefore] ?? 0) + 1;
+    const { owner } = entry;
+    takePlaces(entry, 1);
     if (!this.#isTakenFrom) return;
     this.#waiting += 1;
     this.#waitingSizeBytes += entry.sizeBytes;
@@ -219,18 +221,36 @@ export class RequestQueue {
   }
 
   #unwait(entry: Entry): void {
-    const { owner, origin } = entry;
-    owner.places[origin + originsBefore] = (owner.places[origin + originsBefore] ?? 0) - 1;
+    takePlaces(entry, -1);
     if (!this.#isTakenFrom) return;
     this.#waiting -= 1;
     this.#waitingSizeBytes -= entry.sizeBytes;
   }
 }
 
-/** What is in a batch has left its client's window, which bounds what waits for one. */
-function hasRoom({ entries, places }: Owner, origin: number, isProposed: boolean): boolean {
-  if (entries.size >= limits.queuedRequestsPerClientMax) return false;
-  return isProposed || (places[origin + originsBefore] ?? 0) < limits.clientWindow;
+function newOwner(key: string): Owner {
+  return { key, entries: new Map(), places: [], placesSizeBytes: [], waiting: [], isInTurn: false };
+}
+
+/** @param count 1 or -1. */
+function takePlaces({ owner, origin, sizeBytes }: Entry, count: number): void {
+  const at = origin + originsBefore;
+  owner.places[at] = (owner.places[at] ?? 0) + count;
+  owner.placesSizeBytes[at] = (owner.placesSizeBytes[at] ?? 0) + count * sizeBytes;
+}
+
+/**
+ * What is in a batch has left its client's window, which bounds what waits for one. Its bytes are bounded too, but for
+ * one request of any size.
+ */
+function hasRoom(owner: Owner, origin: number, isProposed: boolean, sizeBytes: number): boolean {
+  if (owner.entries.size >= limits.queuedRequestsPerClientMax) return false;
+  const count = owner.places[origin + originsBefore] ?? 0;
+  const waiting = owner.placesSizeBytes[origin + originsBefore] ?? 0;
+  if (isProposed || count === 0) return true;
+  return (
+    count < limits.clientWindow && waiting + sizeBytes <= limits.queuedRequestsClientSizeBytesMax
+  );
 }
 
 /** The client's oldest entry that is still for a batch. */

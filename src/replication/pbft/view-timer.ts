@@ -74,11 +74,20 @@ export class ViewTimer {
   onProgress(): void {
     if (!this.#core.isActive) return;
     if (this.#hasProgress) {
-      this.#patienceMs = Math.max(this.#core.parameters.timeoutMs, this.#patienceMs / 2);
+      if (this.#isQuick()) {
+        this.#patienceMs = Math.max(this.#core.parameters.timeoutMs, this.#patienceMs / 2);
+      }
     } else {
       this.#hasProgress = true;
       this.#forget();
     }
+  }
+
+  /** Whether what waits has come lately. With long queues less patience would mean a view change after each doubling. */
+  #isQuick(): boolean {
+    const { queue, nowMs } = this.#core;
+    const { head } = queue;
+    return head === undefined || nowMs - head.arrivedAtMs < this.#patienceMs / 8;
   }
 
   #forget(): void {
