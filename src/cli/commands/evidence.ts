@@ -8,7 +8,7 @@ import { Printer, table } from '../output.ts';
 
 export function evidence(context: Context, options: GlobalOptions, file: string): void {
   const printer = new Printer(context, options);
-  const records = checkEvidenceFile(resolve(context.folder, file));
+  const { records, badLines } = checkEvidenceFile(resolve(context.folder, file));
   const rows = records.map(({ line, code, accused, instance, isProved }) => [
     String(line),
     isProved ? 'proved' : 'not proved',
@@ -20,12 +20,19 @@ export function evidence(context: Context, options: GlobalOptions, file: string)
     records.length === 0
       ? 'The file holds no evidence.'
       : table(['line', 'verdict', 'what', 'accused key', 'group'], rows);
-  printer.answer({ records }, words);
+  printer.answer({ records, badLines }, words);
   const failed = records.filter(({ isProved }) => !isProved).map(({ line }) => line);
-  if (failed.length === 0) return;
+  const faults = [
+    ...(failed.length > 0 ? [`not proved: line ${failed.join(', ')} of ${file}`] : []),
+    ...(badLines.length > 0 ? [`no record: line ${badLines.join(', ')} of ${file}`] : []),
+  ];
+  if (faults.length === 0) return;
   throw new HoldfastError(
     'verification-failed',
-    `not proved: line ${failed.join(', ')} of ${file}. What stands there accuses nobody.`,
-    { cure: 'Check that the file is as the replica wrote it.' },
+    `${faults.join('; ')}. What stands there accuses nobody.`,
+    {
+      cure: 'Check that the file is as the replica wrote it; a line that was cut short takes none of the others with it.',
+      details: { failed, badLines },
+    },
   );
 }

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../base/bytes.ts';
 import { ed25519 } from '../../crypto/signature.ts';
+import { silentLog } from '../../env/log.ts';
 import type { Evidence } from '../../replication/contract.ts';
 import { contradictingRequests } from '../../replication/pbft/evidence.ts';
 import { bundle } from '../../replication/requests.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
-import { checkEvidenceFile, EvidenceFile } from './evidence-file.ts';
+import { checkEvidenceFile, EvidenceFile, evidenceKeeper } from './evidence-file.ts';
 import { describeGroup } from './group.ts';
 
 const seeds = [1, 2, 3, 4].map((fill) => new Uint8Array(32).fill(fill));
@@ -51,7 +52,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 describe('evidence on disk', () => {
   it('proves what it says to whoever has the file', () => {
     new EvidenceFile(path, group).append(twoBodies);
-    expect(checkEvidenceFile(path)).toMatchObject([
+    expect(checkEvidenceFile(path).records).toMatchObject([
       { line: 1, code: 'request-contradiction', isProved: true },
     ]);
   });
@@ -70,7 +71,7 @@ describe('evidence on disk', () => {
       path,
       changes.map((change) => `${JSON.stringify({ ...record, ...change })}\n`).join(''),
     );
-    expect(checkEvidenceFile(path).map(({ isProved }) => isProved)).toEqual([
+    expect(checkEvidenceFile(path).records.map(({ isProved }) => isProved)).toEqual([
       false,
       false,
       false,
@@ -81,7 +82,7 @@ describe('evidence on disk', () => {
   it('is kept once for each kind and key, also after a restart', () => {
     expect(new EvidenceFile(path, group).append(twoBodies)).toBe(true);
     expect(new EvidenceFile(path, group).append(twoBodies)).toBe(false);
-    expect(checkEvidenceFile(path)).toHaveLength(1);
+    expect(checkEvidenceFile(path).records).toHaveLength(1);
   });
 
   it('against clients, who have as many keys as they like, leaves room for that against members', () => {
@@ -89,7 +90,7 @@ describe('evidence on disk', () => {
     const against = (accused: Uint8Array) => file.append({ ...twoBodies, accused });
     for (let i = 0; i < 300; i++)
       against(Uint8Array.from({ length: 32 }, (_, at) => (at < 2 ? i >> (8 * at) : 7)));
-    expect(checkEvidenceFile(path)).toHaveLength(200);
+    expect(checkEvidenceFile(path).records).toHaveLength(200);
     expect(against(group.members[0] ?? client.publicKey)).toBe(true);
   });
 
@@ -98,9 +99,32 @@ describe('evidence on disk', () => {
     expect(file.append(twoBodies)).toBe(false);
   });
 
-  it('that is no evidence is refused with the line', () => {
+  it('of what is done over and over is logged and told once, also where nothing is written', () => {
+    for (const where of [path, undefined]) {
+      const logged: string[] = [];
+      const told: Evidence[] = [];
+      const log = { ...silentLog, warn: (event: string) => logged.push(event) };
+      const file = new EvidenceFile(where, group);
+      const keep = evidenceKeeper(file, log, (evidence) => told.push(evidence));
+      for (let i = 0; i < 3; i++) keep(twoBodies);
+      expect(logged, String(where)).toEqual(['evidence']);
+      expect(told, String(where)).toEqual([twoBodies]);
+    }
+  });
+
+  it('that is no evidence is named by its line', () => {
     writeFileSync(path, '{"holdfast":"evidence"}\n');
-    expect(() => checkEvidenceFile(path)).toThrow('line 1');
+    expect(checkEvidenceFile(path)).toEqual({ records: [], badLines: [1] });
     expect(() => checkEvidenceFile(join(folder, 'nothing'))).toThrow('cannot read');
+  });
+
+  it('behind a line that was cut short is whole', () => {
+    writeFileSync(path, '\n{"holdfast":"evid');
+    expect(new EvidenceFile(path, group).append(twoBodies)).toBe(true);
+    expect(checkEvidenceFile(path)).toMatchObject({
+      records: [{ line: 3, isProved: true }],
+      badLines: [2],
+    });
+    expect(new EvidenceFile(path, group).append(twoBodies), 'after a restart').toBe(false);
   });
 });

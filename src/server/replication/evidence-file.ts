@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { fromHex, toHex } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import { ed25519 } from '../../crypto/signature.ts';
+import type { Log } from '../../env/log.ts';
 import type { Evidence, ReplicaGroup } from '../../replication/contract.ts';
 import { verifyEvidence } from '../../replication/pbft/index.ts';
 
@@ -31,25 +32,32 @@ const recordSchema = z.object({
 
 /** Appends evidence to a file: the first of each kind against each key, as long as the file is small. */
 export class EvidenceFile {
-  readonly #path: string;
+  readonly #path: string | undefined;
   readonly #group: ReplicaGroup;
   readonly #members: ReadonlySet<string>;
   /** Key and kind of what is on record. */
   readonly #known = new Set<string>();
   #sizeBytes = 0;
   #clientRecords = 0;
+  /** What the next record begins with: a last line that was cut short must not take it along. */
+  #separator = '';
 
-  /** Never throws: a file that cannot be read takes nothing more. */
-  constructor(path: string, group: ReplicaGroup) {
+  /**
+   * Never throws: a file that cannot be read takes nothing more.
+   * @param path undefined keeps in mind only what is on record.
+   */
+  constructor(path: string | undefined, group: ReplicaGroup) {
     this.#path = path;
     this.#group = group;
     this.#members = new Set(group.members.map(toHex));
-    if (!existsSync(path)) return;
+    if (path === undefined || !existsSync(path)) return;
     try {
       this.#sizeBytes = statSync(path).size;
       if (this.#sizeBytes > fileSizeBytesMax) return;
-      for (const line of linesOf(readFileSync(path, 'utf8'))) {
-        const record = recordSchema.safeParse(parsedJson(line));
+      const text = readFileSync(path, 'utf8');
+      if (text !== '' && !text.endsWith('\n')) this.#separator = '\n';
+      for (const { json } of linesOf(text)) {
+        const record = recordSchema.safeParse(parsedJson(json));
         if (record.success) this.#note(toHex(record.data.accused), record.data.code);
       }
     } catch {
@@ -57,7 +65,10 @@ export class EvidenceFile {
     }
   }
 
-  /** @returns whether it was written: false for what is on record already, or has no room. Never throws. */
+  /**
+   * @returns whether it is on record from now on: false for what was before, has no room or cannot be written. Never
+   * throws.
+   */
   append({ code, accused, proof, genesis }: Evidence): boolean {
     const key = toHex(accused);
     if (this.#known.has(`${key} ${code}`)) return false;
@@ -71,14 +82,17 @@ export class EvidenceFile {
       group: { instance: toHex(instance), members: members.map(toHex), faults },
       genesis: toHex(genesis),
     };
-    const line = `${JSON.stringify(record)}\n`;
+    const line = `${this.#separator}${JSON.stringify(record)}\n`;
     if (this.#sizeBytes + line.length > fileSizeBytesMax) return false;
     try {
-      appendFileSync(this.#path, line, { mode: 0o600 });
+      if (this.#path !== undefined) appendFileSync(this.#path, line, { mode: 0o600 });
     } catch {
       // Evidence is worth less than the replica: a full disk costs the record, not the service.
+      // Half of the line may be there.
+      this.#separator = '\n';
       return false;
     }
+    this.#separator = '';
     this.#sizeBytes += line.length;
     this.#note(key, code);
     return true;
@@ -90,7 +104,24 @@ export class EvidenceFile {
   }
 }
 
+/**
+ * What to do with each piece of evidence: who proves his faults over and over is written down, logged and told of once.
+ * @param tell the application's.
+ */
+export function evidenceKeeper(
+  file: EvidenceFile,
+  log: Log,
+  tell: (evidence: Evidence) => void = () => {},
+): (evidence: Evidence) => void {
+  return (evidence) => {
+    if (!file.append(evidence)) return;
+    log.warn('evidence', { code: evidence.code, accused: toHex(evidence.accused) });
+    tell(evidence);
+  };
+}
+
 export interface CheckedEvidence {
+  /** Counted from 1. */
   readonly line: number;
   /** What is claimed. */
   readonly code: string;
@@ -102,23 +133,37 @@ export interface CheckedEvidence {
   readonly isProved: boolean;
 }
 
+export interface CheckedEvidenceFile {
+  readonly records: readonly CheckedEvidence[];
+  /** Numbers, from 1, of the lines that are no records: cut short or changed. They say nothing about the others. */
+  readonly badLines: readonly number[];
+}
+
 /**
  * Checks every record of an evidence file, with nothing but what stands in it.
- * @throws HoldfastError `bad-configuration` when the file cannot be read or a line is no record.
+ * @throws HoldfastError `bad-configuration` when the file cannot be read.
  */
-export function checkEvidenceFile(path: string): CheckedEvidence[] {
-  return linesOf(readEvidence(path)).map((line, at) => {
-    const record = parsed(path, at + 1, line);
-    const { code, accused, proof, group, genesis } = record;
-    const verdict = verifyEvidence(proof, group, ed25519, genesis);
-    return {
-      line: at + 1,
-      code,
-      accused: toHex(accused),
-      instance: toHex(group.instance),
-      isProved: verdict?.code === code && toHex(verdict.accused) === toHex(accused),
-    };
-  });
+export function checkEvidenceFile(path: string): CheckedEvidenceFile {
+  const records: CheckedEvidence[] = [];
+  const badLines: number[] = [];
+  for (const { number, json } of linesOf(readEvidence(path))) {
+    const record = recordSchema.safeParse(parsedJson(json));
+    if (record.success) records.push(checked(number, record.data));
+    else badLines.push(number);
+  }
+  return { records, badLines };
+}
+
+function checked(line: number, record: z.infer<typeof recordSchema>): CheckedEvidence {
+  const { code, accused, proof, group, genesis } = record;
+  const verdict = verifyEvidence(proof, group, ed25519, genesis);
+  return {
+    line,
+    code,
+    accused: toHex(accused),
+    instance: toHex(group.instance),
+    isProved: verdict?.code === code && toHex(verdict.accused) === toHex(accused),
+  };
 }
 
 function readEvidence(path: string): string {
@@ -140,14 +185,9 @@ function parsedJson(text: string): unknown {
   }
 }
 
-function linesOf(text: string): string[] {
-  return text.split('\n').filter((line) => line !== '');
-}
-
-function parsed(path: string, line: number, text: string): z.infer<typeof recordSchema> {
-  const result = recordSchema.safeParse(parsedJson(text));
-  if (result.success) return result.data;
-  throw new HoldfastError('bad-configuration', `${path}, line ${line}: not a record of evidence`, {
-    cure: 'The file is cut short or was changed; records before this line can be checked alone.',
-  });
+function linesOf(text: string): { number: number; json: string }[] {
+  return text
+    .split('\n')
+    .map((json, at) => ({ number: at + 1, json }))
+    .filter(({ json }) => json !== '');
 }

@@ -13,7 +13,11 @@ export type {
   SubmitOptions,
 } from '../../replication/contract.ts';
 export { type ConnectedGroup, type ConnectGroupOptions, connectGroup } from './client.ts';
-export { type CheckedEvidence, checkEvidenceFile } from './evidence-file.ts';
+export {
+  type CheckedEvidence,
+  type CheckedEvidenceFile,
+  checkEvidenceFile,
+} from './evidence-file.ts';
 export { describeGroup, type GroupMember, memberKey, type PlacedGroup } from './group.ts';
 export {
   createReplicaFolder,

@@ -25,7 +25,7 @@ import {
   clientPayloadSizeBytesMax,
   replicationPayloadSizeBytesMax,
 } from '../../wire/replication-registry.ts';
-import { EvidenceFile } from './evidence-file.ts';
+import { EvidenceFile, evidenceKeeper } from './evidence-file.ts';
 import type { PlacedGroup } from './group.ts';
 import { renewTable } from './lost-table.ts';
 
@@ -49,7 +49,10 @@ export interface ReplicaOptions {
    * connections are taken, and replies beyond 64 KiB that they have not read yet are dropped.
    */
   readonly admits?: (client: Bytes) => boolean;
-  /** Told of what a member or client provably did wrong; with a folder it is kept there too, in `evidence.jsonl`. */
+  /**
+   * Told once of each thing that a member or client provably did wrong; with a folder it is kept there too, in
+   * `evidence.jsonl`, and not told again after a restart.
+   */
   readonly onEvidence?: (evidence: Evidence) => void;
   readonly log?: Log;
 }
@@ -104,8 +107,10 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
     });
   }
   const open = folder === undefined ? undefined : await openFolder(folder, group, index, log);
-  const evidenceFile =
-    folder === undefined ? undefined : new EvidenceFile(join(folder, evidenceName), group);
+  const evidenceFile = new EvidenceFile(
+    folder === undefined ? undefined : join(folder, evidenceName),
+    group,
+  );
   const metrics = new NodeMetrics({ process: true });
   const members = new Set(group.members.map((key) => toHex(key)));
   const network = await createTlsNetwork({
@@ -150,11 +155,7 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       self: index,
       addresses: group.addresses,
       engine: engineOf(options, index),
-      onEvidence: (evidence) => {
-        log.warn('evidence', { code: evidence.code, accused: toHex(evidence.accused) });
-        evidenceFile?.append(evidence);
-        options.onEvidence?.(evidence);
-      },
+      onEvidence: evidenceKeeper(evidenceFile, log, options.onEvidence),
       onFailure: fail,
     });
     host.start();
