@@ -31,6 +31,8 @@ const formatSchema = z.object({
 export interface DataFolderOwner {
   readonly serverId: string;
   readonly systemId: string;
+  /** What to do about a folder that is wiped or damaged, as a sentence; that of a server unless given. */
+  readonly lostCure?: string;
 }
 
 /** A data folder held by this process. */
@@ -41,6 +43,7 @@ export interface DataFolder {
   release(): Promise<void>;
 }
 
+/** What helps a server of the storage system; other owners name their own. */
 const recoverCure =
   'If this server ran before, start it once with `holdfast server --config FILE --recover`, which fetches its data from the other servers; if the folder is elsewhere, correct the path.';
 
@@ -83,7 +86,7 @@ export async function openDataFolder(
   folder: string,
   expected: DataFolderOwner,
 ): Promise<DataFolder> {
-  if (!fs.existsSync(folder)) throw wiped(folder, 'does not exist');
+  if (!fs.existsSync(folder)) throw wiped(folder, 'does not exist', expected);
   const lock = await lockFolder(folder);
   try {
     checkFormat(folder, expected);
@@ -122,13 +125,13 @@ export async function moveAside(folder: string): Promise<string | undefined> {
 
 function checkFormat(folder: string, expected: DataFolderOwner): void {
   const present = contentsOf(folder);
-  if (present.length === 0) throw wiped(folder, 'is empty');
+  if (present.length === 0) throw wiped(folder, 'is empty', expected);
   if (!present.includes(formatName)) {
     const foreign = present.filter((name) => !ownNames.has(name));
     if (foreign.length > 0) throw notOurs(folder, foreign);
-    throw wiped(folder, `has no file ${formatName}`);
+    throw wiped(folder, `has no file ${formatName}`, expected);
   }
-  const format = readFormat(folder);
+  const format = readFormat(folder, expected);
   if (format.version > formatVersion) {
     throw new HoldfastError(
       'data-folder',
@@ -152,13 +155,13 @@ function checkFormat(folder: string, expected: DataFolderOwner): void {
   }
 }
 
-function readFormat(folder: string): z.infer<typeof formatSchema> {
+function readFormat(folder: string, { lostCure }: DataFolderOwner): z.infer<typeof formatSchema> {
   const file = path.join(folder, formatName);
   try {
     return formatSchema.parse(JSON.parse(fs.readFileSync(file, 'utf8')));
   } catch (error) {
     throw new HoldfastError('data-folder', `the file ${file} is damaged`, {
-      cure: recoverCure,
+      cure: lostCure ?? recoverCure,
       details: { lost: true },
       cause: error,
     });
@@ -176,11 +179,11 @@ function notOurs(folder: string, names: readonly string[]): HoldfastError {
 }
 
 /** A server that forgot what it promised must not answer as if it had promised nothing. */
-function wiped(folder: string, what: string): HoldfastError {
+function wiped(folder: string, what: string, { lostCure }: DataFolderOwner): HoldfastError {
   return new HoldfastError(
     'data-folder',
     `the data folder ${folder} ${what}. A server whose disk was wiped must not rejoin silently: it has forgotten its votes`,
-    { cure: recoverCure, details: { lost: true } },
+    { cure: lostCure ?? recoverCure, details: { lost: true } },
   );
 }
 

@@ -1,5 +1,6 @@
 // One replica of a group as part of a process: the real env round an engine.
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PeerId } from '../../base/brand.ts';
 import { type Bytes, equalBytes, toHex } from '../../base/bytes.ts';
@@ -8,7 +9,12 @@ import { ed25519 } from '../../crypto/signature.ts';
 import type { Disk } from '../../env/disk.ts';
 import { type Log, silentLog } from '../../env/log.ts';
 import { systemClock, systemTimers } from '../../node/clock.ts';
-import { createDataFolder, type DataFolderOwner, openDataFolder } from '../../node/data-folder.ts';
+import {
+  createDataFolder,
+  type DataFolder,
+  type DataFolderOwner,
+  openDataFolder,
+} from '../../node/data-folder.ts';
 import { openDisk } from '../../node/disk.ts';
 import { systemEntropy } from '../../node/entropy.ts';
 import { createIdentity } from '../../node/identity.ts';
@@ -192,11 +198,15 @@ function keyOf(peer: PeerId): Bytes {
   return new Uint8Array(Buffer.from(peer, 'hex'));
 }
 
+/** A member that has forgotten its promises can be recovered from nobody: others took them for kept. */
+const lostCure =
+  'Replace the member: what it has promised to the others is lost. Begin a new group, with a new name and another member in its place; if the folder is elsewhere, correct the path.';
+
 function ownerOf(group: PlacedGroup, index: number): DataFolderOwner {
   const key = group.members[index];
   if (key === undefined)
     throw new HoldfastError('bad-configuration', `there is no member ${index}`);
-  return { serverId: toHex(key), systemId: toHex(group.instance) };
+  return { serverId: toHex(key), systemId: toHex(group.instance), lostCure };
 }
 
 /** Of the table's file: its journal is looked at next, and decides. */
@@ -212,23 +222,10 @@ async function openFolder(
   log: Log,
 ): Promise<{ disk: Disk; close(): Promise<void> }> {
   const folder = await openDataFolder(path, ownerOf(group, index));
-  const options = { clock: systemClock, entropy: systemEntropy };
-  let opening = openDisk(folder, options);
-  if (opening.kind === 'damaged' && tableDamages.has(opening.damage.reason)) {
-    const { reason } = opening.damage;
-    const aside = await renewTable(folder, group, index);
-    log.warn('replica-table-lost', { reason, aside });
-    opening = openDisk(folder, options);
-  }
-  if (opening.kind === 'damaged') {
+  const disk = await diskOf(path, folder, group, index, log).catch(async (error: unknown) => {
     await folder.release();
-    throw new HoldfastError(
-      'data-folder',
-      `The data folder ${path} is damaged: ${opening.damage.file} (${opening.damage.reason}).`,
-      { cure: 'Replace the member: what it has promised to the others is lost.' },
-    );
-  }
-  const { disk } = opening;
+    throw error;
+  });
   return {
     disk,
     async close() {
@@ -237,4 +234,42 @@ async function openFolder(
       await folder.release();
     },
   };
+}
+
+async function diskOf(
+  path: string,
+  folder: DataFolder,
+  group: PlacedGroup,
+  index: number,
+  log: Log,
+): Promise<Disk> {
+  const options = { clock: systemClock, entropy: systemEntropy };
+  if (!existsSync(folder.journalFolder)) throw damaged(path, `${folder.journalFolder} is missing`);
+  try {
+    let opening = openDisk(folder, options);
+    if (opening.kind === 'damaged' && tableDamages.has(opening.damage.reason)) {
+      const { reason } = opening.damage;
+      const aside = await renewTable(folder, group, index);
+      log.warn('replica-table-lost', { reason, aside });
+      opening = openDisk(folder, options);
+    }
+    if (opening.kind === 'open') return opening.disk;
+    const { file, reason } = opening.damage;
+    throw damaged(path, `${file} (${reason})`);
+  } catch (cause) {
+    if (cause instanceof HoldfastError) throw cause;
+    // Neither damage nor sound: a folder without access, a full disk, a bad one.
+    const words = cause instanceof Error ? cause.message : String(cause);
+    throw new HoldfastError('data-folder', `the data folder ${path} cannot be opened: ${words}`, {
+      cure: `See that this user may read and write all of it and that the disk has room. If it stays unreadable: ${lostCure}`,
+      cause,
+    });
+  }
+}
+
+function damaged(path: string, what: string): HoldfastError {
+  return new HoldfastError('data-folder', `the data folder ${path} is damaged: ${what}`, {
+    cure: lostCure,
+    details: { lost: true },
+  });
 }
