@@ -198,7 +198,16 @@ export interface ReplicaStatus {
   readonly root: string;
   /** Codes of what was found wrong on the own disk, until a whole checkpoint has replaced it; mostly empty. */
   readonly damage: readonly string[];
+  /**
+   * The first checkpoint for which members computed so many different states that none of them can become stable any
+   * more: the service is not deterministic, or more members lie than the group tolerates. Undefined while that is not
+   * so. PBFT only.
+   */
+  readonly divergedAt?: number | undefined;
 }
+
+/** Counted when `divergedAt` gets a value. */
+export const statesDifferCode = 'states-differ';
 
 /** A replica engine: synchronous, owns no thread, timer, socket or randomness. */
 export interface Engine {

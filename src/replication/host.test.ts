@@ -49,6 +49,7 @@ class ScriptedEngine implements Engine {
   readonly script: Partial<Effects>[] = [];
   currentView = 0;
   damage: readonly string[] = [];
+  divergedAt: number | undefined;
   failure: Error | undefined;
 
   handle(event: EngineEvent): Effects {
@@ -74,6 +75,7 @@ class ScriptedEngine implements Engine {
       transferred: undefined,
       root: '',
       damage: this.damage,
+      divergedAt: this.divergedAt,
     };
   }
 
@@ -435,5 +437,15 @@ describe('the host', () => {
     };
     effect({ evidence: [evidence], counts: ['view-change'] });
     expect(env.counts).toEqual(['evidence two-roots', 'view-change']);
+  });
+});
+
+describe('a host whose group diverged', () => {
+  it('says at which checkpoint, and why that may be', async () => {
+    const { env, engine, effect } = await running();
+    engine.divergedAt = 8;
+    effect({ counts: ['states-differ'] });
+    expect(env.logged).toHaveLength(1);
+    expect(env.logged[0]).toMatch(/^replica-states-differ .*"checkpoint":8.*not deterministic/);
   });
 });

@@ -13,17 +13,18 @@ import {
   replicationMessageName,
   replicationMessageNumber,
 } from '../wire/replication-registry.ts';
-import type {
-  CheckpointSave,
-  Effects,
-  Engine,
-  EngineEvent,
-  Evidence,
-  ReplicaGroup,
-  ReplicaStatus,
-  Restored,
-  Send,
-  Sender,
+import {
+  type CheckpointSave,
+  type Effects,
+  type Engine,
+  type EngineEvent,
+  type Evidence,
+  type ReplicaGroup,
+  type ReplicaStatus,
+  type Restored,
+  type Send,
+  type Sender,
+  statesDifferCode,
 } from './contract.ts';
 import { ReplicaDisk } from './replica-disk.ts';
 import { TimerSet } from './timer-set.ts';
@@ -127,6 +128,14 @@ export class ReplicaHost {
     this.#restored = undefined;
     this.#dispatch({ kind: 'start', restored });
     this.#watchDamage();
+  }
+
+  /** Nothing is wrong with this machine, and yet the group will stop: whoever runs the service must hear of it. */
+  #sayDiverged(): void {
+    const { engine, env } = this.#options;
+    const message =
+      'members computed different states: the service is not deterministic, or more members lie than the group tolerates';
+    env.log.error('replica-states-differ', { checkpoint: engine.status().divergedAt, message });
   }
 
   /** Says once what is found wrong on the disk, and once that it is put right. */
@@ -278,7 +287,10 @@ export class ReplicaHost {
     if (effects.reloads === true) this.#reload();
     for (const evidence of effects.evidence) this.#options.onEvidence(evidence);
     const { metrics } = this.#options.env;
-    for (const code of effects.counts) metrics.count('replication_events_total', code);
+    for (const code of effects.counts) {
+      metrics.count('replication_events_total', code);
+      if (code === statesDifferCode) this.#sayDiverged();
+    }
     if (this.#durableAppends < this.#appends) this.#sync();
   }
 

@@ -49,6 +49,7 @@ export class TestEnv {
       entropy: { bytes: (length) => prng.bytes(length) },
       log: {
         ...silentLog,
+        error: (event, fields) => this.logged.push(`${event} ${JSON.stringify(fields)}`),
         warn: (event, fields) => this.logged.push(`${event} ${JSON.stringify(fields)}`),
         info: (event, fields) => this.logged.push(`${event} ${JSON.stringify(fields)}`),
       },

@@ -3,7 +3,7 @@
 
 import { type Bytes, equalBytes } from '../../base/bytes.ts';
 import { type Certificate, CheckpointNotes, type CheckpointVote } from '../../wire/pbft.ts';
-import type { CheckpointSave } from '../contract.ts';
+import { type CheckpointSave, statesDifferCode } from '../contract.ts';
 import type { Core } from './core.ts';
 import { contradictingCheckpoints } from './evidence.ts';
 import { everyone } from './outbox.ts';
@@ -37,6 +37,8 @@ export class Checkpoints {
   /** What is wrong with the table; until it is put right saves are whole. */
   #damage: readonly string[] = [];
 
+  #divergedAt: number | undefined;
+
   /** By member: when it was last told that the instance has ended. */
   readonly #finalAnsweredMs: number[] = [];
 
@@ -51,6 +53,11 @@ export class Checkpoints {
 
   get damage(): readonly string[] {
     return this.#damage;
+  }
+
+  /** The first checkpoint that can never be stable; the group stops at the end of its window. */
+  get divergedAt(): number | undefined {
+    return this.#divergedAt;
   }
 
   /** Whether the instance has ended and everyone can be shown so. */
@@ -171,10 +178,24 @@ export class Checkpoints {
       this.raise({ sequence, root, isFinal, signatures });
       return;
     }
+    this.#watchDivergence(sequence);
     if (!rules.isCommittedByClaims(equal.length, faults)) return;
     // A correct member is a whole window ahead.
     if (sequence > log.height + log.window) parts.statusExchange.hurry();
     this.#useVouched();
+  }
+
+  /** Says it, once, when no root can get enough votes, whatever those vote who have not yet. */
+  #watchDivergence(sequence: number): void {
+    const { rules, faults, n, out } = this.#core;
+    if (this.#divergedAt !== undefined && this.#divergedAt <= sequence) return;
+    const votes = this.#votes.flatMap((held) => held.get(sequence) ?? []);
+    const most = Math.max(
+      ...votes.map((vote) => votes.filter((other) => isSame(vote, other)).length),
+    );
+    if (rules.isStable(most + n - votes.length, faults)) return;
+    this.#divergedAt = sequence;
+    out.count(statesDifferCode);
   }
 
   /**
@@ -224,6 +245,8 @@ export class Checkpoints {
     out.record(encodeRecord('stable', certificate));
     log.raise(certificate);
     this.#isCompactable = true;
+    if (this.#divergedAt !== undefined && this.#divergedAt <= sequence)
+      this.#divergedAt = undefined;
     for (const votes of this.#votes) {
       for (const held of votes.keys()) if (held <= sequence) votes.delete(held);
     }
@@ -355,4 +378,8 @@ export class Checkpoints {
     yield* log.bodyRecords();
     yield* parts.execution.executedRecords(log.height);
   }
+}
+
+function isSame(a: CheckpointVote, b: CheckpointVote): boolean {
+  return a.isFinal === b.isFinal && equalBytes(a.root, b.root);
 }

@@ -210,6 +210,7 @@ export class PbftEngine implements Engine {
       transferred: parts.transfers.progress,
       root: toHex(log.certificate.root),
       damage: parts.checkpoints.damage,
+      divergedAt: parts.checkpoints.divergedAt,
     };
   }
 

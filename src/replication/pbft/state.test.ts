@@ -312,3 +312,37 @@ describe('tentative execution', () => {
     ).toBe(true);
   });
 });
+
+describe('a service that is not deterministic', () => {
+  /** The first so many members note down something else than they were told, each its own. */
+  function clusterThatStrays(members: number): TestCluster {
+    const cluster = clusterOf();
+    for (const { index, service } of cluster.replicas.slice(0, members)) {
+      const execute = service.execute.bind(service);
+      service.execute = (operation, context) =>
+        execute(
+          operation.map((byte) => byte ^ (index + 1)),
+          context,
+        );
+    }
+    for (let i = 0; i < 6; i++) cluster.client(0).write();
+    cluster.run(cluster.nowMs + 3000);
+    return cluster;
+  }
+  const divergedAt = (cluster: TestCluster): unknown[] =>
+    cluster.replicas.map(({ engine }) => engine.status().divergedAt);
+
+  it('is said to be so, once at each member, when no state can become stable any more', () => {
+    const cluster = clusterThatStrays(2);
+    expect(divergedAt(cluster)).toEqual([4, 4, 4, 4]);
+    expect(cluster.count('states-differ')).toBe(4);
+    expect(cluster.replicas[0]?.engine.status().checkpoint).toBe(0);
+  });
+
+  it('at no more members than may be faulty is their own trouble', () => {
+    const cluster = clusterThatStrays(1);
+    expect(divergedAt(cluster)).toEqual([undefined, undefined, undefined, undefined]);
+    expect(cluster.count('states-differ')).toBe(0);
+    expect(cluster.replicas[1]?.engine.status().checkpoint).toBe(4);
+  });
+});
