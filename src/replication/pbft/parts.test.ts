@@ -112,6 +112,17 @@ describe('the queue', () => {
     expect(queue.waiting).toBe(0);
   });
 
+  it('counts turns in bytes: large requests of one do not hold up small ones of another', () => {
+    const queue = new RequestQueue();
+    queue.beginView(true);
+    for (const number of [1, 2, 3]) add(queue, 0, number, 60_000);
+    for (let number = 101; number <= 120; number++) add(queue, 1, number);
+    const taken = numbersOf(queue, 23, 2 ** 30);
+    expect(taken).toHaveLength(23);
+    expect(taken.indexOf(1)).toBe(7);
+    expect(taken.indexOf(2)).toBe(15);
+  });
+
   it('offers everything again in the next view, but what is gone', () => {
     const queue = new RequestQueue();
     queue.beginView(true);

@@ -51,6 +51,8 @@ interface Owner {
   /** Entries for batches, in order of arrival; those proposed or gone are skipped when they come up. */
   waiting: Entry[];
   isInTurn: boolean;
+  /** Bytes that it may put into a batch: more with every turn at which its next request was too large. */
+  creditSizeBytes: number;
 }
 
 /**
@@ -58,6 +60,8 @@ interface Owner {
  * signature somewhere, and their answers as many messages; and a client that is answered all at once bundles again.
  */
 const turnRequestsMax = 8;
+/** Bytes that each turn is worth (deficit round robin): a client with large requests waits more turns for each of them. */
+const turnSizeBytes = 8192;
 
 /** Fixed parts, proof and offsets of one request in a batch. */
 const overheadSizeBytes = 160;
@@ -169,18 +173,23 @@ export class RequestQueue {
       const owner = this.#turns.shift();
       if (owner === undefined) break;
       const ofTurn = Math.min(turnRequestsMax, countMax - taken.length);
+      owner.creditSizeBytes += turnSizeBytes;
       for (const entry of bundleOf(owner, ofTurn)) {
+        if (entry.sizeBytes > owner.creditSizeBytes) break;
         if (taken.length > 0 && sizeBytes + entry.sizeBytes > sizeBytesMax) {
           this.#turns.unshift(owner);
           return taken;
         }
+        owner.creditSizeBytes -= entry.sizeBytes;
         this.#unwait(entry);
         entry.isProposed = true;
         sizeBytes += entry.sizeBytes;
         taken.push(entry);
       }
-      if (nextOf(owner) === undefined) owner.isInTurn = false;
-      else this.#turns.push(owner);
+      if (nextOf(owner) === undefined) {
+        owner.isInTurn = false;
+        owner.creditSizeBytes = 0;
+      } else this.#turns.push(owner);
     }
     return taken;
   }
@@ -196,6 +205,7 @@ export class RequestQueue {
       owner.placesSizeBytes = [];
       owner.waiting = [];
       owner.isInTurn = false;
+      owner.creditSizeBytes = 0;
     }
     for (let entry = this.#first; entry !== undefined; entry = entry.after) {
       entry.isProposed = false;
@@ -229,7 +239,15 @@ export class RequestQueue {
 }
 
 function newOwner(key: string): Owner {
-  return { key, entries: new Map(), places: [], placesSizeBytes: [], waiting: [], isInTurn: false };
+  return {
+    key,
+    entries: new Map(),
+    places: [],
+    placesSizeBytes: [],
+    waiting: [],
+    isInTurn: false,
+    creditSizeBytes: 0,
+  };
 }
 
 /** @param count 1 or -1. */
