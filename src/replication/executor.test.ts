@@ -9,7 +9,8 @@ import { emptyBytes, textOf, toHex, utf8 } from '../base/bytes.ts';
 import { limits } from '../wire/limits.ts';
 import type { OrderedRequest } from '../wire/replication.ts';
 import type { PageChange, PageStore, StateMachine } from './contract.ts';
-import { Executor, ServiceFailed } from './executor.ts';
+import { Executor } from './executor.ts';
+import { ServiceFailed } from './guarded-service.ts';
 import { PagedState } from './pages.ts';
 
 const client = new Uint8Array(32).fill(3);
@@ -179,6 +180,6 @@ describe('the executor', () => {
       executor.execute(request(1, put('a', '1')), emptyBytes, 1);
     expect(run(throwing)).toThrow(ServiceFailed);
     expect(run(throwing)).toThrow(expect.objectContaining({ cause }));
-    expect(run(broken(() => new Uint8Array(limits.resultSizeBytesMax + 1)))).toThrow('too long');
+    expect(run(broken(() => new Uint8Array(limits.resultSizeBytesMax + 1)))).toThrow('at most');
   });
 });

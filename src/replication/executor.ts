@@ -3,10 +3,10 @@
 
 import type { Bytes } from '../base/bytes.ts';
 import { emptyBytes, equalBytes } from '../base/bytes.ts';
-import { limits } from '../wire/limits.ts';
 import type { OrderedRequest } from '../wire/replication.ts';
 import { ClientTable } from './client-table.ts';
 import type { StateMachine } from './contract.ts';
+import { guardedService } from './guarded-service.ts';
 import { type Checkpoint, PagedState } from './pages.ts';
 import { requestKinds } from './requests.ts';
 
@@ -29,23 +29,16 @@ export interface Installed {
 const ended: Executed = { outcome: 1, result: emptyBytes, isNew: false };
 const tooOld: Executed = { outcome: 2, result: emptyBytes, isNew: false };
 
-/**
- * The service broke its contract: it threw, or gave a result that is too long. Its replicas may differ from then on, so
- * nothing is answered in its place: the replica stops, as after any fault of its own.
- */
-export class ServiceFailed extends Error {
-  override readonly name = 'ServiceFailed';
-}
-
 export class Executor {
   readonly state: PagedState = new PagedState();
   readonly table: ClientTable;
+  /** Every call of it ends with what the contract says, or throws ServiceFailed. */
   readonly service: StateMachine;
   #ended = false;
   #endedAtMark = false;
 
   constructor(service: StateMachine) {
-    this.service = service;
+    this.service = guardedService(service);
     this.table = new ClientTable(this.state.region('clients'));
     this.#load();
   }
@@ -60,11 +53,8 @@ export class Executor {
     const { kind, operation } = request;
     return (
       kind !== requestKinds.claim &&
-      this.#guarded(
-        () =>
-          this.service.isStop?.(operation) === true &&
-          !(kind === requestKinds.query && this.service.isQuery(operation)),
-      )
+      this.service.isStop?.(operation) === true &&
+      !(kind === requestKinds.query && this.service.isQuery(operation))
     );
   }
 
@@ -85,10 +75,8 @@ export class Executor {
   /** What a read in one round gives now; undefined when the operation is not a read. @throws ServiceFailed */
   query(operation: Bytes): Executed | undefined {
     if (this.#ended) return ended;
-    return this.#guarded(() => {
-      if (!this.service.isQuery(operation)) return undefined;
-      return { outcome: 0, result: this.service.query(operation), isNew: true };
-    });
+    if (!this.service.isQuery(operation)) return undefined;
+    return { outcome: 0, result: this.service.query(operation), isNew: true };
   }
 
   /** Freezes the state as checkpoint `sequence`. */
@@ -108,7 +96,7 @@ export class Executor {
   undo(): void {
     this.table.undo();
     this.#ended = this.#endedAtMark;
-    if (this.state.undo()) this.#guarded(() => this.service.load(this.state.region('service')));
+    if (this.state.undo()) this.service.load(this.state.region('service'));
   }
 
   /** All that was executed since `mark` is for good. */
@@ -139,28 +127,14 @@ export class Executor {
 
   #load(): void {
     this.table.load();
-    this.#guarded(() => this.service.load(this.state.region('service')));
+    this.service.load(this.state.region('service'));
   }
 
   #run({ client, kind, operation }: OrderedRequest, agreed: Bytes): Bytes {
     if (kind === requestKinds.claim) return emptyBytes;
-    return this.#guarded(() => {
-      // The operation decides whether it is a read, not who sent it.
-      const result =
-        kind === requestKinds.query && this.service.isQuery(operation)
-          ? this.service.query(operation)
-          : this.service.execute(operation, { client, agreed });
-      if (result.length > limits.resultSizeBytesMax) throw new ServiceFailed('a result too long');
-      return result;
-    });
-  }
-
-  #guarded<T>(call: () => T): T {
-    try {
-      return call();
-    } catch (cause) {
-      if (cause instanceof ServiceFailed) throw cause;
-      throw new ServiceFailed('the service failed', { cause });
-    }
+    // The operation decides whether it is a read, not who sent it.
+    return kind === requestKinds.query && this.service.isQuery(operation)
+      ? this.service.query(operation)
+      : this.service.execute(operation, { client, agreed });
   }
 }

@@ -18,6 +18,7 @@ import type {
   ReplicaStatus,
   Send,
 } from './contract.ts';
+import { ServiceFailed } from './guarded-service.ts';
 import { ReplicaHost } from './host.ts';
 import { createReplica } from './replica-disk.ts';
 import { TestDisk } from './test-disk.ts';
@@ -447,5 +448,18 @@ describe('a host whose group diverged', () => {
     effect({ counts: ['states-differ'] });
     expect(env.logged).toHaveLength(1);
     expect(env.logged[0]).toMatch(/^replica-states-differ .*"checkpoint":8.*not deterministic/);
+  });
+});
+
+describe('a host whose service fails', () => {
+  it('logs where, once', async () => {
+    const { env, engine, effect, failures } = await running();
+    const cause = new RangeError('page 7');
+    const failure = new ServiceFailed('execute', 'threw: page 7', cause);
+    engine.failure = failure;
+    for (let i = 0; i < 2; i++) effect({});
+    expect(failures).toEqual([failure]);
+    const fields = { message: "the service's execute threw: page 7", at: cause.stack };
+    expect(env.logged).toEqual([`replica-failed ${JSON.stringify(fields)}`]);
   });
 });

@@ -417,7 +417,10 @@ export class ReplicaHost {
     if (this.#isOver) return;
     const failure = error instanceof Error ? error : new ReplicaFailed('the replica failed');
     this.close();
-    this.#options.env.log.error('replica-failed', { message: failure.message });
+    const { message, stack, cause } = failure;
+    // What the application threw says where; of our own faults the stack does.
+    const at = cause instanceof Error ? (cause.stack ?? cause.message) : stack;
+    this.#options.env.log.error('replica-failed', { message, at });
     this.#options.onFailure(failure);
   }
 }

@@ -87,11 +87,11 @@ export class Core {
     this.faults = group.faults;
     this.signer = signer;
     this.scheme = scheme;
-    this.service = service;
     this.parameters = parameters;
     this.rules = rules;
     this.verifier = new RequestVerifier(scheme, group.instance);
     this.executor = new Executor(service);
+    this.service = this.executor.service;
     this.#replicas = group.members.map((_, i) => ({ kind: 'replica', index: i }));
     this.#genesis = this.executor.checkpoint(0).root;
     this.#statements = this.#statementsOf();

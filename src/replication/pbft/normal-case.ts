@@ -1,7 +1,6 @@
 // The three phases (PBFT, 4.2): PRE-PREPARE fixes what a view's primary orders at a sequence, PREPARE that no other
 // batch can be prepared there in this view, COMMIT that it survives into later views.
 
-import { assert } from '../../base/assert.ts';
 import { type Bytes, emptyBytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
@@ -76,7 +75,6 @@ export class NormalCase {
     const requests = taken.map(({ request }) => request);
     const digests = taken.map(({ digest }) => digest);
     const agreed = core.service.propose?.(operationsOf(requests)) ?? emptyBytes;
-    assert(agreed.length <= limits.agreedSizeBytesMax, 'a proposal of the service is not too long');
     const slot = core.log.slotAt(this.#next);
     if (slot === undefined) return false;
     this.#next += 1;
