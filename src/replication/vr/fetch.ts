@@ -291,8 +291,10 @@ export class Fetch {
   #fetchCheckpoint(job: Job, { sequence, root, isEnded }: NewState['checkpoint'][number]): void {
     const core = this.#core;
     if (!this.#isFit(sequence)) {
-      job.isOverfilling = job.purpose === 'adopt';
-      return core.out.count('vr-checkpoint-unfit');
+      core.out.count('vr-checkpoint-unfit');
+      if (job.purpose !== 'adopt' || job.isOverfilling) return;
+      job.isOverfilling = true;
+      return this.#ask(job);
     }
     if (job.checkpoint !== undefined && job.checkpoint.sequence >= sequence) return;
     if (job.checkpoint === undefined) core.out.count('vr-transfer');

@@ -29,8 +29,9 @@ export class Repair {
   #found: PagedState | undefined;
   #transfer: StateTransfer | undefined;
   #target: Installed | undefined;
-  /** Entries that follow what is executed here, from others whose logs begin earlier. */
+  /** Entries from others whose logs begin earlier, and what they follow: what is executed here, or a checkpoint. */
   #staged: LogEntry[] = [];
+  #base = 0;
   #nonce: Bytes | undefined;
   #peer = 0;
   #retryAtMs = 0;
@@ -91,6 +92,7 @@ export class Repair {
     this.#transfer = undefined;
     this.#target = undefined;
     this.#staged = [];
+    this.#base = 0;
     this.#nonce = undefined;
   }
 
@@ -101,19 +103,31 @@ export class Repair {
   }
 
   #ask(): void {
-    const { instance, out, lastNormal, parts, hasState, log } = this.#core;
+    const { instance, out, lastNormal, parts, log } = this.#core;
     this.#wait();
+    this.#rebase(parts.execution.executed);
     this.#nonce = this.#core.nonce();
-    // A witness has what its log goes on with.
-    const from = hasState ? parts.execution.executed + this.#staged.length : log.last;
+    const isGap = this.#isGap;
     const value = {
       instance,
       nonce: this.#nonce,
       view: lastNormal,
-      from,
-      needs: hasState ? needs.all : needs.checkpoint,
+      from: isGap ? this.#base + this.#staged.length : log.last,
+      needs: isGap ? needs.all : needs.checkpoint,
     };
     out.toReplica(this.#peer, 'vrGetState', value, undefined, true);
+  }
+
+  /** Whether entries are missing before the log. A witness misses none: its log goes on from where it has to. */
+  get #isGap(): boolean {
+    const { hasState, log } = this.#core;
+    return hasState && this.#base < log.first - 1;
+  }
+
+  #rebase(sequence: number): void {
+    if (sequence <= this.#base) return;
+    this.#base = sequence;
+    this.#staged = [];
   }
 
   #wait(): void {
@@ -131,13 +145,16 @@ export class Repair {
     const core = this.#core;
     if (!this.#isWanted || view !== core.lastNormal) return core.out.count('vr-stale');
     if (offered === undefined) {
-      if (core.hasState) this.#stage(first, entries);
+      if (this.#isGap) this.#stage(first, entries);
       return;
     }
     const { sequence, root, isEnded } = offered;
-    // It must meet the own log; if that ends before, the log's end is fetched first.
+    // It must meet the own log. If that ends before, the log's end is fetched first; if it begins later, what is between.
     if (sequence < core.log.first - 1 || sequence > core.log.last) {
-      return core.out.count('vr-checkpoint-unfit');
+      core.out.count('vr-checkpoint-unfit');
+      if (!core.hasState || sequence > core.log.last || sequence <= this.#base) return;
+      this.#rebase(sequence);
+      return this.#ask();
     }
     if (sequence !== this.#transfer?.target.sequence) {
       this.#fetch({ sequence, root, isEnded: isEnded === 1 });
@@ -146,21 +163,23 @@ export class Repair {
 
   #stage(first: number, entries: readonly Bytes[]): void {
     const core = this.#core;
-    const { executed } = core.parts.execution;
     const before = this.#staged.length;
-    for (let i = executed + before + 1 - first; i < entries.length; i++) {
-      if (executed + this.#staged.length === core.log.first - 1) break;
+    for (let i = this.#base + before + 1 - first; i < entries.length; i++) {
+      if (this.#base + this.#staged.length === core.log.first - 1) break;
       const bytes = entries[i];
       const entry = bytes && decodeEntry(bytes);
       if (entry === undefined) return core.out.count('vr-bad-entry');
       this.#staged.push(entry);
     }
-    if (executed + this.#staged.length < core.log.first - 1) {
+    if (this.#base + this.#staged.length < core.log.first - 1) {
       if (this.#staged.length > before) this.#ask();
       return;
     }
     core.log.prepend(this.#staged);
-    this.#finish();
+    this.#staged = [];
+    // Now the checkpoint that they follow meets the log.
+    if (this.isNeeded) this.#ask();
+    else this.#finish();
   }
 
   #fetch(target: Installed): void {
