@@ -184,7 +184,7 @@ export interface Effects {
 /** How a replica stands, for people and for tests. */
 export interface ReplicaStatus {
   readonly view: number;
-  readonly status: 'normal' | 'view-change' | 'recovering' | 'transferring' | 'final';
+  readonly status: 'normal' | 'view-change' | 'recovering' | 'transferring' | 'final' | 'stopped';
   readonly primary: number;
   /** Highest batch executed for good. */
   readonly executed: number;

@@ -3,6 +3,7 @@
 import { HoldfastError } from '../../base/errors.ts';
 import { limits } from '../../wire/limits.ts';
 import type { ReplicaGroup } from '../contract.ts';
+import { checkShape } from '../parameter-shape.ts';
 
 export interface PbftParameters {
   /** K: a checkpoint is taken every so many batches. The same at all members. */
@@ -53,6 +54,7 @@ export function checkedParameters(
   group: ReplicaGroup,
   given: Partial<PbftParameters> = {},
 ): PbftParameters {
+  checkShape(given, defaultPbftParameters);
   const parameters = { ...defaultPbftParameters, ...given };
   const { checkpointInterval, window, batchesInFlight, batchRequests } = parameters;
   const n = group.members.length;

@@ -3,6 +3,7 @@
 
 import { assert } from '../../base/assert.ts';
 import { type Bytes, equalBytes } from '../../base/bytes.ts';
+import { HoldfastError } from '../../base/errors.ts';
 import type { ReplicationMessage } from '../../wire/replication-registry.ts';
 import type {
   Effects,
@@ -45,7 +46,13 @@ export interface VrEngineOptions {
 export function createVrEngine(options: VrEngineOptions): Engine {
   const { group, index, service, nonce, rules = vrRules } = options;
   const size = group.members.length;
-  assert(group.faults >= 0 && size === 2 * group.faults + 1, 'a group has 2f+1 members');
+  if (size !== 2 * group.faults + 1) {
+    throw new HoldfastError(
+      'bad-configuration',
+      `a group of Viewstamped Replication has 2f+1 members: ${2 * group.faults + 1}, not ${size}`,
+      { cure: 'Name as many members, or another number of faults.' },
+    );
+  }
   assert(index >= 0 && index < size, 'a replica is a member');
   const parameters = vrParameters(options.parameters ?? {});
   return new VrEngine(new Core({ group, index, service, parameters, rules, nonce }));

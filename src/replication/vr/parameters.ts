@@ -3,6 +3,7 @@
 
 import { HoldfastError } from '../../base/errors.ts';
 import { limits } from '../../wire/limits.ts';
+import { checkShape } from '../parameter-shape.ts';
 
 export interface VrParameters {
   /**
@@ -79,7 +80,9 @@ const notNegative = ['batchDelayMs', 'leaseMs', 'clockDriftPpm'] as const;
 
 /** @throws HoldfastError `bad-configuration` if a value makes no sense. */
 export function vrParameters(given: Partial<VrParameters>): VrParameters {
+  checkShape(given, defaultVrParameters);
   const parameters = { ...defaultVrParameters, ...given };
+  if (parameters.mode !== 'full' && parameters.mode !== 'view') throw bad('mode');
   for (const name of positive) {
     if (!Number.isInteger(parameters[name]) || parameters[name] < 1) throw bad(name);
   }

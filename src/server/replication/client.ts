@@ -17,6 +17,7 @@ import {
   replicationMessageNumber,
   replicationPayloadSizeBytesMax,
 } from '../../wire/replication-registry.ts';
+import { checkEngineKind, checkGroup, checkOperation, checkSeed } from './arguments.ts';
 import type { PlacedGroup } from './group.ts';
 
 export interface ConnectGroupOptions {
@@ -40,6 +41,9 @@ export interface ConnectedGroup extends ReplicatedClient {
 /** Connects to a group; members that are out are dialled again by themselves. */
 export async function connectGroup(options: ConnectGroupOptions): Promise<ConnectedGroup> {
   const { group, engine, identitySeed, log = silentLog } = options;
+  checkGroup(group);
+  checkEngineKind(engine);
+  if (identitySeed !== undefined) checkSeed(identitySeed);
   const seed = identitySeed ?? systemEntropy.bytes(32);
   const metrics = new NodeMetrics();
   const network = await createTlsNetwork({
@@ -78,10 +82,14 @@ export async function connectGroup(options: ConnectGroupOptions): Promise<Connec
     isFresh: false,
   });
   return {
-    submit: (operation: Bytes, more?: SubmitOptions): Promise<Outcome> =>
-      client.submit(operation, more),
-    query: (operation: Bytes, more?: SubmitOptions): Promise<Outcome> =>
-      client.query(operation, more),
+    async submit(operation: Bytes, more?: SubmitOptions): Promise<Outcome> {
+      checkOperation(operation);
+      return client.submit(operation, more);
+    },
+    async query(operation: Bytes, more?: SubmitOptions): Promise<Outcome> {
+      checkOperation(operation);
+      return client.query(operation, more);
+    },
     async close() {
       client.close();
       await network.close();

@@ -1,12 +1,11 @@
 // A fixed group of replicas, written down: who they are, where they are, and what names them.
 
 import { type Bytes, concatBytes, utf8 } from '../../base/bytes.ts';
-import { HoldfastError } from '../../base/errors.ts';
 import { taggedHash } from '../../crypto/hash.ts';
 import { ed25519 } from '../../crypto/signature.ts';
 import type { Address } from '../../env/network.ts';
 import type { ReplicaGroup } from '../../replication/contract.ts';
-import { limits } from '../../wire/limits.ts';
+import { checkGroup } from './arguments.ts';
 
 /** A group with the addresses of its members, by index. */
 export interface PlacedGroup extends ReplicaGroup {
@@ -28,24 +27,16 @@ export function memberKey(seed: Bytes): Bytes {
  * The group of these members, in this order, under this name. The same arguments give the same instance everywhere; two
  * services on the same members need two names.
  * @param faults members that may be faulty at a time.
- * @throws HoldfastError `bad-configuration` for keys that are not keys, doubled ones, or too many members.
+ * @throws HoldfastError `bad-configuration` for keys that are not keys, doubled ones, no members, too many faults, or ports out of range.
  */
 export function describeGroup(
   name: string,
   members: readonly GroupMember[],
   faults: number,
 ): PlacedGroup {
-  const keys = members.map(({ publicKey }) => publicKey);
-  const distinct = new Set(keys.map((key) => Buffer.from(key).toString('hex')));
-  if (keys.some((key) => key.length !== 32) || distinct.size !== keys.length) {
-    throw new HoldfastError('bad-configuration', 'each member has a key of its own, of 32 bytes');
-  }
-  if (!Number.isInteger(faults) || faults < 0 || faults > limits.faultsMax) {
-    throw new HoldfastError(
-      'bad-configuration',
-      `a group tolerates 0 to ${limits.faultsMax} faults, not ${faults}`,
-    );
-  }
+  const keys = Array.isArray(members) ? members.map(({ publicKey }) => publicKey) : [];
+  const unnamed = { members: keys, faults, addresses: keys.map((_, i) => members[i]?.address) };
+  checkGroup({ ...unnamed, instance: new Uint8Array(32) });
   return {
     instance: taggedHash('instance', utf8(name), Uint8Array.of(faults), concatBytes(...keys)),
     members: keys,

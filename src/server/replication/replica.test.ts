@@ -1,9 +1,10 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HoldfastError } from '../../base/errors.ts';
 import type { StateMachine } from '../../replication/contract.ts';
+import { type ConnectGroupOptions, connectGroup } from './client.ts';
 import { describeGroup, memberKey } from './group.ts';
 import { createReplicaFolder, type ReplicaOptions, startReplica } from './replica.ts';
 
@@ -72,4 +73,86 @@ describe('a replica refuses to start', () => {
       expect(cure).not.toContain('--recover');
     }
   });
+});
+
+describe('what makes no sense is refused in words, before anything is opened:', () => {
+  const named = (engine: unknown): object => ({ engine });
+  const pbft = (parameters: object): object => named({ kind: 'pbft', parameters });
+  const vr = (parameters: object): object => named({ kind: 'vr', parameters });
+  const [first, ...others] = group.members;
+  it.each<[string, object]>([
+    ["no engine 'raft'", named({ kind: 'raft' })],
+    ['2f+1 members', named({ kind: 'vr' })],
+    ['checkpointIntervall is no parameter', pbft({ checkpointIntervall: 4 })],
+    ['checkpointInterval must be a whole number', pbft({ checkpointInterval: 2.5 })],
+    ['batchDelayMs must be a whole number', pbft({ batchDelayMs: -1 })],
+    ['isTentative must be a boolean', pbft({ isTentative: 'yes' })],
+    ['window must be a number', pbft({ window: undefined })],
+    ['a group has members', { group: { ...group, members: [] } }],
+    ['all zeros', { group: { ...group, members: [...others, new Uint8Array(32)] } }],
+    ['a key of its own', { group: { ...group, members: [first, first, first, first] } }],
+    ['member 0 has no host', { group: { ...group, addresses: [] } }],
+    ['32 bytes', { identitySeed: new Uint8Array(31) }],
+    ['32 bytes', { identitySeed: 'x'.repeat(32) }],
+  ])('%s', async (words, changed) => {
+    const error = await refusal(() => startReplica(options({ folder: undefined, ...changed })));
+    expect(error.code).toBe('bad-configuration');
+    expect(error.message).toContain(words);
+  });
+
+  it('parameters of Viewstamped Replication', async () => {
+    const three = describeGroup('three', members.slice(0, 3), 1);
+    for (const parameters of [{ leaseMS: 1 }, { mode: 'half' }, { heartbeatMs: 0.5 }]) {
+      const changed = { folder: undefined, group: three, ...vr(parameters) };
+      const error = await refusal(() => startReplica(options(changed)));
+      expect(error.code).toBe('bad-configuration');
+      expect(error.message).toContain(Object.keys(parameters)[0]);
+    }
+  });
+
+  it('a port out of range, also when the group is described', () => {
+    for (const port of [-1, 65_536, 1.5, Number.NaN]) {
+      const address = { host: 'localhost', port };
+      const describe = () =>
+        describeGroup('t', [{ publicKey: memberKey(new Uint8Array(32).fill(1)), address }], 0);
+      expect(describe, String(port)).toThrow('port');
+    }
+    expect(() => describeGroup('t', [], 0)).toThrow('a group has members');
+  });
+
+  it('a file in place of the folder', async () => {
+    writeFileSync(folder, '');
+    for (const work of [
+      () => startReplica(options()),
+      () => createReplicaFolder(folder, group, 0),
+    ]) {
+      const { code, message } = await refusal(work);
+      expect([code, message]).toEqual(['data-folder', `${folder} is a file and no folder`]);
+    }
+  });
+
+  it('of a client', async () => {
+    const engine: unknown = 'raft';
+    const wrong: object[] = [{ engine }, { identitySeed: new Uint8Array(3) }];
+    for (const changed of wrong) {
+      const given: ConnectGroupOptions = { group, engine: 'pbft', ...changed };
+      expect((await refusal(() => connectGroup(given))).code).toBe('bad-configuration');
+    }
+    const client = await connectGroup({ group, engine: 'pbft' });
+    const text: unknown = 'text';
+    for (const ask of [client.submit, client.query]) {
+      const error = await refusal(() => Reflect.apply(ask, client, [text]));
+      expect(error.code).toBe('usage');
+      expect(error.message).toContain('Uint8Array');
+    }
+    await client.close();
+  });
+});
+
+it('a replica may be stopped twice, and says that it is', async () => {
+  const replica = await startReplica(options({ folder: undefined }));
+  expect(replica.status().status).toBe('normal');
+  await Promise.all([replica.stop(), replica.stop()]);
+  await replica.stop();
+  expect(replica.status().status).toBe('stopped');
 });

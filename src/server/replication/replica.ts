@@ -31,6 +31,7 @@ import {
   clientPayloadSizeBytesMax,
   replicationPayloadSizeBytesMax,
 } from '../../wire/replication-registry.ts';
+import { checkEngineKind, checkFolder, checkGroup, checkSeed } from './arguments.ts';
 import { EvidenceFile, evidenceKeeper } from './evidence-file.ts';
 import type { PlacedGroup } from './group.ts';
 import { renewTable } from './lost-table.ts';
@@ -76,6 +77,7 @@ export interface RunningReplica {
   recover(): void;
   /** In the Prometheus text format. */
   metrics(): Promise<string>;
+  /** Harmless when done twice. `status` says `stopped` from then on. */
   stop(): Promise<void>;
 }
 
@@ -89,6 +91,8 @@ export async function createReplicaFolder(
   group: PlacedGroup,
   index: number,
 ): Promise<void> {
+  checkGroup(group);
+  checkFolder(folder);
   await createDataFolder(folder, ownerOf(group, index));
   const { disk, close } = await openFolder(folder, group, index, silentLog);
   try {
@@ -104,6 +108,10 @@ export async function createReplicaFolder(
  */
 export async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   const { group, folder, identitySeed, admits, log = silentLog } = options;
+  checkGroup(group);
+  checkSeed(identitySeed);
+  checkEngineKind(options.engine.kind);
+  if (folder !== undefined) checkFolder(folder);
   const identity = await createIdentity(identitySeed);
   const index = group.members.findIndex((key) => equalBytes(key, identity.publicKey));
   const address = group.addresses[index];
@@ -165,13 +173,18 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       onFailure: fail,
     });
     host.start();
+    let stopping: Promise<void> | undefined;
     return {
       index,
-      status: () => host.status(),
+      status: () =>
+        stopping === undefined ? host.status() : { ...host.status(), status: 'stopped' },
       failed,
       recover: () => host.recover(),
       metrics: () => metrics.text(),
-      stop: () => stop(host),
+      stop() {
+        stopping ??= stop(host);
+        return stopping;
+      },
     };
   } catch (error) {
     await stop();

@@ -1,0 +1,81 @@
+// What an application passes, looked at before anything is opened. Applications in JavaScript pass anything, so nothing
+// here trusts a type.
+
+import { statSync } from 'node:fs';
+import { type Bytes, toHex } from '../../base/bytes.ts';
+import { HoldfastError } from '../../base/errors.ts';
+import type { Address } from '../../env/network.ts';
+import type { ReplicaGroup } from '../../replication/contract.ts';
+import { limits } from '../../wire/limits.ts';
+
+const portMax = 65_535;
+
+function bad(message: string, cure: string): HoldfastError {
+  return new HoldfastError('bad-configuration', message, { cure });
+}
+
+function isBytes(value: unknown, sizeBytes: number): boolean {
+  return value instanceof Uint8Array && value.length === sizeBytes;
+}
+
+/** A group before it is known that each member has an address. */
+type GivenGroup = ReplicaGroup & { readonly addresses: readonly (Address | undefined)[] };
+
+/** @throws HoldfastError `bad-configuration` for a group that can be none. */
+export function checkGroup({ instance, members, addresses, faults }: GivenGroup): void {
+  const cure = 'Make the group with describeGroup, from one key and one address for each member.';
+  if (!isBytes(instance, 32)) throw bad('the instance of a group has 32 bytes', cure);
+  if (!Array.isArray(members) || members.length === 0) throw bad('a group has members', cure);
+  const keys: readonly Bytes[] = members;
+  const areKeys = keys.every((key) => isBytes(key, 32));
+  if (!areKeys || new Set(keys.map(toHex)).size !== keys.length) {
+    throw bad('each member has a key of its own, of 32 bytes', cure);
+  }
+  const zero = keys.findIndex((key) => key.every((byte) => byte === 0));
+  if (zero >= 0) throw bad(`the key of member ${zero} is all zeros, which is no key`, cure);
+  if (!Number.isInteger(faults) || faults < 0 || faults > limits.faultsMax) {
+    throw bad(`a group tolerates 0 to ${limits.faultsMax} faults, not ${faults}`, cure);
+  }
+  keys.forEach((_, index) => {
+    const { host, port } = addresses[index] ?? {};
+    if (typeof host !== 'string' || host === '') throw bad(`member ${index} has no host`, cure);
+    if (port === undefined || !Number.isInteger(port) || port < 0 || port > portMax) {
+      throw bad(
+        `member ${index} has port ${port}; a port is a whole number up to ${portMax}`,
+        cure,
+      );
+    }
+  });
+}
+
+/** @throws HoldfastError `bad-configuration` */
+export function checkSeed(seed: Bytes): void {
+  if (isBytes(seed, 32)) return;
+  throw bad('identitySeed is a Uint8Array of 32 bytes', 'Give the 32 secret bytes themselves.');
+}
+
+/** @throws HoldfastError `bad-configuration` */
+export function checkEngineKind(kind: string): void {
+  if (kind === 'pbft' || kind === 'vr') return;
+  throw bad(`there is no engine '${kind}'`, "Choose 'pbft' or 'vr'.");
+}
+
+/** @throws HoldfastError `bad-configuration` for no path, `data-folder` for the path of something else. */
+export function checkFolder(folder: string): void {
+  if (typeof folder !== 'string' || folder === '') {
+    throw bad('folder is the path of a folder', 'Name the folder made by createReplicaFolder.');
+  }
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === false) {
+    throw new HoldfastError('data-folder', `${folder} is a file and no folder`, {
+      cure: 'Correct the path of the data folder.',
+    });
+  }
+}
+
+/** @throws HoldfastError `usage` */
+export function checkOperation(operation: Bytes): void {
+  if (operation instanceof Uint8Array) return;
+  throw new HoldfastError('usage', `an operation is a Uint8Array, not a ${typeof operation}`, {
+    cure: 'Encode it first: new TextEncoder().encode(text), for a text.',
+  });
+}
