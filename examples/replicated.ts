@@ -18,6 +18,9 @@ import {
   startReplica,
 } from 'holdfast/replication';
 
+/** What one page holds at most. */
+const pageSizeBytesMax = 16 * 1024;
+
 /** "name" adds one to the counter of that name, "?name" reads it. All state lies in numbered pages. */
 class Counters implements StateMachine {
   #pages: PageStore | undefined;
@@ -31,24 +34,27 @@ class Counters implements StateMachine {
   }
 
   execute(operation: Uint8Array): Uint8Array {
-    const counters = this.#read();
     const name = Buffer.from(operation).toString();
-    counters[name] = (counters[name] ?? 0) + 1;
+    const counters = this.#read();
+    const count = (counters.get(name) ?? 0) + 1;
+    counters.set(name, count);
     // The same state must be the same bytes on every replica.
-    const sorted = Object.fromEntries(
-      Object.entries(counters).sort(([a], [b]) => (a < b ? -1 : 1)),
-    );
-    this.#pages?.write(0, Buffer.from(JSON.stringify(sorted)));
-    return Buffer.from(String(counters[name]));
+    const sorted = [...counters].sort(([a], [b]) => (a < b ? -1 : 1));
+    const page = Buffer.from(JSON.stringify(sorted));
+    // Clients send what they like: what does not fit is refused in words, never with an exception.
+    if (page.length > pageSizeBytesMax) return Buffer.from('no room for this counter');
+    this.#pages?.write(0, page);
+    return Buffer.from(String(count));
   }
 
   query(operation: Uint8Array): Uint8Array {
-    return Buffer.from(String(this.#read()[Buffer.from(operation.subarray(1)).toString()] ?? 0));
+    const name = Buffer.from(operation.subarray(1)).toString();
+    return Buffer.from(String(this.#read().get(name) ?? 0));
   }
 
-  #read(): Record<string, number> {
+  #read(): Map<string, number> {
     const page = this.#pages?.read(0);
-    return page === undefined ? {} : JSON.parse(Buffer.from(page).toString());
+    return new Map(page === undefined ? [] : JSON.parse(Buffer.from(page).toString()));
   }
 }
 
@@ -57,7 +63,7 @@ const group = describeGroup(
   'counters',
   seeds.map((seed, i) => ({
     publicKey: memberKey(seed),
-    address: { host: '127.0.0.1', port: 7301 + i },
+    address: { host: '127.0.0.1', port: 7401 + i },
   })),
   1,
 );

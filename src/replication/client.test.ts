@@ -244,7 +244,7 @@ describe('a client of a group', () => {
     expect(stage.requests()).toHaveLength(limits.clientWindow);
     abort.abort();
     await settled();
-    expect(stage.outcomes).toEqual([expect.objectContaining({ code: 'unavailable' })]);
+    expect(stage.outcomes).toEqual([expect.objectContaining({ code: 'interrupted' })]);
     // It keeps its place: a restart counts on it that numbers in use are near those that are answered.
     expect(stage.requests()).toEqual([]);
     stage.test.advance(300);

@@ -179,9 +179,16 @@ export class GroupClient implements ReplicatedClient {
   #abandon(operation: Operation, cause: unknown): void {
     this.#finish(
       operation,
-      new HoldfastError('unavailable', 'no answer in time; the operation may still be executed', {
-        cause,
-      }),
+      new HoldfastError(
+        'interrupted',
+        operation.kind === 1
+          ? "the read was ended by the caller's signal before enough members had answered"
+          : "waiting was ended by the caller's signal; the operation may still be executed",
+        {
+          cure: 'Give it more time; status() of the replicas tells which of them take part.',
+          cause,
+        },
+      ),
     );
     for (const [number, query] of this.#queries) {
       if (query.operation === operation) this.#queries.delete(number);

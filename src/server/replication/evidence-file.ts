@@ -8,6 +8,7 @@ import { ed25519 } from '../../crypto/signature.ts';
 import type { Log } from '../../env/log.ts';
 import type { Evidence, ReplicaGroup } from '../../replication/contract.ts';
 import { verifyEvidence } from '../../replication/pbft/index.ts';
+import { reasonOf } from '../local-errors.ts';
 
 /** Bytes that one file takes: whoever keeps on proving his faults must not fill the disk. */
 const fileSizeBytesMax = 64 * 1024 * 1024;
@@ -170,7 +171,7 @@ function readEvidence(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new HoldfastError('bad-configuration', `cannot read the evidence file ${path}`, {
+    throw new HoldfastError('usage', `cannot read ${path}: ${reasonOf(cause)}`, {
       cure: 'Name the file evidence.jsonl that a replica has written beside its data.',
       cause,
     });

@@ -1,5 +1,6 @@
 // `import { … } from 'holdfast/replication'`: replicated state machines on real machines.
 
+export type { Log, LogFields } from '../../env/log.ts';
 export type {
   Engine,
   Evidence,
