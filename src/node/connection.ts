@@ -92,6 +92,7 @@ export class Connection implements Worker {
     this.#socket.on('data', (chunk: Uint8Array) => this.#onData(chunk));
     this.#socket.on('drain', () => {
       this.#isOutputFull = false;
+      this.#takeTurn();
       this.#readOrNot();
     });
     this.#socket.on('end', () => this.destroy('ended-by-peer'));
@@ -139,6 +140,7 @@ export class Connection implements Worker {
       setImmediate(() => this.#flush());
     }
     if (this.#options.pausesReading && this.waitingSizeBytes > limits.sendQueueBytesPause) {
+      if (!this.#isOutputFull) this.#options.metrics.count('network_reading_paused_total');
       this.#isOutputFull = true;
       this.#readOrNot();
     }
@@ -245,6 +247,8 @@ export class Connection implements Worker {
   }
 
   work(): boolean {
+    // Its answers would only wait behind those that it does not take; `drain` goes on here.
+    if (this.#isOutputFull) return false;
     const frame = this.#inbox[this.#inboxFrom];
     if (frame !== undefined) {
       this.#inboxFrom++;
@@ -272,7 +276,6 @@ export class Connection implements Worker {
       this.#socket.resume();
       return;
     }
-    if (this.#isOutputFull) this.#options.metrics.count('network_reading_paused_total');
     this.#socket.pause();
   }
 }
