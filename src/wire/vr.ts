@@ -138,8 +138,15 @@ export const VrLeaseGrant = new ContainerType({
 
 // ---- Records ----
 
-/** What a checkpoint says besides its pages. `hasState` 0: it has none, and says only what a witness has forgotten. */
-export const VrCheckpointNotes = new ContainerType({ isEnded: Uint8, hasState: Uint8 });
+/**
+ * What a checkpoint says besides its pages. `hasState` 0: it has none, and says only what a witness has forgotten. `view`:
+ * logs of this view and of later ones have what it was made of; those of earlier views may have something else there.
+ */
+export const VrCheckpointNotes = new ContainerType({
+  isEnded: Uint8,
+  hasState: Uint8,
+  view: Uint64,
+});
 /** Where a replica stands; the newest one counts. `base`: the entries that follow this record go on behind it. */
 export const VrStateRecord = new ContainerType({
   view: Uint64,

@@ -6,6 +6,7 @@ import { limits } from '../../wire/limits.ts';
 import { decodeAs } from '../../wire/registry.ts';
 import { VrCheckpointNotes } from '../../wire/vr.ts';
 import type { SavedCheckpoint } from '../contract.ts';
+import type { Installed } from '../executor.ts';
 import { PagedState } from '../pages.ts';
 import type { Core } from './core.ts';
 import { appendRecord } from './records.ts';
@@ -29,6 +30,8 @@ export class Checkpoints {
   #saving: Saving | undefined;
   /** A checkpoint is to be taken as soon as the disk is not busy with the last one. */
   #isDue = false;
+  /** Logs of this view and of later ones have what the state is made of. */
+  #view = 0;
   /** The journal's entries go on behind this; it may be less. */
   #journalBase = 0;
   /** What is wrong with the table; until it is put right saves are whole. */
@@ -62,6 +65,14 @@ export class Checkpoints {
     return this.#saving !== undefined;
   }
 
+  /**
+   * Whether the entries up to the saved checkpoint in a log of view `lastNormal` are what it is made of. The disk may have
+   * saved it before the journal had the log from which it was executed.
+   */
+  isInLogOf(lastNormal: number): boolean {
+    return this.#core.hasState && lastNormal >= this.#view;
+  }
+
   /** What to offer to who needs more than the log still has. */
   get offered(): { sequence: number; root: Bytes; isEnded: number } | undefined {
     if (this.#savedRoot === undefined) return undefined;
@@ -81,7 +92,7 @@ export class Checkpoints {
   }
 
   #take(sequence: number): void {
-    const { executor, out, parameters } = this.#core;
+    const { executor, out, parameters, lastNormal } = this.#core;
     // What else is in a damaged table must not become a part of this one.
     const isWhole = executor.state.checkpoints().length === 0 || this.#damage.length > 0;
     const { root, changes: changed } = executor.checkpoint(sequence);
@@ -90,14 +101,18 @@ export class Checkpoints {
     this.#isDue = false;
     this.#saving = { sequence, root, isEnded, isFetched: false };
     if (parameters.mode === 'full') {
-      out.save({ sequence, root, notes: notesOf(isEnded, true), changes, isWhole });
+      out.save({ sequence, root, notes: this.#notes(isEnded, lastNormal), changes, isWhole });
     } else {
       this.onSaved(sequence);
     }
   }
 
-  /** A state that was fetched is this replica's from now on, and to be saved whole. @returns whether the caller must wait for that. */
-  install(sequence: number, root: Bytes, isEnded: boolean): boolean {
+  /**
+   * A state that was fetched is this replica's from now on, and to be saved whole.
+   * @param view of a log that has what the state is made of.
+   * @returns whether the caller must wait until it is saved.
+   */
+  install({ sequence, root, isEnded }: Installed, view: number): boolean {
     const { executor, out, parameters, hasState } = this.#core;
     if (!hasState) out.count('vr-witness-full');
     this.#core.hasState = true;
@@ -105,7 +120,7 @@ export class Checkpoints {
     this.#isDue = false;
     if (parameters.mode === 'full') {
       const changes = [...executor.state.all()];
-      out.save({ sequence, root, notes: notesOf(isEnded, true), changes, isWhole: true });
+      out.save({ sequence, root, notes: this.#notes(isEnded, view), changes, isWhole: true });
       return true;
     }
     this.onSaved(sequence);
@@ -218,9 +233,19 @@ export class Checkpoints {
   /** A witness without a state saves only up to where its log was forgotten. */
   #saveEmpty(sequence: number): void {
     this.#saving = { sequence, root: undefined, isEnded: false, isFetched: false };
-    const notes = notesOf(false, false);
+    const notes = this.#notes(false, this.#core.lastNormal);
     const root = new Uint8Array(32);
     this.#core.out.save({ sequence, root, notes, changes: [], isWhole: true });
+  }
+
+  #notes(isEnded: boolean, view: number): Bytes {
+    const { hasState } = this.#core;
+    this.#view = Math.max(this.#view, view);
+    return VrCheckpointNotes.serialize({
+      isEnded: isEnded ? 1 : 0,
+      hasState: hasState ? 1 : 0,
+      view: this.#view,
+    });
   }
 
   /** What was found on disk. @returns false if it is not such as this module writes. */
@@ -229,6 +254,7 @@ export class Checkpoints {
     if (notes === undefined) return false;
     const { executor, parts, isWitness } = this.#core;
     const { sequence, root, pages } = checkpoint;
+    this.#view = notes.view;
     if (notes.hasState === 0) {
       this.saved = sequence;
       return isWitness;
@@ -250,8 +276,4 @@ export class Checkpoints {
     this.#savedRoot = root;
     return true;
   }
-}
-
-function notesOf(isEnded: boolean, hasState: boolean): Bytes {
-  return VrCheckpointNotes.serialize({ isEnded: isEnded ? 1 : 0, hasState: hasState ? 1 : 0 });
 }

@@ -296,7 +296,11 @@ describe('a table', () => {
     const rig = new Rig({ parameters: { witnesses: true } });
     rig.write(20);
     rig.rest();
-    const saved = { sequence: 4, root: new Uint8Array(32), notes: Uint8Array.of(0, 0) };
+    const saved = {
+      sequence: 4,
+      root: new Uint8Array(32),
+      notes: Uint8Array.of(0, 0, ...new Uint8Array(8)),
+    };
     const page = { region: 'service' as const, page: 1, bytes: new Uint8Array(99_999) };
     rig.restart(() => {
       rig.cluster.node(victim).checkpoint = { ...saved, pages: new Map([['service/1', page]]) };
@@ -309,7 +313,11 @@ describe('a table', () => {
     const rig = new Rig();
     rig.write(2);
     rig.rest();
-    const saved = { sequence: 0, root: new Uint8Array(32).fill(1), notes: Uint8Array.of(0, 1) };
+    const saved = {
+      sequence: 0,
+      root: new Uint8Array(32).fill(1),
+      notes: Uint8Array.of(0, 1, ...new Uint8Array(8)),
+    };
     rig.restart(() => {
       rig.cluster.node(victim).checkpoint = { ...saved, pages: new Map() };
     });

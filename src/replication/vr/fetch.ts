@@ -369,7 +369,7 @@ export class Fetch {
     core.parts.execution.jumpTo(sequence);
     job.base = core.commit;
     job.staged = [];
-    job.isInstalling = core.parts.checkpoints.install(sequence, root, isEnded);
+    job.isInstalling = core.parts.checkpoints.install({ sequence, root, isEnded }, job.view);
     if (!job.isInstalling) this.#resume(job);
   }
 

@@ -52,6 +52,14 @@ describe('records', () => {
     expect(later?.log.last).toBe(8);
   });
 
+  it('forget what a restart gave up behind a checkpoint, though the log is longer', () => {
+    const records = [state(0), ...[1, 2, 3].map((n) => appendRecord(n, entry(0))), state(2, 2)];
+    const { log } =
+      replay([...records, stageRecord(4, entry(5)), adopt(5, 3, 4)], 2) ??
+      expect.fail('not readable');
+    expect([log.first, log.last]).toEqual([3, 4]);
+  });
+
   it('begin a log anew behind what its holder has no use for', () => {
     const old = [state(0), ...[1, 2, 3].map((n) => appendRecord(n, entry(0)))];
     for (const keep of [2, 5]) {

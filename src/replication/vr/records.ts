@@ -100,10 +100,9 @@ function replayRecord(replayed: Replay, record: Bytes): boolean {
 function replayState(replayed: Replay, body: Bytes): boolean {
   const state = decodeAs(VrStateRecord, body);
   if (state === undefined || state.view < (replayed.state?.view ?? 0)) return false;
-  // The first one begins the journal. A later one is behind the log if that had to begin anew behind a checkpoint.
-  if (replayed.state === undefined || state.base > replayed.log.last) {
-    replayed.log.reset(state.base);
-  }
+  // The first one begins the journal. What a later one says to be forgotten was so: it may be void behind a checkpoint.
+  if (replayed.state === undefined) replayed.log.reset(state.base);
+  else replayed.log.dropTo(state.base);
   if (state.hasLog === 0) replayed.log.reset(state.low);
   replayed.state = state;
   return true;

@@ -25,7 +25,7 @@ it('a log that begins behind the newest checkpoint of the others gets what lies 
   node.checkpoint = {
     sequence: 10,
     root: new Uint8Array(32).fill(9),
-    notes: VrCheckpointNotes.serialize({ isEnded: 0, hasState: 1 }),
+    notes: VrCheckpointNotes.serialize({ isEnded: 0, hasState: 1, view: 0 }),
     pages: new Map(),
   };
   cluster.startNode(2);

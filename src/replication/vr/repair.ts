@@ -237,7 +237,7 @@ export class Repair {
     }
     core.commit = Math.max(core.commit, target.sequence);
     core.parts.execution.jumpTo(target.sequence);
-    core.parts.checkpoints.install(target.sequence, target.root, target.isEnded);
+    core.parts.checkpoints.install(target, core.lastNormal);
     this.#finish();
   }
 

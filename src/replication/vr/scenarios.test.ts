@@ -43,6 +43,43 @@ describe('a primary that crashes', () => {
   });
 });
 
+describe('a checkpoint that reaches the disk before the log that it was made of', () => {
+  it('does not make void entries of an older log count as committed', () => {
+    const cluster = started({
+      clients: 2,
+      parameters: { batchRequestsMax: 1, checkpointInterval: 2 },
+    });
+    const { log } = cluster.node(0).engine.core;
+    cluster.clients[1]?.work(1);
+    cluster.run(500, () => cluster.clients[1]?.isIdle === true);
+    // The primary has entries that nobody else ever sees, and others take their places.
+    cluster.isolate(0);
+    cluster.clients[0]?.work(4, 4);
+    cluster.run(100, () => log.last === 5);
+    cluster.run(20);
+    expect(log.last).toBe(5);
+    cluster.filter = ({ from }) => from.kind === 'replica' || from.key[0] === 2;
+    cluster.clients[1]?.work(4);
+    cluster.run(2000, () => cluster.clients[1]?.isIdle === true);
+    // Its journal is slow, its table is not; then the power goes.
+    cluster.stalled.add(0);
+    cluster.cut.clear();
+    const { checkpoints } = cluster.node(0).engine.core.parts;
+    expect(cluster.run(3000, () => checkpoints.saved === 5)).toBe(true);
+    cluster.crash(0, true);
+    cluster.stalled.clear();
+    cluster.startNode(0);
+    const { core } = cluster.node(0).engine;
+    expect([core.lastNormal, core.log.first, core.commit]).toEqual([0, 6, 5]);
+    // What follows must not bring them back after the next restart either.
+    cluster.run(200, () => core.lastNormal > 0);
+    cluster.crash(0);
+    cluster.startNode(0);
+    cluster.heal();
+    cluster.checkEnd();
+  });
+});
+
 describe('three-message writes', () => {
   it('are undone where the next view does not have them, and acknowledgements of two views make none', () => {
     const cluster = started({ parameters: { threeMessageWrites: true } });
