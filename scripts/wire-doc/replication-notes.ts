@@ -164,7 +164,7 @@ export const replicationFields: Readonly<Record<string, string>> = {
   'VrGetState.view': 'whose log is asked for',
   from: 'the last entry that the asker has',
   needs:
-    '0 all that follows; 1 only what some designated member may lack, for a witness without a state; 2 rather the newest checkpoint, if there is one',
+    '0 all that follows; 1 only what some designated member may lack, for a witness without a state; 2 rather the newest checkpoint, if there is one; 3 all that follows, of the log that `f+1` votes have chosen',
   'VrNewState.sequence': 'end of the log',
   'VrNewState.checkpoint': 'at most one: to be fetched first, when the entries asked for are gone',
   'VrCheckpointReference.sequence': 'entries that are in it',

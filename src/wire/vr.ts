@@ -81,7 +81,7 @@ export const VrStartView = new ContainerType({
 
 /**
  * Asks a holder of the log of view `view` for what follows entry `from`. `needs`: 0: all of it; 1: only what some
- * designated replica may lack; 2: rather the newest checkpoint, if there is one.
+ * designated replica may lack; 2: rather the newest checkpoint, if there is one; 3: all of it, which f+1 votes have chosen.
  */
 export const VrGetState = new ContainerType({
   instance: Bytes32,

@@ -66,11 +66,11 @@ export class Checkpoints {
   }
 
   /**
-   * Whether the entries up to the saved checkpoint in a log of view `lastNormal` are what it is made of. The disk may have
-   * saved it before the journal had the log from which it was executed.
+   * Whether a log of view `lastNormal` has what the state is made of. The disk may have saved the state before the journal
+   * had the log from which it was executed, and a state that is fetched is here before the log that goes with it.
    */
   isInLogOf(lastNormal: number): boolean {
-    return this.#core.hasState && lastNormal >= this.#view;
+    return this.#core.rules.isInLog(lastNormal, this.#view);
   }
 
   /** What to offer to who needs more than the log still has. */
@@ -100,8 +100,9 @@ export class Checkpoints {
     const isEnded = executor.ended;
     this.#isDue = false;
     this.#saving = { sequence, root, isEnded, isFetched: false };
+    this.#view = Math.max(this.#view, lastNormal);
     if (parameters.mode === 'full') {
-      out.save({ sequence, root, notes: this.#notes(isEnded, lastNormal), changes, isWhole });
+      out.save({ sequence, root, notes: this.#notes(isEnded), changes, isWhole });
     } else {
       this.onSaved(sequence);
     }
@@ -117,10 +118,11 @@ export class Checkpoints {
     if (!hasState) out.count('vr-witness-full');
     this.#core.hasState = true;
     this.#saving = { sequence, root, isEnded, isFetched: true };
+    this.#view = Math.max(this.#view, view);
     this.#isDue = false;
     if (parameters.mode === 'full') {
       const changes = [...executor.state.all()];
-      out.save({ sequence, root, notes: this.#notes(isEnded, view), changes, isWhole: true });
+      out.save({ sequence, root, notes: this.#notes(isEnded), changes, isWhole: true });
       return true;
     }
     this.onSaved(sequence);
@@ -224,6 +226,7 @@ export class Checkpoints {
     this.#core.hasState = false;
     this.#savedRoot = undefined;
     this.#isDue = false;
+    this.#view = 0;
     const empty = new PagedState();
     executor.install(empty, { sequence: 0, root: empty.rootNow(), isEnded: false });
     executor.state.dropBelow(1);
@@ -233,14 +236,13 @@ export class Checkpoints {
   /** A witness without a state saves only up to where its log was forgotten. */
   #saveEmpty(sequence: number): void {
     this.#saving = { sequence, root: undefined, isEnded: false, isFetched: false };
-    const notes = this.#notes(false, this.#core.lastNormal);
+    const notes = this.#notes(false);
     const root = new Uint8Array(32);
     this.#core.out.save({ sequence, root, notes, changes: [], isWhole: true });
   }
 
-  #notes(isEnded: boolean, view: number): Bytes {
+  #notes(isEnded: boolean): Bytes {
     const { hasState } = this.#core;
-    this.#view = Math.max(this.#view, view);
     return VrCheckpointNotes.serialize({
       isEnded: isEnded ? 1 : 0,
       hasState: hasState ? 1 : 0,
@@ -254,11 +256,11 @@ export class Checkpoints {
     if (notes === undefined) return false;
     const { executor, parts, isWitness } = this.#core;
     const { sequence, root, pages } = checkpoint;
-    this.#view = notes.view;
     if (notes.hasState === 0) {
       this.saved = sequence;
       return isWitness;
     }
+    this.#view = notes.view;
     this.#core.hasState = true;
     const isEnded = notes.isEnded === 1;
     const { state, found } = PagedState.sift(pages);

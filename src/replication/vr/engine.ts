@@ -171,7 +171,7 @@ export class VrEngine implements Engine {
     if (active.length > 0) core.active = active;
     core.log = replayed.log;
     // A log of an earlier view than the checkpoint's may have something void in its place.
-    if (!checkpoints.isInLogOf(lastNormal)) core.log.dropTo(saved);
+    if (!core.hasState || !checkpoints.isInLogOf(lastNormal)) core.log.dropTo(saved);
     // What the log begins above is committed, and so is what this replica has once said that it holds as such.
     core.commit = Math.max(saved, core.log.first - 1);
     // A witness's log may have begun anew after it saved a state.

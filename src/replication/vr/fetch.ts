@@ -41,7 +41,7 @@ interface Job {
 type NewState = ReplicationMessageValue<'vrNewState'>;
 
 /** What who asks for a log has use for, as its message says it. */
-export const needs = { all: 0, lacking: 1, checkpoint: 2 } as const;
+export const needs = { all: 0, lacking: 1, checkpoint: 2, chosen: 3 } as const;
 
 const retryHeartbeats = 4;
 const aliveHeartbeats = 20;
@@ -157,6 +157,7 @@ export class Fetch {
     const core = this.#core;
     // A witness takes no more of a log before a checkpoint has made its own one shorter, if there is one.
     if (core.isLogFilled(1) && !job.isOverfilling) return needs.checkpoint;
+    if (job.purpose === 'start') return needs.chosen;
     return core.hasState ? needs.all : needs.lacking;
   }
 
@@ -174,9 +175,14 @@ export class Fetch {
     const { instance, log, commit, low, active } = core;
     const { nonce, view } = value;
     if (!core.hasLog || core.lastNormal !== view) return core.out.count('vr-not-held');
+    // What is known to be committed here may be something else in the asker's log of this view. A log that f+1 votes have
+    // chosen has it: of a later view, in which more was committed, there would have been a vote.
+    const isChosen = value.needs === needs.chosen;
+    if (!isChosen && !core.parts.checkpoints.isInLogOf(view)) return core.out.count('vr-not-held');
     // A witness that is not wanted needs to know just that.
     const isOutside = !core.isDesignated(from) && !active.includes(from);
-    const start = value.needs === needs.all ? value.from : Math.max(value.from, low);
+    const isAll = isChosen || value.needs === needs.all;
+    const start = isAll ? value.from : Math.max(value.from, low);
     const offered = core.parts.checkpoints.offered;
     const isStateBetter = value.needs === needs.checkpoint && offered !== undefined;
     const isGone = isStateBetter || start < log.first - 1;

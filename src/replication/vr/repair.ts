@@ -77,11 +77,13 @@ export class Repair {
   }
 
   onTick(): void {
-    const { nowMs, parts } = this.#core;
+    const { nowMs, parts, lastNormal } = this.#core;
     if (!this.#isWanted) return this.#end();
     // A later checkpoint that is on its way makes this one needless.
     if (parts.fetch.progress !== undefined || nowMs < this.#retryAtMs) return;
     if (this.#transfer?.isComplete === true) return this.#install(this.#transfer);
+    // Others' logs of the own log's view need not have what the lost state was made of.
+    if (!parts.checkpoints.isInLogOf(lastNormal)) return;
     this.#peer = this.#nextPeer();
     this.#ask();
   }

@@ -65,6 +65,14 @@ export const vrRules = {
     return first <= commit + 1 ? commit : undefined;
   },
 
+  /**
+   * Whether a log of view `lastNormal` has what the state is made of, whose last batches were committed in `stateView` at
+   * the latest. A log of an earlier view may have something else there: nobody who has one may be told that it is committed.
+   */
+  isInLog(lastNormal: number, stateView: number): boolean {
+    return lastNormal >= stateView;
+  },
+
   /** Index of the log to go on with, -1 for none: the newest view decides, then the length; no log is merged. */
   chooseLog(claims: readonly LogClaim[]): number {
     let best = -1;

@@ -80,6 +80,93 @@ describe('a checkpoint that reaches the disk before the log that it was made of'
   });
 });
 
+describe('a state that is here before the log that goes with it', () => {
+  /** Member 4 has entries 2 to 10 of view 0 but for the ninth, which nobody else keeps; view 1 has others in their places. */
+  function divided(): TestCluster {
+    const cluster = started({
+      faults: 2,
+      delayMsMax: 1,
+      clients: 2,
+      parameters: {
+        batchRequestsMax: 1,
+        checkpointInterval: 2,
+        intervalsKept: 1,
+        pipelineMax: 16,
+        primaryTimeoutMs: 400,
+        requestTimeoutMs: 2000,
+      },
+    });
+    cluster.clients[1]?.work(1);
+    cluster.run(500, () => cluster.clients[1]?.isIdle === true);
+    cluster.run(30);
+    cluster.isolate(0, 4);
+    cluster.filter = ({ message }) =>
+      message.name !== 'vrGetState' &&
+      !(message.name === 'vrPrepare' && message.value.sequence === 9);
+    cluster.clients[0]?.work(9, 9);
+    cluster.run(100, () => cluster.node(4).engine.core.log.last === 8);
+    cluster.run(20);
+    expect(cluster.node(4).engine.core.log.last).toBe(8);
+    cluster.filter = ({ from, message }) =>
+      message.name !== 'vrGetState' && (from.kind === 'replica' || from.key[0] === 2);
+    cluster.clients[1]?.work(7);
+    const { checkpoints } = cluster.node(1).engine.core.parts;
+    expect(cluster.run(3000, () => checkpoints.saved === 8)).toBe(true);
+    return cluster;
+  }
+
+  it('tells nobody in the older view what is committed', () => {
+    const cluster = divided();
+    // The old primary hears of the new view and gets a checkpoint of it, but nothing of its log.
+    cluster.cut.clear();
+    cluster.isolate(4);
+    cluster.cut.delete(4 * cluster.size);
+    cluster.cut.delete(4);
+    cluster.filter = ({ from, to, message }) => {
+      if (from.kind === 'client') return from.key[0] === 2;
+      if (message.name === 'vrNewState') return to === 4 || message.value.checkpoint.length > 0;
+      return message.name !== 'vrGetState' || from.index === 0;
+    };
+    const { core } = cluster.node(0).engine;
+    expect(cluster.run(300, () => core.commit === 8 && !core.parts.fetch.isInstalling)).toBe(true);
+    expect([core.status, core.lastNormal]).toEqual(['transferring', 0]);
+    // The other one of the old view asks for what it misses of that.
+    expect(cluster.node(4).engine.core.status).toBe('normal');
+    const { filter } = cluster;
+    cluster.filter = (packet) =>
+      filter(packet) || (packet.message.name === 'vrGetState' && packet.to === 0);
+    cluster.run(200);
+    expect(cluster.node(4).engine.core.commit).toBe(1);
+    cluster.heal();
+    cluster.checkEnd();
+  });
+
+  it('is not made anew from logs of the older view when its pages are lost', () => {
+    const cluster = divided();
+    const node = cluster.node(0);
+    // It follows into the new view, but only its table hears of that before the power goes.
+    cluster.stalled.add(0);
+    cluster.cut.clear();
+    cluster.isolate(4);
+    cluster.filter = ({ from }) => from.kind === 'replica' || from.key[0] === 2;
+    const { checkpoints } = node.engine.core.parts;
+    expect(cluster.run(500, () => checkpoints.saved === 8)).toBe(true);
+    cluster.crash(0, true);
+    cluster.stalled.clear();
+    if (node.checkpoint !== undefined) node.checkpoint = { ...node.checkpoint, pages: new Map() };
+    cluster.cut.clear();
+    cluster.isolate(0, 4);
+    cluster.startNode(0);
+    const { core } = node.engine;
+    expect([core.lastNormal, core.commit, core.parts.repair.isNeeded]).toEqual([0, 8, true]);
+    expect(cluster.node(4).engine.core.lastNormal).toBe(0);
+    cluster.run(1000);
+    expect([core.log.first, node.service.count]).toEqual([9, 0]);
+    cluster.heal();
+    cluster.checkEnd();
+  });
+});
+
 describe('three-message writes', () => {
   it('are undone where the next view does not have them, and acknowledgements of two views make none', () => {
     const cluster = started({ parameters: { threeMessageWrites: true } });
