@@ -62,8 +62,8 @@ export const hashedParts: Record<HashTag, string> = {
   address:
     'not on the wire: the letters before an address, the id; the first 4 bytes are its checksum',
   request: 'instance, the encoding of an `OrderedRequest`: digest of a request',
-  'bundle-leaf': 'digest of a request: leaf of the tree that a client signs',
-  'bundle-node': 'two nodes of that tree; a node without a partner is promoted',
+  'bundle-node':
+    'two nodes of the tree that a client signs, whose leaves are digests of requests; a node without a partner is promoted',
   page: 'region (1 byte), index (4, big-endian), the bytes: leaf of the tree of pages',
   'page-node': 'region, level (1 byte each), index (4, big-endian), the children: its inner node',
   'state-root': 'root of the service pages, root of the client table: what a checkpoint states',

@@ -29,7 +29,6 @@ const goldenDigests: Record<HashTag, string> = {
   writer: 'fb1438cb30ca2aaacc2606c9cc48196af9dcff8d7f2066220ac138849d1d995b',
   address: '2743865228203dd7397f95405f78dfa1f472351eb211ef29f4d8fa920ae8f5b7',
   request: '41a2a1ee9bbda2fe5f87b5fb774564c65c8638eea00145d707bbe3e0b8b85e52',
-  'bundle-leaf': 'f51ae316e478f20571ff1fdf6d9dff735370823efcac77f86aab6ff0c48960c9',
   'bundle-node': 'febf6e528802f38561651299ef63ddbb269c4967682b9a58a88594dd62e710e1',
   page: '6375184f9d1aae167d8b68a4a165d36457b22f1fe6fe98c706ffffd4379a5279',
   'page-node': '0cf085754696a5051fa8a7c8b9d3cb8a7e0e06579e3158acfa25d6dcac3358d7',

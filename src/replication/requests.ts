@@ -7,7 +7,7 @@ import { signedBytes } from '../crypto/domains.ts';
 import { taggedHash } from '../crypto/hash.ts';
 import type { SignatureScheme, Signer } from '../crypto/signature.ts';
 import { limits } from '../wire/limits.ts';
-import type { OrderedRequest, RequestProof, SignedRequest } from '../wire/replication.ts';
+import type { OrderedRequest, SignedRequest } from '../wire/replication.ts';
 
 /** Fixed part of an encoded request: client, number, kind, offset of the operation. */
 const headerSizeBytes = 32 + 8 + 1 + 4;
@@ -62,9 +62,7 @@ export function bundle(
 ): SignedRequest[] {
   const count = requests.length;
   assert(count >= 1 && count <= limits.bundleRequestsMax, 'a bundle has 1 … 1024 requests');
-  const levels: Bytes[][] = [
-    requests.map((request) => taggedHash('bundle-leaf', requestDigest(instance, request))),
-  ];
+  const levels: Bytes[][] = [requests.map((request) => requestDigest(instance, request))];
   for (let level = levels[0] as Bytes[]; level.length > 1; ) {
     const above: Bytes[] = [];
     for (let i = 0; i < level.length; i += 2) {
@@ -94,29 +92,22 @@ export function isWellFormed({ kind, operation }: OrderedRequest): boolean {
   return kind < requestKinds.claim || (kind === requestKinds.claim && operation.length === 0);
 }
 
-/** A place in a tree: `width` nodes are on its level. */
-interface Place {
-  readonly width: number;
-  readonly index: number;
-  /** Siblings of the path that the way up to here has used. */
-  readonly used: number;
-}
-
-/** A node that was found to be under a right signature, and by which way. */
-interface Verified extends Place {
+/** A root that was found signed. */
+interface Signed {
   readonly client: Bytes;
-  readonly proof: RequestProof;
+  readonly count: number;
+  readonly signature: Bytes;
 }
 
-/** Verified nodes kept twice over: of each bundle up to two for each request. */
-const verifiedNodesMax = 65_536;
+/** Signed roots kept twice over: a request comes from its client, in a batch, and in batches of later views. */
+const signedRootsMax = 16_384;
 
 export class RequestVerifier {
   readonly #scheme: SignatureScheme;
   readonly #instance: Bytes;
-  /** Nodes found right, by digest. When the younger half is full it becomes the older one, which is forgotten. */
-  #young = new Map<string, Verified>();
-  #old = new Map<string, Verified>();
+  /** Roots found signed. When the younger half is full it becomes the older one, which is forgotten. */
+  #young = new Map<string, Signed>();
+  #old = new Map<string, Signed>();
 
   constructor(scheme: SignatureScheme, instance: Bytes) {
     this.#scheme = scheme;
@@ -128,72 +119,54 @@ export class RequestVerifier {
    * changes no answer: a proof that is accepted here is accepted by every other member too.
    */
   verify({ request, proof }: SignedRequest): Bytes | undefined {
-    const { count, index, path } = proof;
+    const { count, index, path, signature } = proof;
     if (count < 1 || count > limits.bundleRequestsMax || index >= count) return undefined;
     if (!isWellFormed(request)) return undefined;
-    const { client } = request;
     const digest = requestDigest(this.#instance, request);
-    const passed: [string, Place][] = [];
-    let node = taggedHash('bundle-leaf', digest);
-    let place: Place = { width: count, index, used: 0 };
-    for (;;) {
-      const key = mapKey(node);
-      if (this.#isVerified(key, client, proof, place)) break;
-      passed.push([key, place]);
-      if (place.width === 1) {
-        if (place.used !== path.length) return undefined;
-        const statement = statementBytes(this.#instance, count, node);
-        if (!this.#scheme.verify(client, statement, proof.signature)) return undefined;
-        break;
-      }
-      const above = nodeAbove(node, place, path);
-      if (above === undefined) return undefined;
-      [node, place] = above;
-    }
-    for (const [key, { width, index: at, used }] of passed) {
-      this.#remember(key, { width, index: at, used, client, proof });
-    }
-    return digest;
+    const root = rootOf(digest, count, index, path);
+    if (root === undefined) return undefined;
+    return this.#isSigned(root, { client: request.client, count, signature }) ? digest : undefined;
   }
 
-  /** Whether the same node was verified at the same place, with all above it the same. */
-  #isVerified(
-    key: string,
-    client: Bytes,
-    proof: RequestProof,
-    { width, index, used }: Place,
-  ): boolean {
+  #isSigned(root: Bytes, claim: Signed): boolean {
+    const key = mapKey(root);
     const known = this.#young.get(key) ?? this.#old.get(key);
-    if (known === undefined || known.width !== width || known.index !== index) return false;
-    const { count, signature, path } = known.proof;
-    const rest = proof.path.length - used;
-    if (count !== proof.count || rest !== path.length - known.used) return false;
-    for (let i = 0; i < rest; i++) {
-      if (!equalBytes(path[known.used + i] as Bytes, proof.path[used + i] as Bytes)) return false;
-    }
-    return equalBytes(signature, proof.signature) && equalBytes(known.client, client);
-  }
-
-  #remember(key: string, verified: Verified): void {
-    if (this.#young.size >= verifiedNodesMax / 2) {
+    if (known !== undefined && isSame(known, claim)) return true;
+    const statement = statementBytes(this.#instance, claim.count, root);
+    if (!this.#scheme.verify(claim.client, statement, claim.signature)) return false;
+    if (this.#young.size >= signedRootsMax / 2) {
       this.#old = this.#young;
       this.#young = new Map();
     }
-    this.#young.set(key, verified);
+    this.#young.set(key, claim);
+    return true;
   }
 }
 
-/** The node above and its place; undefined when the path is too short. A node without a partner is promoted. */
-function nodeAbove(
-  node: Bytes,
-  { width, index, used }: Place,
+function isSame(a: Signed, b: Signed): boolean {
+  return (
+    a.count === b.count && equalBytes(a.signature, b.signature) && equalBytes(a.client, b.client)
+  );
+}
+
+/** The root above a leaf; undefined when the path is too short or too long. A node without a partner is promoted. */
+function rootOf(
+  leaf: Bytes,
+  count: number,
+  index: number,
   path: readonly Bytes[],
-): [Bytes, Place] | undefined {
-  const above = { width: (width + 1) >>> 1, index: index >>> 1 };
-  const isLeft = index % 2 === 0;
-  if (isLeft && index === width - 1) return [node, { ...above, used }];
-  const sibling = path[used];
-  if (sibling === undefined) return undefined;
-  const [left, right] = isLeft ? [node, sibling] : [sibling, node];
-  return [taggedHash('bundle-node', left, right), { ...above, used: used + 1 }];
+): Bytes | undefined {
+  let node = leaf;
+  let used = 0;
+  for (let width = count, at = index; width > 1; width = (width + 1) >>> 1, at >>>= 1) {
+    const isLeft = at % 2 === 0;
+    if (isLeft && at === width - 1) continue;
+    const sibling = path[used];
+    if (sibling === undefined) return undefined;
+    used += 1;
+    node = isLeft
+      ? taggedHash('bundle-node', node, sibling)
+      : taggedHash('bundle-node', sibling, node);
+  }
+  return used === path.length ? node : undefined;
 }
