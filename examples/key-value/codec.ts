@@ -5,7 +5,7 @@
 //
 // A key is length2 and bytes; a value is all that follows. Integers most significant first.
 
-import { type Bytes, concatBytes } from '../../src/base/bytes.ts';
+import { type Bytes, concatBytes } from './bytes.ts';
 
 export const keySizeBytesMax = 256;
 export const valueSizeBytesMax = 8 * 1024;

@@ -4,7 +4,7 @@
 //   inner  1  count2  child4  { keyLength2 key child4 } …      (`count2` keys, one child more)
 //   free   2  next4
 
-import { type Bytes, bytesOfMapKey, mapKey } from '../../src/base/bytes.ts';
+import { type Bytes, bytesOfMapKey, mapKey } from './bytes.ts';
 
 /**
  * Nodes above this are split; only a single large value takes more. Small pages are cheap to change and to hash, and

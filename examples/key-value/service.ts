@@ -1,9 +1,8 @@
 // A replicated key-value store: get, put, delete, compare-and-set and ordered scans. It knows nothing of how it is
 // replicated; its operations are deterministic, its state is all in pages, and its errors are results.
 
-import { type Bytes, equalBytes } from '../../src/base/bytes.ts';
-import type { PageStore, StateMachine } from '../../src/replication/contract.ts';
-import { limits } from '../../src/wire/limits.ts';
+import type { PageStore, StateMachine } from 'holdfast/replication';
+import { type Bytes, equalBytes } from './bytes.ts';
 import {
   decodeOperation,
   type Entry,
@@ -14,6 +13,9 @@ import {
   readsOnly,
 } from './codec.ts';
 import { Tree } from './tree.ts';
+
+/** What one result may hold at most. */
+const resultSizeBytesMax = 64 * 1024;
 
 const done = encodeResult({ kind: 'done' });
 const absent = encodeResult({ kind: 'absent' });
@@ -86,7 +88,7 @@ function compareAndSet(
 /** As many entries as were asked for and as one result holds. */
 function scan(tree: Tree, from: Bytes, limit: number): Result {
   const entries: Entry[] = [];
-  let roomBytes = limits.resultSizeBytesMax - 2;
+  let roomBytes = resultSizeBytesMax - 2;
   const isComplete = tree.scan(from, (entry) => {
     roomBytes -= 4 + entry.key.length + entry.value.length;
     if (entries.length === limit || roomBytes < 0) return false;

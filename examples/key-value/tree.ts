@@ -1,9 +1,8 @@
 // A B+-tree in numbered pages. Page 0 says where the tree begins; everything else that the tree knows is a cache of the
 // pages. All choices (splits, joins, which page is taken next) follow from the pages alone.
 
-import { type Bytes, bytesOfMapKey, mapKey } from '../../src/base/bytes.ts';
-import type { PageStore } from '../../src/replication/contract.ts';
-import { limits } from '../../src/wire/limits.ts';
+import type { PageStore } from 'holdfast/replication';
+import { type Bytes, bytesOfMapKey, mapKey } from './bytes.ts';
 import type { Entry } from './codec.ts';
 import {
   childIndex,
@@ -23,6 +22,8 @@ import {
   valueAt,
 } from './nodes.ts';
 
+/** Pages that a service may have. */
+const pagesMax = 2 ** 24;
 /** Decoded nodes kept; more are decoded again when needed. */
 const cachedNodesMax = 65_536;
 /** A node below this is joined with a neighbour if both fit well into one. */
@@ -56,7 +57,7 @@ export class Tree {
 
   /** Whether there may be no room for another entry. */
   get isFull(): boolean {
-    return this.#next > limits.pagesMax - reservedPages;
+    return this.#next > pagesMax - reservedPages;
   }
 
   get(key: Bytes): Bytes | undefined {
