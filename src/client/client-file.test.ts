@@ -110,6 +110,23 @@ describe('a client file', () => {
     expect((await refusal(loadClientFile(file))).cure).toBe(`Run: chmod 600 ${file}`);
   });
 
+  it.each([
+    ['name = "s1"\n[listen]\nport = 7101\n', 'is a server settings file, not a client file'],
+    ['kind = "holdfast-client-request"\nname = "a"\n', 'is a client request, not a client file'],
+    ['faults = 1\nsalt = "0"\n', "is a description of an authority's system, not a client file"],
+    [`# Secret.\nholdfast-server-key:${'0'.repeat(72)}\n`, "is a server's key file, not a client"],
+    ['a = 1\n', 'is not a client file'],
+    ['# Notes\n\nNothing in here.\n', 'is not a client file'],
+  ])('is told apart from other files, whoever may read those: %j', async (text, message) => {
+    await writeFile(file, text, { mode: 0o644 });
+    const error = await refusal(loadClientFile(file));
+    expect([error.code, error.message]).toEqual([
+      'bad-configuration',
+      expect.stringContaining(`${file} ${message}`),
+    ]);
+    expect(error.cure).toContain('holdfast client init');
+  });
+
   it('with the system of another is refused', async () => {
     await issue();
     const text = await readFile(file, 'utf8');

@@ -14,6 +14,7 @@ import {
   type ServerAddress,
   serverAddressSchema,
 } from '../server/admission.ts';
+import { parseKind } from '../server/file-kind.ts';
 import { fileExists, requirePrivate } from '../server/files.ts';
 import { formatKey, type KeyKind, parseKey } from '../server/key-files.ts';
 import {
@@ -24,7 +25,7 @@ import {
   systemSchema,
   systemTable,
 } from '../server/system-info.ts';
-import { checkAgainst, field, parseToml, readTextFile } from '../server/toml.ts';
+import { checkAgainst, field, readTextFile } from '../server/toml.ts';
 import * as types from '../wire/types.ts';
 
 /** A key that signs objects. Names of objects belong to the key they are written under. */
@@ -125,7 +126,12 @@ export function parseClientSettings(text: string, file: string): ClientSettings 
   if (text.trim() === '') {
     throw invalid(file, 'is empty', 'Restore it from your backup, or make a new client.');
   }
-  const parsed = checkAgainst(clientFileSchema, parseToml(text, file), { file });
+  const value = parseKind(text, file, {
+    kind: 'client file',
+    keys: Object.keys(clientFileSchema.shape),
+    cure: 'Name the file that "holdfast client init" or "holdfast authority client --new" made.',
+  });
+  const parsed = checkAgainst(clientFileSchema, value, { file });
   const names = parsed.keys.map((key) => key.name);
   const twice = names.find((name, at) => names.indexOf(name) !== at);
   if (twice !== undefined) {
@@ -178,8 +184,10 @@ export async function readClientSettings(file: string): Promise<ClientSettings> 
     file,
     'Make a client first: holdfast client init. Or name its file: --client FILE.',
   );
+  const settings = parseClientSettings(text, file);
+  // Only now is it known to hold a secret.
   await requirePrivate(file);
-  return parseClientSettings(text, file);
+  return settings;
 }
 
 /** @throws HoldfastError `bad-configuration`, also for a client that has not been admitted. */

@@ -9,6 +9,7 @@ import { serverId } from '../configuration/certificates.ts';
 import { Configuration, type ConfigurationFault } from '../configuration/configuration.ts';
 import type { DataFolderOwner } from '../node/data-folder.ts';
 import * as types from '../wire/types.ts';
+import { type FileKind, parseKind } from './file-kind.ts';
 import {
   encoded,
   encodedField,
@@ -22,7 +23,7 @@ import {
   systemTable,
   trustOf,
 } from './system-info.ts';
-import { checkAgainst, field, parseToml, readTextFile } from './toml.ts';
+import { checkAgainst, field, readTextFile } from './toml.ts';
 
 /** The epochs that a certificate is good for, when it is not limited. */
 export const everyEpoch = { epochFrom: 0, epochTo: counterMax } as const;
@@ -155,45 +156,24 @@ export const clientAdmissionText = (admission: ClientAdmission): string =>
 /** @param code for a file that cannot be read. */
 async function readKind<Schema extends z.ZodType>(
   schema: Schema,
-  kind: string,
+  kind: FileKind,
   file: string,
   cure: string,
   code: 'bad-configuration' | 'usage' = 'usage',
 ): Promise<z.output<Schema>> {
-  const value = parseToml(await readTextFile(file, cure, code), file);
-  const found = kindOf(value);
-  if (found !== kind && found !== undefined) {
-    const problem = found === '' ? 'is not' : `is ${articled(words(found))}, not`;
-    throw new HoldfastError('bad-configuration', `${file} ${problem} ${articled(words(kind))}`, {
-      cure,
-      details: { file },
-    });
-  }
-  return checkAgainst(schema, value, { file });
+  const text = await readTextFile(file, cure, code);
+  return checkAgainst(schema, parseKind(text, file, { kind, keys: ['kind'], cure }), { file });
 }
-
-/** What a file says that it is; undefined for a kind nobody knows, empty for a file of another sort. */
-function kindOf(value: Record<string, unknown>): string | undefined {
-  const { kind } = value;
-  if (typeof kind === 'string') return kind.startsWith('holdfast-') ? kind : undefined;
-  if ('identity' in value) return 'holdfast-client-file';
-  if ('listen' in value || 'admin' in value) return 'holdfast-server-settings-file';
-  return kind === undefined ? '' : undefined;
-}
-
-const articled = (noun: string): string => (/^[aeiou]/.test(noun) ? `an ${noun}` : `a ${noun}`);
-
-const words = (kind: string): string => kind.replace('holdfast-', '').replaceAll('-', ' ');
 
 export async function readServerRequest(file: string): Promise<ServerRequest> {
   const cure = 'Give the .request file that "holdfast server init" wrote.';
-  const parsed = await readKind(serverRequestSchema, 'holdfast-server-request', file, cure);
+  const parsed = await readKind(serverRequestSchema, 'server request', file, cure);
   return { name: parsed.name, publicKey: parsed.public_key, host: parsed.host, port: parsed.port };
 }
 
 export async function readClientRequest(file: string): Promise<ClientRequest> {
   const cure = 'Give the .request file that "holdfast client init" wrote.';
-  const parsed = await readKind(clientRequestSchema, 'holdfast-client-request', file, cure);
+  const parsed = await readKind(clientRequestSchema, 'client request', file, cure);
   return { name: parsed.name, publicKey: parsed.public_key };
 }
 
@@ -249,13 +229,7 @@ export async function readServerAdmission(
   code: 'bad-configuration' | 'usage' = 'bad-configuration',
 ): Promise<ServerAdmission> {
   const cure = 'Give the .admission file that "holdfast authority genesis" wrote for this server.';
-  const parsed = await readKind(
-    serverAdmissionSchema,
-    'holdfast-server-admission',
-    file,
-    cure,
-    code,
-  );
+  const parsed = await readKind(serverAdmissionSchema, 'server admission', file, cure, code);
   const system = systemOf(parsed.system);
   const { certificate } = parsed;
   const fail = (message: string): HoldfastError =>
@@ -300,7 +274,7 @@ export async function readClientAdmission(
   publicKey: Bytes,
 ): Promise<ClientAdmission> {
   const cure = 'Give the .admission file that "holdfast authority client" wrote for this client.';
-  const parsed = await readKind(clientAdmissionSchema, 'holdfast-client-admission', file, cure);
+  const parsed = await readKind(clientAdmissionSchema, 'client admission', file, cure);
   const admission = {
     system: systemOf(parsed.system),
     certificate: parsed.certificate,

@@ -53,7 +53,6 @@ export async function createKeyFile(path: string, kind: KeyKind, seed: Bytes): P
 /** @throws HoldfastError `bad-configuration` if it is missing, readable by others, or not a key of this kind. */
 export async function readKeyFile(path: string, kind: KeyKind): Promise<Bytes> {
   const text = await readTextFile(path, `Restore the ${kind}'s key file from your backup.`);
-  await requirePrivate(path);
   const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'));
   const seed = parseKey(kind, lines.join('\n'));
   if ('problem' in seed) {
@@ -62,5 +61,7 @@ export async function readKeyFile(path: string, kind: KeyKind): Promise<Bytes> {
       details: { file: path },
     });
   }
+  // Only now is it known to hold a secret.
+  await requirePrivate(path);
   return seed;
 }

@@ -121,6 +121,18 @@ describe("a server's file", () => {
     expect(error.message).not.toContain(good.slice(-40, -8));
   });
 
+  it.each([
+    ['[identity]\nkey = "x"\n', 'is a client file, not a server settings file'],
+    ['kind = "holdfast-server-request"\n', 'is a server request, not a server settings file'],
+    ['system = 1\n', 'is not a server settings file'],
+  ])('is told apart from other files: %j', async (text, message) => {
+    const file = join(folder, 'other.toml');
+    await writeFile(file, text);
+    const error = await refusal(loadServerFile(file, { env: {} }));
+    expect(error.message).toBe(`${file} ${message}`);
+    expect(error.cure).toContain('--config FILE');
+  });
+
   it('that is missing is told with what makes one', async () => {
     const error = await refusal(loadServerFile(join(folder, 'none.toml'), { env: {} }));
     expect(error.message).toContain('no such file');

@@ -10,11 +10,12 @@ import { ed25519 } from '../crypto/signature.ts';
 import { type LogLevel, logLevels } from '../node/log.ts';
 import type * as types from '../wire/types.ts';
 import { readServerAdmission } from './admission.ts';
+import { parseKind } from './file-kind.ts';
 import { fileExists } from './files.ts';
 import { readKeyFile } from './key-files.ts';
 import { serverSettings } from './server-settings.ts';
 import { hostField, nameField, portField, type SystemInfo } from './system-info.ts';
-import { checkAgainst, field, parseToml, readTextFile, valueOfText } from './toml.ts';
+import { checkAgainst, field, readTextFile, valueOfText } from './toml.ts';
 
 export interface Endpoint {
   readonly host: string;
@@ -130,7 +131,9 @@ interface Settings {
 
 async function readSettings(file: string, overrides: Overrides): Promise<Settings> {
   const cure = 'Make a server first: holdfast server init. Or name its file: --config FILE.';
-  const value = { ...parseToml(await readTextFile(file, cure), file) };
+  const keys = Object.keys(serverFileSchema.shape);
+  const wanted = { kind: 'server settings file', keys, cure } as const;
+  const value = { ...parseKind(await readTextFile(file, cure), file, wanted) };
   const origins = new Map<string, string>();
   for (const setting of serverSettings) {
     for (const [origin, text] of [
