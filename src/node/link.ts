@@ -3,7 +3,7 @@ import type { PeerId } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
 import type { Timer } from '../env/clock.ts';
 import type { Address, Channel } from '../env/network.ts';
-import { type Frame, frameHeaderSizeBytes } from '../wire/frame.ts';
+import { aliveFrameType, type Frame, frameHeaderSizeBytes } from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
 import { Connection } from './connection.ts';
 import type { NetworkContext } from './network.ts';
@@ -73,6 +73,17 @@ export class Link implements Channel {
     return true;
   }
 
+  /**
+   * The peer has just connected to this node, so it can be reached: what waits for it waits no longer. A peer that has
+   * been away would otherwise hear nothing for as long as the last attempts in vain had made the pauses.
+   */
+  peerArrived(): void {
+    if (this.#phase !== 'backing-off') return;
+    this.#timer?.cancel();
+    this.#phase = 'idle';
+    if (this.#queue.length > 0) this.#dial();
+  }
+
   close(reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -92,8 +103,8 @@ export class Link implements Channel {
   }
 
   /**
-   * A machine that lost its power closes nothing: the system would go on sending into the void for minutes. Every
-   * message here is answered sooner or later, so silence after one means that the connection is dead.
+   * A machine that lost its power closes nothing: the system would go on sending into the void for minutes. Whatever is
+   * sent here is answered, or at least said to have arrived, so silence after it means that the connection is dead.
    */
   #checkSilence(): void {
     if (this.#connection === undefined) return;
@@ -153,6 +164,8 @@ export class Link implements Channel {
       peer: this.peer,
       isKnown: true,
       pausesReading: false,
+      sizeBytesMax: (type, peer) =>
+        type === aliveFrameType ? 0 : context.sizeBytesMax(type, peer),
       onFrame: (frame: Frame) => {
         this.#unansweredSinceMs = undefined;
         if (!heard) {
@@ -160,7 +173,7 @@ export class Link implements Channel {
           this.#failures = 0;
           this.#lastError = undefined;
         }
-        context.deliver(this, frame);
+        if (frame.type !== aliveFrameType) context.deliver(this, frame);
       },
       onClosed: (reason) => {
         context.metrics.count('network_links_lost_total', reason);

@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { PeerId } from '../base/brand.ts';
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, emptyBytes } from '../base/bytes.ts';
 import type { Timer } from '../env/clock.ts';
 import type { Address, Channel } from '../env/network.ts';
+import { aliveFrameType } from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
 import { Connection, OutputBudget } from './connection.ts';
 import { listen } from './listen.ts';
@@ -12,10 +13,13 @@ import { provenPeer, tlsOptions } from './tls.ts';
 
 /** One accepted connection as the handlers see it. */
 class IncomingChannel implements Channel {
+  readonly #context: NetworkContext;
   readonly #connection: Connection;
   readonly #timer: Timer;
+  #aliveTimer: Timer | undefined;
 
-  constructor(connection: Connection, timer: Timer) {
+  constructor(context: NetworkContext, connection: Connection, timer: Timer) {
+    this.#context = context;
     this.#connection = connection;
     this.#timer = timer;
   }
@@ -39,6 +43,24 @@ class IncomingChannel implements Channel {
   /** The first message is here, so the time for it no longer runs. */
   greeted(): void {
     this.#timer.cancel();
+  }
+
+  /**
+   * Something came. Replicas answer each other on connections of their own, so that without this word the other end would
+   * take this one for dead, and dial anew for ever.
+   */
+  heard(): void {
+    this.greeted();
+    const { timers, silenceTimeoutMs } = this.#context;
+    this.#aliveTimer ??= timers.after(silenceTimeoutMs / 3, () => {
+      this.#aliveTimer = undefined;
+      this.#connection.send(aliveFrameType, emptyBytes);
+    });
+  }
+
+  ended(): void {
+    this.greeted();
+    this.#aliveTimer?.cancel();
   }
 }
 
@@ -164,17 +186,17 @@ export class Listener {
           ? limits.strangerSendQueueBytesMax
           : limits.sendQueueBytesMax,
       onFrame: (frame) => {
-        channel.greeted();
+        channel.heard();
         context.deliver(channel, frame);
       },
       onClosed: (reason) => {
-        channel.greeted();
+        channel.ended();
         this.#remove(channel);
         this.#count(reason);
         context.closed(channel);
       },
     });
-    const channel = new IncomingChannel(connection, timer);
+    const channel = new IncomingChannel(context, connection, timer);
     socket.setTimeout(context.idleTimeoutMs, () => connection.destroy('idle'));
     const channels = this.#channels.get(peer);
     if (channels === undefined) this.#channels.set(peer, new Set([channel]));
@@ -182,6 +204,7 @@ export class Listener {
     this.#channelCount++;
     context.metrics.count('network_connections_accepted_total');
     context.metrics.gauge('network_incoming_connections', this.#channelCount);
+    context.arrived(peer);
   }
 
   #remove(channel: IncomingChannel): void {

@@ -66,6 +66,7 @@ describe('a stranger or hostile client', () => {
 
   test.each([
     ['garbage', () => systemEntropy.bytes(1000).fill(255, 4, 6), 'unknown-type'],
+    ['a word that only who accepts may say', () => encodeFrame(0, utf8('')), 'unknown-type'],
     ['a type it must not send', () => encodeFrame(200, utf8('x')), 'unknown-type'],
     ['a length below the header', () => Uint8Array.of(1, 0, 0, 0, 7, 0), 'frame-too-short'],
     ['a length over the bound', () => Uint8Array.of(255, 255, 255, 255, 7, 0), 'frame-too-long'],

@@ -132,6 +132,52 @@ describe('an unreachable peer', () => {
     expect(Buffer.from((await a.inbox.next()).payload).toString()).toBe('3');
   });
 
+  test('that answers elsewhere says that it is alive, to the transport alone', async () => {
+    let nowMs = 0;
+    const timers = new HandTimers();
+    const a = await start(alice, { timers });
+    const b = await start(bob, { dialOnly: true, clock: { nowMs: () => nowMs } });
+    const link = b.network.open(alice.peer, a.address);
+    link.send(ping, utf8('1'));
+    await a.inbox.next();
+    link.send(ping, utf8('2'));
+    await a.inbox.next();
+    // One word for whatever came until then.
+    expect(timers.waiting.size).toBe(1);
+    timers.fireAll();
+    await b.counts.until('network_received_bytes_total');
+    nowMs += limits.silenceTimeoutMs + 1;
+    link.send(ping, utf8('3'));
+    const { channel } = await a.inbox.next();
+    nowMs += limits.silenceTimeoutMs - 1;
+    link.send(ping, utf8('4'));
+    await a.inbox.next();
+    expect(b.network.state(alice.peer)?.phase).toBe('connected');
+    channel.send(ping, utf8('a message'));
+    expect((await b.inbox.next()).type).toBe(ping);
+    expect(b.counts.of('network_dials_total')).toBe(1);
+    // A closed connection owes no word.
+    expect(timers.waiting.size).toBe(1);
+    link.close('test');
+    await a.counts.until('network_connections_dropped_total/ended-by-peer');
+    expect(timers.waiting.size).toBe(0);
+  });
+
+  test('that connects is dialled at once, however long the pause', async () => {
+    const gone = await start(alice);
+    await gone.network.close();
+    const timers = new HandTimers();
+    const b = await start(bob, { timers });
+    const link = b.network.open(alice.peer, gone.address);
+    link.send(ping, utf8('lost'));
+    await b.counts.until('network_messages_dropped_total/unreachable');
+    link.send(ping, utf8('waits'));
+    const back = await start(alice, { listen: gone.address });
+    expect(b.network.state(alice.peer)?.phase).toBe('backing-off');
+    back.network.open(bob.peer, b.address).send(ping, utf8('here I am'));
+    expect(Buffer.from((await back.inbox.next()).payload).toString()).toBe('waits');
+  });
+
   test('that hangs up after the handshake is told from one that is down', async () => {
     const a = await start(alice, { admit: () => false });
     const b = await start(bob, { dialOnly: true });

@@ -46,6 +46,8 @@ export interface NetworkBounds {
 export interface NetworkContext extends NetworkBounds, Omit<TlsNetworkOptions, 'bounds'> {
   readonly deliver: (channel: Channel, frame: Frame) => void;
   readonly closed: (channel: Channel) => void;
+  /** A peer has connected to this node, and proved its key. */
+  readonly arrived: (peer: PeerId) => void;
   readonly turns: Turns;
 }
 
@@ -94,6 +96,7 @@ class NodeNetwork implements TlsNetwork {
       ...bounds,
       deliver: (channel, frame) => this.#handler(channel, frame.type, frame.payload),
       closed: (channel) => this.#closedHandler(channel),
+      arrived: (peer) => this.#links.get(peer)?.peerArrived(),
       turns: new Turns(),
     };
   }

@@ -5,6 +5,12 @@ import type { Bytes } from '../base/bytes.ts';
 
 export const frameHeaderSizeBytes = 6;
 
+/**
+ * The transport's own type, without payload, from who accepted a connection to who dialled it: what was sent has arrived.
+ * Above, answers may come on another connection, or none be due.
+ */
+export const aliveFrameType = 0;
+
 export function encodeFrame(type: number, payload: Bytes): Bytes {
   const frame = new Uint8Array(frameHeaderSizeBytes + payload.length);
   writeFrameHeader(frame, type, payload.length);

@@ -51,7 +51,7 @@ export const limits = {
   handshakeTimeoutMs: 10_000,
   /** An incoming connection that stays silent for so long is dropped. */
   idleTimeoutMs: 300_000,
-  /** An outgoing connection on which nothing came back for so long after something was sent is dialled anew. */
+  /** An outgoing connection on which nothing came back for so long after something was sent is dialled anew; a third of it after something came, the accepting end says at least that. */
   silenceTimeoutMs: 15_000,
   /** A frame that has begun to arrive must be complete after so long. */
   frameTimeoutMs: 60_000,

@@ -1,4 +1,4 @@
-// Message numbers. Append only: a number is never given a second meaning, 0 is reserved, retired ones keep their name.
+// Message numbers. Append only: a number is never given a second meaning, 0 is the transport's, retired ones keep their name.
 // Here, and nowhere else, bytes become typed messages and back.
 
 import type { Type, ValueOf } from '@chainsafe/ssz';

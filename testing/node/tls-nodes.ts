@@ -105,7 +105,7 @@ export async function start(
   const network = await createTlsNetwork({
     identity,
     ...(dialOnly === true ? {} : { listen: { host: '127.0.0.1', port: 0 } }),
-    sizeBytesMax: (type) => (type < 100 ? limits.messageSizeBytesMax : undefined),
+    sizeBytesMax: (type) => (type > 0 && type < 100 ? limits.messageSizeBytesMax : undefined),
     clock: systemClock,
     timers: systemTimers,
     entropy: systemEntropy,
