@@ -36,23 +36,26 @@ export function estimateStable(
   return best;
 }
 
+/** What the others' views say of the one that a recovering member was in. */
+export type ViewVerdict =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'kept' }
+  | { readonly kind: 'fallen-back'; readonly view: number };
+
 /**
- * The view to go on in: the own one if f others are in it or right before it, otherwise the median of theirs. A correct
- * member that has lost patience alone is one view ahead and has promised to stay out of the view before.
+ * Whether a view can be a correct member's. When such a one went there, f correct others were in it or the one before, and
+ * stay there or go further: of 3f others at most 2f can say that they are below, liars included. So only 2f+1 who say it
+ * show that the view was made up; then the median of theirs is gone on in. With less a correct member would go back behind
+ * its own VIEW-CHANGE because those who know of it have not answered yet.
+ * @param own the view at the beginning of the recovery.
  */
-export function recoveredView(
-  reported: readonly (Reported | undefined)[],
-  index: number,
-  faults: number,
-): number {
-  const own = reported[index]?.view ?? 0;
-  const others: number[] = [];
-  reported.forEach((each, member) => {
-    if (each !== undefined && member !== index) others.push(each.view);
-  });
-  if (others.filter((view) => view >= own - 1).length >= faults) return own;
-  others.sort((a, b) => a - b);
-  return others[others.length >>> 1] ?? own;
+export function recoveredView(own: number, others: readonly number[], faults: number): ViewVerdict {
+  const below = others.filter((view) => view < own - 1).length;
+  if (below > 2 * faults) {
+    const ascending = [...others].sort((a, b) => a - b);
+    return { kind: 'fallen-back', view: ascending[ascending.length >>> 1] ?? 0 };
+  }
+  return { kind: others.length - below >= faults ? 'kept' : 'open' };
 }
 
 /** A stable checkpoint this high rests on nothing that was ordered before the recovery. */

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { type Bytes, fromHex } from '../../base/bytes.ts';
+import type { Signer } from '../../crypto/signature.ts';
+import type {
+  ReplicationMessageName,
+  ReplicationMessageValue,
+} from '../../wire/replication-registry.ts';
+import { bundle, requestDigest } from '../requests.ts';
+import { batchDigest } from './batch.ts';
 import { estimateStable, recoveredView, recoveryPoint } from './recovery-rules.ts';
-import { newKeyBytes } from './statements.ts';
+import { newKeyBytes, viewChangeBytes, viewChangeDigest } from './statements.ts';
 import { runCampaign } from './test-campaign.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 
@@ -20,6 +28,15 @@ function group(seed: number, writes = 10, change = {}): TestCluster {
     expect(cluster.run(cluster.nowMs + 5000, () => cluster.outcomes.length === i)).toBe(true);
   }
   return cluster;
+}
+
+function signerOf(cluster: TestCluster, index: number): Signer {
+  return cluster.signers[index] as Signer;
+}
+
+/** Root of the state that nobody has changed. */
+function genesisOf(cluster: TestCluster): Bytes {
+  return fromHex(cluster.replica(1).engine.status().root) ?? new Uint8Array(32);
 }
 
 function isRecovering(cluster: TestCluster, index: number): boolean {
@@ -56,9 +73,16 @@ describe('the numbers of a recovery', () => {
   });
 
   it('keeps a view that the others are in or right before, and leaves one that they are not', () => {
-    expect(recoveredView([at(0, 0, 3), at(0, 0, 3), at(0, 0, 2), undefined], 0, 1)).toBe(3);
-    expect(recoveredView([at(0, 0, 4), at(0, 0, 3), at(0, 0, 3), at(0, 0, 3)], 0, 1)).toBe(4);
-    expect(recoveredView([at(0, 0, 1e9), at(0, 0, 3), at(0, 0, 3), at(0, 0, 2)], 0, 1)).toBe(3);
+    expect(recoveredView(3, [3], 1).kind).toBe('kept');
+    expect(recoveredView(4, [0, 0, 3], 1).kind).toBe('kept');
+    expect(recoveredView(1e9, [3, 3, 2], 1)).toEqual({ kind: 'fallen-back', view: 3 });
+  });
+
+  it('leaves no view while those who know of it may not have answered', () => {
+    expect(recoveredView(4, [0, 0], 1).kind).toBe('open');
+    expect(recoveredView(4, [3, 0, 0, 0, 0], 2).kind).toBe('open');
+    expect(recoveredView(4, [3, 0, 0, 0, 0, 3], 2).kind).toBe('kept');
+    expect(recoveredView(4, [3, 0, 0, 0, 0, 0], 2)).toEqual({ kind: 'fallen-back', view: 0 });
   });
 
   it('ends above all that was ordered before', () => {
@@ -150,6 +174,62 @@ describe('a recovery', () => {
     recoverWholly(cluster, 1);
     expect(cluster.replica(1).engine.status().view).toBe(0);
     expect(cluster.replica(1).engine.status().checkpoint).toBeLessThan(100);
+  });
+
+  it('of a member that has left for a later view never works in an older one again', () => {
+    const [liar, behind, ahead, recovering] = [0, 1, 2, 3];
+    const cluster = new TestCluster({ seed: 9, clients: 2, parameters, absent: [liar] });
+    const says = <Name extends ReplicationMessageName>(
+      to: readonly number[],
+      name: Name,
+      value: ReplicationMessageValue<Name>,
+    ) => {
+      for (const member of to) cluster.speak(liar, member, name, value);
+    };
+    const leave = (view: number) => {
+      const certificate = { sequence: 0, root: genesisOf(cluster), isFinal: 0, signatures: [] };
+      const statement = { replica: liar, view, certificate, prepared: [], accepted: [] };
+      const digest = viewChangeDigest(statement);
+      const signature = signerOf(cluster, liar).sign(viewChangeBytes(testInstance, view, digest));
+      says([ahead, recovering], 'viewChange', { instance: testInstance, statement, signature });
+    };
+    const viewOf = (index: number) => cluster.replica(index).engine.status().view;
+    // Two members, with the liar's help, leave for view 2; one of them does not hear that it has begun.
+    cluster.filter = (from, to, { name }) =>
+      from !== behind && to !== behind && (to !== recovering || name === 'viewChange');
+    cluster.client(0).write();
+    for (const view of [1, 2]) {
+      expect(cluster.run(5000, () => viewOf(ahead) === view || viewOf(recovering) === view)).toBe(
+        true,
+      );
+      leave(view);
+    }
+    expect(cluster.run(5000, () => viewOf(ahead) === 2 && viewOf(recovering) === 2)).toBe(true);
+    cluster.run(cluster.nowMs + 10);
+    expect(cluster.replica(ahead).engine.isCurrent(2)).toBe(true);
+    // It recovers, and hears of nobody who knows of that view.
+    cluster.filter = (from, to) => from !== ahead && to !== ahead && from >= 0;
+    cluster.recover(recovering);
+    const reply = { instance: testInstance, counter: 1, checkpoint: 0, prepared: 0, view: 0 };
+    says([recovering], 'replyStable', reply);
+    cluster.run(cluster.nowMs + 100);
+    expect(cluster.count('recovery-estimated')).toBe(1);
+    // In the first view something is ordered, then in the later one something else.
+    const signer = cluster.clientSigners[1] as Signer;
+    const operation = cluster.client(1).operation(1);
+    const request = { client: signer.publicKey, number: 1, kind: 0, operation };
+    const requests = bundle(signer, testInstance, [request]);
+    const agreed = new Uint8Array(0);
+    const first = { instance: testInstance, view: 0, sequence: 1 };
+    const digest = batchDigest([requestDigest(testInstance, request)], agreed);
+    says([behind, recovering], 'prePrepare', { ...first, requests, agreed, fullRepliers: [0] });
+    cluster.run(cluster.nowMs + 20);
+    says([behind, recovering], 'pbftCommit', { ...first, digest });
+    cluster.run(cluster.nowMs + 20);
+    expect(cluster.replica(behind).engine.status().committed).toBe(0);
+    cluster.filter = () => true;
+    expect(cluster.run(20_000, () => cluster.outcomes.length === 1)).toBe(true);
+    expect(cluster.problems()).toEqual([]);
   });
 
   it('goes on after a restart in the middle', () => {

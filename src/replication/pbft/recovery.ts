@@ -30,6 +30,8 @@ interface Running {
   readonly reported: (Reported | undefined)[];
   /** H_M, once estimated. */
   bound: number | undefined;
+  /** The view when it began; undefined once it is known whether that one can be right. */
+  view: number | undefined;
   /** The request that is being ordered, and its place in this recovery: 0 is the recovery itself. */
   request: SignedRequest | undefined;
   requests: number;
@@ -98,6 +100,7 @@ export class Recovery {
       counter,
       reported: new Array<Reported | undefined>(n).fill(undefined),
       bound: undefined,
+      view: core.view,
       request: undefined,
       requests: 0,
       executedAt: new Array<number | undefined>(n).fill(undefined),
@@ -181,7 +184,6 @@ export class Recovery {
     if (running === undefined || message.counter !== running.counter) {
       return this.#core.out.count('reply-stable-unasked');
     }
-    if (running.bound !== undefined) return;
     const { checkpoint, prepared, view } = message;
     const known = running.reported[from];
     running.reported[from] = {
@@ -189,12 +191,12 @@ export class Recovery {
       prepared: Math.max(prepared, known?.prepared ?? prepared),
       view,
     };
-    this.#estimate(running);
+    if (running.bound === undefined) this.#estimate(running);
+    if (running.bound !== undefined) this.#judgeView(running);
   }
 
   #estimate(running: Running): void {
-    const core = this.#core;
-    const { index, faults, log, parameters, parts, out } = core;
+    const { index, faults, log, parameters, parts, out } = this.#core;
     running.reported[index] = this.#own();
     const stable = estimateStable(running.reported, faults);
     if (stable === undefined) return;
@@ -206,11 +208,24 @@ export class Recovery {
     log.setBound(bound);
     log.dropAbove(bound);
     parts.normalCase.dropAbove(bound);
-    const view = recoveredView(running.reported, index, faults);
-    if (view < core.view) parts.viewChanges.fallBack(view);
     parts.newViews.resume();
     parts.checkpoints.requestCompaction();
     this.#submit(running);
+  }
+
+  #judgeView(running: Running): void {
+    const { index, faults, parts } = this.#core;
+    if (running.view === undefined) return;
+    const others = running.reported.flatMap((each, member) =>
+      each === undefined || member === index ? [] : [each.view],
+    );
+    const verdict = recoveredView(running.view, others, faults);
+    if (verdict.kind === 'open') return;
+    running.view = undefined;
+    if (verdict.kind === 'kept') return;
+    parts.viewChanges.fallBack(verdict.view);
+    parts.newViews.resume();
+    parts.checkpoints.requestCompaction();
   }
 
   // ---- The request ----
@@ -278,7 +293,8 @@ export class Recovery {
     }
     const isFar = running.point !== undefined && log.height >= running.point;
     const isOver = isFar || parts.checkpoints.isFinished;
-    if (isOver && running.pages === 'right' && !parts.transfers.isRunning) return this.#finish();
+    const isRight = running.pages === 'right' && running.view === undefined;
+    if (isOver && isRight && !parts.transfers.isRunning) return this.#finish();
     if (running.point === undefined || isFar || queue.size > 0) return;
     // Nobody asks for anything: without batches no checkpoint would ever be high enough.
     const number = running.request?.request.number ?? 0;
