@@ -54,8 +54,12 @@ export function fromHex(text: string): Bytes | undefined {
   return bytes;
 }
 
+/** Up to here a loop is quicker than the runtime's own comparison. */
+const comparedSizeBytesMax = 128;
+
 export function equalBytes(a: Bytes, b: Bytes): boolean {
-  return a.length === b.length && compareBytes(a, b) === 0;
+  if (a.length !== b.length) return false;
+  return a.length > comparedSizeBytesMax ? viewOf(a).equals(b) : compareBytes(a, b) === 0;
 }
 
 /** Lexicographic order of unsigned bytes: negative, zero or positive. */

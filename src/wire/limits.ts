@@ -103,9 +103,13 @@ export const limits = {
   /** Operations that wait at a client for a place in its window. */
   queuedOperationsMax: 65_536,
 
-  /** Requests that PBFT orders as one batch, and their bytes with proofs. */
+  /** Requests that PBFT orders as one batch. */
   batchRequestsMax: 512,
-  batchSizeBytesMax: 1 * miB,
+  /**
+   * Bytes of one batch with proofs: room for four of the largest requests and a little more. Times the window it bounds
+   * what a primary can make others hold, and how long what is small waits for a batch of large ones.
+   */
+  batchSizeBytesMax: 288 * kiB,
   /** Members of a PBFT group: sets of them are bits of a number that a double holds exactly. */
   pbftMembersMax: 49,
   /** Batches between the water marks. */
@@ -119,9 +123,17 @@ export const limits = {
   /** Requests that a replica holds unexecuted, their bytes, and how many in all may be of one client in PBFT. */
   queuedRequestsMax: 16_384,
   queuedRequestsSizeBytesMax: 64 * miB,
-  /** Of one client, in PBFT: what it brought itself, and as much again from each member that hands on for it. */
-  queuedRequestsClientSizeBytesMax: 1 * miB,
   queuedRequestsPerClientMax: 2048,
+  /** Of clients' requests that wait for a place in a batch: bytes of all, and of one client. */
+  waitingRequestsSizeBytesMax: 8 * miB,
+  queuedRequestsClientSizeBytesMax: 1 * miB,
+  /** Of clients' requests that wait at a backup to be handed to the primary. */
+  backupRequestsSizeBytesMax: 2 * miB,
+  /** What all backups together may have handed to a PBFT primary that is in no batch yet, and each at least. */
+  handedOnSizeBytesMax: 1 * miB,
+  handedOnSizeBytesMin: 128 * kiB,
+  /** Requests that one backup may have handed on so. */
+  handedOnRequestsMax: 64,
   /** Clients whose wrong proofs a PBFT replica counts. */
   throttledClientsMax: 1024,
   /** Reads that wait for batches, all clients together and of one. */

@@ -27,3 +27,17 @@ export const nullBatch: Batch = { requests: [], digests: [], agreed: emptyBytes 
 export function isNull(digest: Bytes): boolean {
   return equalBytes(digest, nullDigest);
 }
+
+/** Fixed parts, proof and offsets of one request in a batch. */
+const overheadSizeBytes = 160;
+
+/** What a request takes in a batch. */
+export function requestSizeBytes({ request, proof }: SignedRequest): number {
+  return overheadSizeBytes + 32 * proof.path.length + request.operation.length;
+}
+
+export function batchSizeBytes(requests: readonly SignedRequest[]): number {
+  let sizeBytes = 0;
+  for (const request of requests) sizeBytes += requestSizeBytes(request);
+  return sizeBytes;
+}

@@ -4,7 +4,7 @@ import { bundle } from '../requests.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 import { stopOperation } from './test-service.ts';
 
-it('checks few wrong proofs of a client on its own channel, and all that others hand on', () => {
+it('checks few wrong proofs of a client on its own channel, and few of a member, each on its own account', () => {
   const cluster = new TestCluster({ seed: 1, clients: 2 });
   const [signer, other] = cluster.clientSigners;
   if (signer === undefined || other === undefined) throw new TypeError('two clients');
@@ -16,7 +16,7 @@ it('checks few wrong proofs of a client on its own channel, and all that others 
     if (signed === undefined) return;
     const value = { instance: testInstance, request: signed, fullReplier: 0 };
     const message = { name: 'submitRequest', value } as const;
-    if (isOfMember) cluster.speak(2, 1, 'submitRequest', value);
+    if (isOfMember) cluster.speak(2, 0, 'submitRequest', value);
     else cluster.handle(cluster.replica(1), { kind: 'message', from, message });
   };
   for (let number = 1; number <= 20; number++) submit(number, false);
@@ -25,7 +25,8 @@ it('checks few wrong proofs of a client on its own channel, and all that others 
   submit(21, true);
   expect(cluster.count('client-throttled')).toBe(5);
   for (let number = 22; number < 42; number++) submit(number, false, true);
-  expect(cluster.count('request-not-signed')).toBe(36);
+  expect(cluster.count('request-not-signed')).toBe(32);
+  expect(cluster.count('member-throttled')).toBe(4);
   cluster.client(1).write();
   cluster.run(500);
   expect(cluster.outcomes).toHaveLength(1);

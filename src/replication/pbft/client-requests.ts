@@ -2,14 +2,13 @@
 // proposes or hands it on.
 
 import { type Bytes, emptyBytes, equalBytes, mapKey } from '../../base/bytes.ts';
-import { limits } from '../../wire/limits.ts';
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { Recipient, Sender } from '../contract.ts';
 import { requestKinds, resultDigest } from '../requests.ts';
 import type { Core } from './core.ts';
 import { contradictingRequests } from './evidence.ts';
-import { batchOrigin, ownOrigin } from './queue.ts';
+import { batchOrigin, ownOrigin, type QueuedRequest } from './queue.ts';
 
 export interface ReplyContext {
   readonly sequence: number;
@@ -18,9 +17,8 @@ export interface ReplyContext {
   readonly fullReplier: number | undefined;
 }
 
-/** So many wrong proofs of one client are checked within this time; then nothing of it until that is over. */
-const failedProofsMax = 16;
-const failedProofsWithinMs = 1000;
+/** What was handed on is handed on again when its client asks again, but not more often than this. */
+const handedOnAgainMs = 250;
 
 /** `kind` of a reply. */
 const finalKind = 0;
@@ -28,8 +26,6 @@ const tentativeKind = 1;
 
 export class ClientRequests {
   readonly #core: Core;
-  /** Clients whose proofs failed lately, in order of when that began. */
-  readonly #failures = new Map<string, { readonly sinceMs: number; count: number }>();
 
   constructor(core: Core) {
     this.#core = core;
@@ -38,64 +34,56 @@ export class ClientRequests {
   onSubmit(from: Sender, message: ReplicationMessageValue<'submitRequest'>): void {
     const core = this.#core;
     const { out, executor, queue } = core;
-    const signed = message.request;
+    const { request: signed, fullReplier } = message;
     const { client, number } = signed.request;
     const isFromClient = from.kind === 'client';
     if (isFromClient && !equalBytes(from.key, client)) return out.count('request-of-another');
     // A member that recovers is a client too, on its own channel.
     const isAuthor = isFromClient || equalBytes(core.group.members[from.index] as Bytes, client);
-    if (this.#isAnswered(signed.request, message.fullReplier, isAuthor)) return;
+    if (this.#isAnswered(signed.request, fullReplier, isAuthor)) return;
     const known = queue.find(client, number);
-    if (isFromClient && this.#isThrottled(from.key)) return out.count('client-throttled');
-    const digest = core.verifier.verify(signed);
-    if (digest === undefined) {
-      if (isFromClient) this.#noteFailure(from.key);
-      return out.count('request-not-signed');
+    const origin = isAuthor || isFromClient ? ownOrigin : from.index;
+    if (known === undefined) {
+      // Members hand requests to their primary: here they would be timed without being handed on.
+      if (!isAuthor && !core.isPrimary) return out.count('not-primary');
+      // Before anything is checked: refusing must cost less than asking.
+      if (!queue.hasRoom(signed, origin)) return out.count('queue-full');
     }
+    const isAgain = known !== undefined && isSame(known.request, signed);
+    const digest = isAgain ? known.digest : this.#check(from, signed);
+    if (digest === undefined) return;
     if (known === undefined) {
       // Executed tentatively, it is in a batch; it waits all the same until that is for good.
       const isProposed = executor.table.find(client, number).kind !== 'new';
-      // Members hand requests to their primary: here they would be timed without being handed on.
-      if (!isAuthor && !core.isPrimary && core.isActive) return out.count('not-primary');
-      const origin = isAuthor || isFromClient ? ownOrigin : from.index;
-      const { fullReplier } = message;
-      if (!queue.add(signed, digest, { origin, fullReplier, nowMs: core.nowMs, isProposed })) {
-        return out.count('queue-full');
-      }
+      const arrival = { origin, fullReplier, nowMs: core.nowMs, isProposed };
+      if (!queue.add(signed, digest, arrival)) return out.count('queue-full');
     } else {
-      if (isFromClient) known.fullReplier = message.fullReplier;
+      if (isFromClient) known.fullReplier = fullReplier;
       if (!equalBytes(known.digest, digest)) {
         out.evidence(contradictingRequests(client, known.request, signed));
       }
+      if (isFromClient) this.#handOnAgain(known);
     }
-    if (isFromClient && !core.isPrimary && core.isActive) this.forward(signed, message.fullReplier);
     if (executor.ended) this.endQueue();
   }
 
-  /** A wrong proof on a client's own channel is that client's doing: it may cause few checks that come to nothing. */
-  #isThrottled(client: Bytes): boolean {
-    if (this.#failures.size === 0) return false;
-    const failed = this.#failures.get(mapKey(client));
-    if (failed === undefined || failed.count < failedProofsMax) return false;
-    return this.#core.nowMs - failed.sinceMs < failedProofsWithinMs;
-  }
-
-  #noteFailure(client: Bytes): void {
-    const key = mapKey(client);
-    const { nowMs } = this.#core;
-    const failed = this.#failures.get(key);
-    if (failed !== undefined && nowMs - failed.sinceMs < failedProofsWithinMs) {
-      failed.count += 1;
-      return;
-    }
-    this.#failures.delete(key);
-    if (this.#failures.size >= limits.throttledClientsMax) {
-      for (const oldest of this.#failures.keys()) {
-        this.#failures.delete(oldest);
-        break;
+  /** The digest of a request that its client signed. Whoever brings others is heard less. */
+  #check(from: Sender, signed: SignedRequest): Bytes | undefined {
+    const { out, nowMs, verifier, clientFailures, memberFailures } = this.#core;
+    const isFromClient = from.kind === 'client';
+    const failures = isFromClient ? clientFailures : memberFailures;
+    if (!failures.isEmpty) {
+      const whom = isFromClient ? mapKey(from.key) : from.index;
+      if (failures.isThrottled(whom, nowMs)) {
+        out.count(isFromClient ? 'client-throttled' : 'member-throttled');
+        return undefined;
       }
     }
-    this.#failures.set(key, { sinceMs: nowMs, count: 1 });
+    const digest = verifier.verify(signed);
+    if (digest !== undefined) return digest;
+    failures.note(isFromClient ? mapKey(from.key) : from.index, nowMs);
+    out.count('request-not-signed');
+    return undefined;
   }
 
   /** Answers from the table if the request was executed, or can never be. */
@@ -124,13 +112,28 @@ export class ClientRequests {
     this.reply(request, outcome, emptyBytes, { sequence, isTentative: false, fullReplier });
   }
 
+  /** At the end of an event: a backup hands on to the primary what waits, as much as may be outstanding there. */
+  handOn(): void {
+    const { queue, isPrimary, isActive, nowMs } = this.#core;
+    if (queue.waiting === 0 || isPrimary || !isActive) return;
+    for (const waiting of queue.takeToHandOn(nowMs)) this.#forward(waiting);
+  }
+
+  #handOnAgain({ request, fullReplier }: QueuedRequest): void {
+    const { queue, isPrimary, isActive, nowMs } = this.#core;
+    if (isPrimary || !isActive) return;
+    const { client, number } = request.request;
+    if (!queue.handOnAgain(client, number, nowMs - handedOnAgainMs, nowMs)) return;
+    this.#forward({ request, fullReplier });
+  }
+
   /** Hands a request to the primary. Its signature speaks for it. */
-  forward(request: SignedRequest, fullReplier: number): void {
-    const { out, instance, primary } = this.#core;
+  #forward({ request, fullReplier }: Pick<QueuedRequest, 'request' | 'fullReplier'>): void {
+    const { out, instance, primary, n } = this.#core;
     out.sendUrgently(this.#core.replica(primary), 'submitRequest', {
       instance,
       request,
-      fullReplier,
+      fullReplier: fullReplier ?? request.request.number % n,
     });
   }
 
@@ -141,7 +144,7 @@ export class ClientRequests {
     const known = queue.find(client, number);
     if (known !== undefined) {
       known.fullReplier ??= fullReplier;
-      return queue.markProposed(client, number);
+      return queue.markProposed(client, number, nowMs);
     }
     if (executor.ended || executor.table.find(client, number).kind !== 'new') return;
     queue.add(signed, digest, { origin: batchOrigin, fullReplier, nowMs, isProposed: true });
@@ -202,17 +205,30 @@ export class ClientRequests {
       const { client, number } = request.request;
       if (executor.table.find(client, number).kind === 'too-old') queue.remove(client, number);
     }
-    this.forwardWaiting(limits.clientWindow);
+    this.handOnAgain(0);
   }
 
-  /** A backup tells a new primary what waits, the oldest first. */
-  forwardWaiting(countMax: number): void {
-    const { queue, n, isPrimary, isActive } = this.#core;
+  /**
+   * A backup tells the primary again of what it has handed on and sees in no batch.
+   * @param sinceMs nothing that it told of within this time.
+   */
+  handOnAgain(sinceMs: number): void {
+    const { queue, isPrimary, isActive, nowMs } = this.#core;
     if (isPrimary || !isActive) return;
-    let count = 0;
-    for (const { request, fullReplier } of queue.all()) {
-      if (count++ === countMax) return;
-      this.forward(request, fullReplier ?? request.request.number % n);
-    }
+    for (const waiting of queue.toHandOnAgain(nowMs - sinceMs, nowMs)) this.#forward(waiting);
   }
+}
+
+/** Whether it is the very request that was found right before, proof and all. */
+function isSame(known: SignedRequest, again: SignedRequest): boolean {
+  const { proof, request } = again;
+  return (
+    known.request.kind === request.kind &&
+    known.proof.count === proof.count &&
+    known.proof.index === proof.index &&
+    known.proof.path.length === proof.path.length &&
+    equalBytes(known.proof.signature, proof.signature) &&
+    known.proof.path.every((node, i) => equalBytes(node, proof.path[i] as Bytes)) &&
+    equalBytes(known.request.operation, request.operation)
+  );
 }

@@ -10,6 +10,7 @@ import type { BodyFetcher } from './bodies.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { ClientRequests } from './client-requests.ts';
 import type { Execution } from './execution.ts';
+import { FailedChecks } from './failed-checks.ts';
 import { Log } from './log.ts';
 import type { NewViews } from './new-views.ts';
 import type { NormalCase } from './normal-case.ts';
@@ -62,7 +63,9 @@ export class Core {
   readonly rules: PbftRules;
   readonly verifier: RequestVerifier;
   readonly executor: Executor;
-  readonly queue = new RequestQueue();
+  readonly queue: RequestQueue;
+  readonly clientFailures = new FailedChecks();
+  readonly memberFailures = new FailedChecks();
   readonly out = new Outbox();
   readonly #replicas: readonly Recipient[];
   #log: Log;
@@ -85,6 +88,7 @@ export class Core {
     this.index = index;
     this.n = group.members.length;
     this.faults = group.faults;
+    this.queue = new RequestQueue(this.n);
     this.signer = signer;
     this.scheme = scheme;
     this.parameters = parameters;

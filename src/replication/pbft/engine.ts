@@ -188,6 +188,7 @@ export class PbftEngine implements Engine {
     const { parts } = this.#core;
     parts.recovery.settle();
     parts.normalCase.propose();
+    parts.clientRequests.handOn();
     parts.viewTimer.refresh();
     parts.statusExchange.settle();
     parts.execution.recordExecuted();

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { utf8 } from '../../base/bytes.ts';
 import type { Signer } from '../../crypto/signature.ts';
 import { limits } from '../../wire/limits.ts';
+import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import { bundle } from '../requests.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 
@@ -89,4 +90,107 @@ it('does not time what members bring to a backup', () => {
   cluster.run(3000);
   expect(cluster.count('not-primary')).toBe(2);
   expect(viewsOf(cluster).slice(0, 3)).toEqual([0, 0, 0]);
+});
+
+/** Every client but the first asks every member for different large things, as often as there are places. */
+function flood(cluster: TestCluster, rounds: number): void {
+  for (let i = 1; i < cluster.clientSigners.length; i++) {
+    const signer = cluster.clientSigners[i] as Signer;
+    const from = { kind: 'client', key: signer.publicKey } as const;
+    for (let round = 0; round < rounds; round++) {
+      for (let to = 0; to < cluster.n; to++) {
+        const number = 1 + round * cluster.n + to;
+        const operation = new Uint8Array(60_000);
+        operation.set(
+          utf8(`${i.toString().padStart(3, '0')}${number.toString().padStart(5, '0')}`),
+        );
+        const request = { client: signer.publicKey, number, kind: 0, operation };
+        const [signed] = bundle(signer, testInstance, [request]);
+        if (signed === undefined) continue;
+        const value = { instance: testInstance, request: signed, fullReplier: 0 };
+        const message = { name: 'submitRequest', value } as const;
+        cluster.handle(cluster.replica(to), { kind: 'message', from, message });
+      }
+    }
+  }
+}
+
+it('does not leave views for crowds that ask every member for large things, and serves the others', () => {
+  const cluster = new TestCluster({
+    seed: 5,
+    clients: 25,
+    parameters: { ...parameters, batchesInFlight: 1 },
+    delayMsMax: 10,
+  });
+  flood(cluster, 16);
+  const work = (): void => {
+    if (cluster.client(0).inFlight < 2) cluster.client(0).write();
+    cluster.plan(20, work);
+  };
+  work();
+  cluster.run(3000);
+  expect(cluster.count('queue-full')).toBeGreaterThan(0);
+  expect(cluster.count('primary-too-slow')).toBe(0);
+  expect(viewsOf(cluster)).toEqual([0, 0, 0, 0]);
+  expect(cluster.outcomes.length).toBeGreaterThan(50);
+  expect(cluster.problems()).toEqual([]);
+});
+
+it('leaves the view of a primary that orders what clients bring it and nothing that a backup hands on', () => {
+  const cluster = new TestCluster({ seed: 6, clients: 3, parameters });
+  cluster.filter = (from, to, { name }) => name !== 'submitRequest' || to !== 0 || from < 0;
+  const work = (): void => {
+    cluster.client(0).write();
+    cluster.plan(20, work);
+  };
+  work();
+  for (const backup of [1, 2, 3]) ask(cluster, backup, 1, 1);
+  const isDone = (): boolean => cluster.replica(2).service.entries.includes('90000001');
+  expect(cluster.run(5000, isDone)).toBe(true);
+  expect(Math.min(...viewsOf(cluster))).toBeGreaterThan(0);
+});
+
+it('refuses batches larger than any honest one, and lets the primary that sends them go', () => {
+  const cluster = new TestCluster({ seed: 7, clients: 2, parameters, absent: [0] });
+  const signer = cluster.clientSigners[1] as Signer;
+  const requests = Array.from({ length: 6 }, (_, i) => ({
+    client: signer.publicKey,
+    number: i + 1,
+    kind: 0,
+    operation: new Uint8Array(limits.operationSizeBytesMax),
+  }));
+  const signed = bundle(signer, testInstance, requests);
+  const batch = (count: number): ReplicationMessageValue<'prePrepare'> => ({
+    instance: testInstance,
+    view: 0,
+    sequence: count,
+    requests: signed.slice(0, count),
+    agreed: new Uint8Array(0),
+    fullRepliers: signed.slice(0, count).map(() => 0),
+  });
+  cluster.speak(0, 1, 'prePrepare', batch(5));
+  expect(cluster.count('batch-too-large')).toBe(1);
+  cluster.speak(0, 1, 'prePrepare', batch(4));
+  expect(cluster.count('batch-too-large')).toBe(1);
+  cluster.client(0).write();
+  expect(cluster.run(5000, () => cluster.outcomes.length === 1)).toBe(true);
+});
+
+it('checks little of a primary whose batches hold wrong signatures', () => {
+  const cluster = new TestCluster({ seed: 8, clients: 2, parameters, absent: [0] });
+  const [right, wrong] = cluster.clientSigners as [Signer, Signer];
+  const request = { client: right.publicKey, number: 1, kind: 0, operation: utf8('00000001') };
+  const requests = bundle(wrong, testInstance, [request]);
+  for (let sequence = 1; sequence <= 40; sequence++) {
+    cluster.speak(0, 1, 'prePrepare', {
+      instance: testInstance,
+      view: 0,
+      sequence,
+      requests,
+      agreed: new Uint8Array(0),
+      fullRepliers: [0],
+    });
+  }
+  expect(cluster.count('request-not-signed')).toBe(16);
+  expect(cluster.count('member-throttled')).toBe(24);
 });

@@ -19,9 +19,6 @@ export interface OfferedView {
   readonly support: (HeldViewChange | undefined)[];
 }
 
-/** Requests that a backup hands to a new primary at once; clients repeat the rest. */
-const forwardedMax = 64;
-
 export class NewViews {
   readonly #core: Core;
   /** By primary: a NEW-VIEW whose VIEW-CHANGEs are not all here. */
@@ -184,7 +181,6 @@ export class NewViews {
     out.count('view-entered');
     if (core.isPrimary) out.send(everyone, 'newView', offered.message, view);
     this.#acceptBatches(statement);
-    parts.clientRequests.forwardWaiting(forwardedMax);
     parts.queries.onExecuted();
   }
 

@@ -5,9 +5,10 @@ import { type Bytes, emptyBytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
-import { type Batch, batchDigest } from './batch.ts';
+import { type Batch, batchDigest, batchSizeBytes } from './batch.ts';
 import type { Core } from './core.ts';
 import { everyone } from './outbox.ts';
+import { isLarge, type QueuedRequest } from './queue.ts';
 import { encodeRecord } from './records.ts';
 import type { Slot } from './slot.ts';
 
@@ -15,6 +16,9 @@ type PrePrepare = ReplicationMessageValue<'prePrepare'>;
 type Vote = ReplicationMessageValue<'pbftPrepare'>;
 
 export const batchTimer = 'batch';
+
+/** So many batches after one with a small request there is nothing small about any more. */
+const smallRememberedBatches = 32;
 
 export class NormalCase {
   readonly #core: Core;
@@ -25,6 +29,11 @@ export class NormalCase {
   #isTimerSet = false;
   /** The highest batch prepared in the current view. */
   #preparedTop = 0;
+  /** Batches that this primary has proposed, oldest first; those that were executed go when it proposes. */
+  #inFlight: { readonly sequence: number; readonly sizeBytes: number }[] = [];
+  #inFlightSizeBytes = 0;
+  /** Up to here something small counts as being about. */
+  #smallUntil = 0;
 
   constructor(core: Core) {
     this.#core = core;
@@ -57,6 +66,32 @@ export class NormalCase {
     }
   }
 
+  /**
+   * Whether what is large waits until more of what is in flight is done: while there is anything small about, which would
+   * have to wait for it too.
+   */
+  #isSmallOnly(): boolean {
+    const { executed } = this.#core.parts.execution;
+    const inFlight = this.#inFlight;
+    while (inFlight[0] !== undefined && inFlight[0].sequence <= executed) {
+      this.#inFlightSizeBytes -= inFlight[0].sizeBytes;
+      inFlight.shift();
+    }
+    return this.#next < this.#smallUntil && this.#inFlightSizeBytes >= limits.batchSizeBytesMax;
+  }
+
+  #noteInFlight(taken: readonly QueuedRequest[], sequence: number): void {
+    let sizeBytes = 0;
+    let hasSmall = false;
+    for (const request of taken) {
+      sizeBytes += request.sizeBytes;
+      if (!isLarge(request)) hasSmall = true;
+    }
+    this.#inFlight.push({ sequence, sizeBytes });
+    this.#inFlightSizeBytes += sizeBytes;
+    if (hasSmall) this.#smallUntil = sequence + smallRememberedBatches;
+  }
+
   onBatchTimer(): void {
     this.#isTimerSet = false;
     this.#isAged = true;
@@ -70,7 +105,10 @@ export class NormalCase {
 
   #proposeBatch(): boolean {
     const core = this.#core;
-    const taken = core.queue.take(core.parameters.batchRequests, limits.batchSizeBytesMax);
+    const { batchRequests } = core.parameters;
+    const isSmallOnly = this.#isSmallOnly();
+    const room = { count: batchRequests, sizeBytes: limits.batchSizeBytesMax, isSmallOnly };
+    const taken = core.queue.take(room, core.nowMs);
     if (taken.length === 0) return false;
     const requests = taken.map(({ request }) => request);
     const digests = taken.map(({ digest }) => digest);
@@ -78,6 +116,7 @@ export class NormalCase {
     const slot = core.log.slotAt(this.#next);
     if (slot === undefined) return false;
     this.#next += 1;
+    this.#noteInFlight(taken, slot.sequence);
     const batch: Batch = { requests, digests, agreed };
     const digest = batchDigest(digests, agreed);
     this.keepBody(slot.sequence, digest, batch);
@@ -120,7 +159,9 @@ export class NormalCase {
     const slot = log.slotAt(sequence);
     if (slot === undefined) return out.count('outside-window');
     if (slot.accepted !== undefined && !rules.mayReplaceAccepted()) return out.count('duplicate');
-    const digests = this.#authenticated(requests);
+    if (batchSizeBytes(requests) > limits.batchSizeBytesMax) return out.count('batch-too-large');
+    if (core.memberFailures.isThrottled(from, core.nowMs)) return out.count('member-throttled');
+    const digests = this.#authenticated(from, requests);
     if (digests === undefined) return;
     if (!this.#isAgreedAcceptable(requests, agreed)) return out.count('agreed-refused');
     const digest = batchDigest(digests, agreed);
@@ -136,8 +177,8 @@ export class NormalCase {
   }
 
   /** Digests of the requests if each is there once and its client signed it; judging anything else is for later. */
-  #authenticated(requests: readonly SignedRequest[]): readonly Bytes[] | undefined {
-    const { out, verifier } = this.#core;
+  #authenticated(from: number, requests: readonly SignedRequest[]): readonly Bytes[] | undefined {
+    const { out, verifier, memberFailures, nowMs } = this.#core;
     if (requests.length === 0) {
       out.count('empty-batch');
       return undefined;
@@ -147,6 +188,7 @@ export class NormalCase {
     for (const request of requests) {
       const digest = verifier.verify(request);
       if (digest === undefined) {
+        memberFailures.note(from, nowMs);
         out.count('request-not-signed');
         return undefined;
       }
@@ -276,6 +318,8 @@ export class NormalCase {
     const core = this.#core;
     this.#next = top + 1;
     this.#preparedTop = 0;
+    this.#inFlight = [];
+    this.#inFlightSizeBytes = 0;
     core.queue.beginView(core.isPrimary);
   }
 

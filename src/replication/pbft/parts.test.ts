@@ -3,9 +3,11 @@ import { HoldfastError } from '../../base/errors.ts';
 import type { Signer } from '../../crypto/signature.ts';
 import { limits } from '../../wire/limits.ts';
 import type { CheckpointVote } from '../../wire/pbft.ts';
+import type { SignedRequest } from '../../wire/replication.ts';
 import { bundle } from '../requests.ts';
 import { batchDigest } from './batch.ts';
 import { contradictingCheckpoints, contradictingRequests, verifyEvidence } from './evidence.ts';
+import { handedOnBounds } from './lanes.ts';
 import { Log } from './log.ts';
 import { isInNumber, MemberSet } from './member-set.ts';
 import { checkedParameters } from './parameters.ts';
@@ -63,8 +65,14 @@ describe('votes', () => {
 });
 
 describe('the queue', () => {
-  const signers = [quickSigner('a'), quickSigner('b')];
+  const signers = [quickSigner('a'), quickSigner('b'), quickSigner('c')];
   const arrival = { fullReplier: undefined, nowMs: 0, isProposed: false };
+  const signedOf = (client: number, number: number, sizeBytes: number): SignedRequest => {
+    const signer = signers[client] as Signer;
+    const operation = new Uint8Array(sizeBytes);
+    const request = { client: signer.publicKey, number, kind: 0, operation };
+    return bundle(signer, testInstance, [request])[0] as SignedRequest;
+  };
   function add(
     queue: RequestQueue,
     client: number,
@@ -72,28 +80,23 @@ describe('the queue', () => {
     sizeBytes = 10,
     origin = ownOrigin,
   ): boolean {
-    const signer = signers[client] as Signer;
-    const operation = new Uint8Array(sizeBytes);
-    const request = { client: signer.publicKey, number, kind: 0, operation };
-    const [signed] = bundle(signer, testInstance, [request]);
-    return signed !== undefined && queue.add(signed, digestOf(number), { ...arrival, origin });
+    const signed = signedOf(client, number, sizeBytes);
+    return queue.add(signed, digestOf(number), { ...arrival, origin });
   }
-  const numbersOf = (queue: RequestQueue, count: number, sizeBytes = 2 ** 20): number[] =>
-    queue.take(count, sizeBytes).map(({ request }) => request.request.number);
-
-  it('gives each client its turn', () => {
-    const queue = new RequestQueue();
+  const atPrimary = (): RequestQueue => {
+    const queue = new RequestQueue(4);
     queue.beginView(true);
-    for (const number of [1, 2, 3, 4]) add(queue, 0, number);
-    for (const number of [11, 12]) add(queue, 1, number);
-    expect(numbersOf(queue, 5)).toEqual([1, 11, 2, 12, 3]);
-    expect(queue.waiting).toBe(1);
-    expect(queue.size).toBe(6);
-  });
+    return queue;
+  };
+  const numbersOf = (queue: RequestQueue, count: number, sizeBytes = 2 ** 20): number[] =>
+    queue
+      .take({ count, sizeBytes, isSmallOnly: false }, 0)
+      .map(({ request }) => request.request.number);
+  const handedOn = (queue: RequestQueue): number[] =>
+    queue.takeToHandOn(5).map(({ request }) => request.request.number);
 
   it('keeps together what one signature covers, up to a turn of eight', () => {
-    const queue = new RequestQueue();
-    queue.beginView(true);
+    const queue = atPrimary();
     const signer = signers[0] as Signer;
     const requests = Array.from({ length: 10 }, (_, i) => ({
       client: signer.publicKey,
@@ -112,39 +115,26 @@ describe('the queue', () => {
     expect(queue.waiting).toBe(0);
   });
 
-  it('counts turns in bytes: large requests of one do not hold up small ones of another', () => {
-    const queue = new RequestQueue();
-    queue.beginView(true);
-    for (const number of [1, 2, 3]) add(queue, 0, number, 60_000);
-    for (let number = 101; number <= 120; number++) add(queue, 1, number);
-    const taken = numbersOf(queue, 23, 2 ** 30);
-    expect(taken).toHaveLength(23);
-    expect(taken.indexOf(1)).toBe(7);
-    expect(taken.indexOf(2)).toBe(15);
-  });
-
   it('offers everything again in the next view, but what is gone', () => {
-    const queue = new RequestQueue();
-    queue.beginView(true);
+    const queue = atPrimary();
     for (const number of [1, 2, 3]) add(queue, 0, number);
     expect(numbersOf(queue, 2)).toEqual([1, 2]);
     queue.remove((signers[0] as Signer).publicKey, 1);
     queue.beginView(true);
+    expect(queue.head).toBeUndefined();
     expect(numbersOf(queue, 9)).toEqual([2, 3]);
     expect(queue.head?.request.request.number).toBe(2);
   });
 
   it('fills a batch up to its size, and takes one request of any size', () => {
-    const queue = new RequestQueue();
-    queue.beginView(true);
+    const queue = atPrimary();
     for (const number of [1, 2, 3]) add(queue, 0, number, 1000);
     expect(numbersOf(queue, 9, 100)).toEqual([1]);
     expect(numbersOf(queue, 9, 2500)).toEqual([2, 3]);
   });
 
   it('takes one request under a number, and so many of one client', () => {
-    const queue = new RequestQueue();
-    queue.beginView(true);
+    const queue = atPrimary();
     expect(add(queue, 0, 1)).toBe(true);
     expect(add(queue, 0, 1)).toBe(false);
     for (let number = 2; number <= limits.clientWindow; number++) {
@@ -152,42 +142,110 @@ describe('the queue', () => {
     }
     expect(add(queue, 0, 1000)).toBe(false);
     expect(add(queue, 1, 1000)).toBe(true);
-  });
-
-  it('has a window of places of each client for every member that hands on, and for what is no batch yet', () => {
-    const queue = new RequestQueue();
-    queue.beginView(true);
-    for (let number = 1; number <= limits.clientWindow; number++) add(queue, 0, number);
-    for (let number = 101; number <= 100 + limits.clientWindow; number++) {
-      expect(add(queue, 0, number, 10, 2)).toBe(true);
-    }
-    expect(add(queue, 0, 1000, 10, 2)).toBe(false);
-    expect(add(queue, 0, 1000, 10, 3)).toBe(true);
     expect(numbersOf(queue, 1)).toEqual([1]);
-    expect(add(queue, 0, 1001)).toBe(true);
-    expect(add(queue, 0, 1002)).toBe(false);
-    queue.remove((signers[0] as Signer).publicKey, 2);
-    expect(add(queue, 0, 1002)).toBe(true);
+    expect(add(queue, 0, 1000)).toBe(true);
   });
 
-  it('is bounded in bytes', () => {
-    const queue = new RequestQueue();
-    const sizeBytes = 0.6 * limits.queuedRequestsSizeBytesMax;
-    expect(add(queue, 0, 1, sizeBytes)).toBe(true);
-    expect(add(queue, 1, 1, sizeBytes)).toBe(false);
-    expect(add(queue, 1, 2, 1000)).toBe(true);
-    queue.remove((signers[0] as Signer).publicKey, 1);
-    expect(add(queue, 1, 3, sizeBytes)).toBe(false);
-    expect(add(queue, 0, 2, sizeBytes)).toBe(true);
+  it('has places of its own for what each member hands on, as much as that may have outstanding', () => {
+    const queue = atPrimary();
+    const { sizeBytes } = handedOnBounds(4);
+    for (let number = 1; number <= limits.clientWindow; number++) add(queue, 0, number);
+    const first = 0.6 * sizeBytes;
+    expect(add(queue, 0, 101, first, 2)).toBe(true);
+    expect(add(queue, 1, 101, first, 2)).toBe(false);
+    expect(add(queue, 1, 101, first, 3)).toBe(true);
+    queue.remove((signers[0] as Signer).publicKey, 101);
+    expect(add(queue, 1, 102, first, 2)).toBe(true);
+    for (let number = 200; number < 200 + limits.handedOnRequestsMax; number++) {
+      expect(add(queue, 0, number, 10, 1)).toBe(true);
+    }
+    expect(add(queue, 1, 200, 10, 1)).toBe(false);
   });
 
-  it('is bounded in bytes for each client and whoever hands on for it', () => {
-    const queue = new RequestQueue();
-    queue.beginView(true);
+  it('gives what each member hands on its share of every batch, whatever clients bring', () => {
+    const queue = atPrimary();
+    for (let number = 1; number <= 16; number++) add(queue, 0, number, 60_000);
+    for (const number of [101, 102, 103]) add(queue, 1, number, 60_000, 1);
+    for (const number of [201, 202, 203]) add(queue, 2, number, 60_000, 3);
+    const numbers = numbersOf(queue, 64, 6 * 60_200);
+    expect(numbers.filter((number) => number > 100).sort()).toEqual([101, 102, 201, 202]);
+    // Who had nothing waiting meanwhile gets no more for it than the others from now on.
+    add(queue, 2, 301, 60_000, 2);
+    for (const number of [302, 303]) add(queue, 2, number, 60_000, 2);
+    const later = numbersOf(queue, 64, 4 * 60_200);
+    expect(later.filter((number) => number > 300)).toHaveLength(1);
+  });
+
+  it('hands on no more than may be outstanding, what is small first, and times nothing else', () => {
+    const queue = new RequestQueue(4);
+    queue.beginView(false);
+    const { sizeBytes } = handedOnBounds(4);
+    for (let number = 1; number <= 8; number++) add(queue, 0, number, 60_000);
+    add(queue, 1, 50);
+    const first = handedOn(queue);
+    expect(first[0]).toBe(50);
+    expect(first).toHaveLength(1 + Math.floor(sizeBytes / 60_160));
+    expect(queue.head?.timedAtMs).toBe(5);
+    expect(handedOn(queue)).toEqual([]);
+    const client = (signers[0] as Signer).publicKey;
+    queue.markProposed(client, 1, 6);
+    expect(handedOn(queue)).toHaveLength(1);
+    for (const number of first) {
+      for (const { publicKey } of signers) queue.remove(publicKey, number);
+    }
+    expect(handedOn(queue)).toHaveLength(2);
+    expect(handedOn(queue)).toEqual([]);
+  });
+
+  it('hands on again what is in no batch, and not again at once', () => {
+    const queue = new RequestQueue(4);
+    queue.beginView(false);
+    for (const number of [1, 2]) add(queue, 0, number);
+    handedOn(queue);
+    const client = (signers[0] as Signer).publicKey;
+    queue.markProposed(client, 1, 6);
+    const again = (beforeMs: number, nowMs: number): number[] =>
+      [...queue.toHandOnAgain(beforeMs, nowMs)].map(({ request }) => request.request.number);
+    expect(again(4, 9)).toEqual([]);
+    expect(again(5, 9)).toEqual([2]);
+    expect(queue.handOnAgain(client, 2, 8, 10)).toBe(false);
+    expect(queue.handOnAgain(client, 2, 9, 10)).toBe(true);
+    expect(queue.handOnAgain(client, 1, 9, 10)).toBe(false);
+  });
+
+  it('is bounded in bytes, shared by all clients, and takes a turn of everyone all the same', () => {
+    const queue = atPrimary();
+    const large = 60_000;
+    let number = 0;
+    for (let i = 0; i < 3 * limits.clientWindow; i++) {
+      if (i % limits.clientWindow === 0) queue.beginView(true);
+      number += 1;
+      add(queue, i % 2, number, large);
+    }
+    const half = limits.waitingRequestsSizeBytesMax / 2;
+    expect(queue.waitingSizeBytes).toBeLessThanOrEqual(half);
+    const crowd = Array.from({ length: 200 }, (_, i) => quickSigner(`crowd ${i}`));
+    let places = 0;
+    for (const signer of crowd) {
+      for (let i = 1; i <= 4; i++) {
+        const operation = new Uint8Array(large);
+        const request = { client: signer.publicKey, number: i, kind: 0, operation };
+        const [signed] = bundle(signer, testInstance, [request]);
+        if (signed === undefined) continue;
+        if (queue.add(signed, digestOf(i), { ...arrival, origin: ownOrigin })) places += 1;
+      }
+    }
+    expect(places).toBeGreaterThan(60);
+    expect(queue.waitingSizeBytes).toBeLessThanOrEqual(limits.waitingRequestsSizeBytesMax);
+    expect(queue.hasRoom(signedOf(2, 1, large), ownOrigin)).toBe(false);
+    expect(queue.hasRoom(signedOf(2, 1, 2000), ownOrigin)).toBe(true);
+  });
+
+  it('is bounded in bytes for each client', () => {
+    const queue = atPrimary();
     const sizeBytes = 0.4 * limits.queuedRequestsClientSizeBytesMax;
     for (const number of [1, 2]) expect(add(queue, 0, number, sizeBytes)).toBe(true);
     expect(add(queue, 0, 3, sizeBytes)).toBe(false);
-    expect(add(queue, 0, 3, sizeBytes, 2)).toBe(true);
     expect(add(queue, 1, 3, sizeBytes)).toBe(true);
     expect(numbersOf(queue, 1)).toEqual([1]);
     expect(add(queue, 0, 4, sizeBytes)).toBe(true);

@@ -1,18 +1,21 @@
 // Requests that are known and not executed: from clients, and from the primary's batches, so that a request that one
-// primary ordered in vain keeps the clock running under the next one. First come, first timed; taken for batches in
-// turn from one client after another, at each turn what shares a signature, so that a busy client cannot crowd others
-// out. A client has one window of places here for what it brings itself, and one for what each member hands on:
-// whatever a member times, and a client has a window of places there too, its primary has a place for, even if the
-// client has asked that one for other things.
+// primary ordered in vain keeps the clock running under the next one. What waits here waits for its client's turn: at the
+// primary for a place in a batch, at a backup for being handed on to the primary.
+//
+// A backup times only what the primary must know, the oldest first: what is in a batch, and what it has handed on itself,
+// of which it has no more outstanding than the primary keeps places and a share of the batches for, for each member apart.
+// So however much clients bring, what is timed is done in time by a primary that does its work.
 
-import { type Bytes, equalBytes, mapKey } from '../../base/bytes.ts';
+import { type Bytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
+import { FairQueue, type Flow, newFlow, type Room, turnSizeBytes } from '../fair-queue.ts';
+import { requestSizeBytes } from './batch.ts';
+import { type HandedOnBounds, handedOnBounds, Lane } from './lanes.ts';
 
 /** Where a request came from, besides members by their index: a channel of its client's own, or a batch. */
 export const ownOrigin = -1;
 export const batchOrigin = -2;
-const originsBefore = 2;
 
 export interface Arrival {
   readonly origin: number;
@@ -28,16 +31,25 @@ export interface QueuedRequest {
   readonly digest: Bytes;
   /** Which member the client asked for the whole result; undefined if the client did not say. */
   fullReplier: number | undefined;
-  readonly arrivedAtMs: number;
   readonly sizeBytes: number;
+  /** Since when its primary must know it. */
+  readonly timedAtMs: number;
 }
 
 interface Entry extends QueuedRequest {
+  readonly signature: Bytes;
   readonly owner: Owner;
-  readonly origin: number;
+  /** Counts arrivals. */
+  readonly order: number;
+  /** Which member's places it takes; `ownOrigin` for none's. */
+  origin: number;
+  isWaiting: boolean;
   /** In a batch of the current view. */
   isProposed: boolean;
-  isGone: boolean;
+  /** When it was handed to the primary last; undefined: not in this view. */
+  handedOnAtMs: number | undefined;
+  isTimed: boolean;
+  timedAtMs: number;
   before: Entry | undefined;
   after: Entry | undefined;
 }
@@ -45,97 +57,133 @@ interface Entry extends QueuedRequest {
 interface Owner {
   readonly key: string;
   readonly entries: Map<number, Entry>;
-  /** Entries that are in no batch of the current view, by origin, and their bytes. */
-  places: number[];
-  placesSizeBytes: number[];
-  /** Entries for batches, in order of arrival; those proposed or gone are skipped when they come up. */
-  waiting: Entry[];
-  isInTurn: boolean;
-  /** Bytes that it may put into a batch: more with every turn at which its next request was too large. */
-  creditSizeBytes: number;
+  readonly flow: Flow<Entry>;
 }
 
-/**
- * Requests under one signature that a client gets into a batch at its turn. Apart they would each cost a check of that
- * signature somewhere, and their answers as many messages; and a client that is answered all at once bundles again.
- */
-const turnRequestsMax = 8;
-/** Bytes that each turn is worth (deficit round robin): a client with large requests waits more turns for each of them. */
-const turnSizeBytes = 8192;
-
-/** Fixed parts, proof and offsets of one request in a batch. */
-const overheadSizeBytes = 160;
-
 export class RequestQueue {
+  readonly #bounds: HandedOnBounds;
   readonly #owners = new Map<string, Owner>();
+  /** The timed ones, in the order in which they became that. */
   #first: Entry | undefined;
   #last: Entry | undefined;
   #size = 0;
   #sizeBytes = 0;
-  /** Clients with entries for batches, whose turn comes round. */
-  #turns: Owner[] = [];
-  #waiting = 0;
-  #waitingSizeBytes = 0;
+  #arrivals = 0;
+  readonly #own = new FairQueue<Entry>();
+  #ownTakenSizeBytes = 0;
+  readonly #lanes: readonly Lane<Entry>[];
+  #laneCount = 0;
+  #laneSizeBytes = 0;
+  /** Where the lane stands that was served last: one that begins to wait stands no further back. */
+  #servedSizeBytes = 0;
+  /** Of a backup: handed on and in no batch yet. */
+  #outstanding = 0;
+  #outstandingSizeBytes = 0;
   /** Whether this member is the primary, which alone takes batches. */
   #isTakenFrom = false;
+
+  /** @param n members of the group. */
+  constructor(n: number) {
+    this.#bounds = handedOnBounds(n);
+    this.#lanes = Array.from({ length: n }, () => new Lane<Entry>());
+  }
 
   get size(): number {
     return this.#size;
   }
 
-  /** The request that has waited longest. */
+  /** The request that the primary has known longest. */
   get head(): QueuedRequest | undefined {
     return this.#first;
   }
 
-  /** Requests that are in no batch of the current view. */
+  /** Requests that wait for their turn. */
   get waiting(): number {
-    return this.#waiting;
+    return this.#own.count + this.#laneCount;
   }
 
   get waitingSizeBytes(): number {
-    return this.#waitingSizeBytes;
+    return this.#own.sizeBytes + this.#laneSizeBytes;
   }
 
   find(client: Bytes, number: number): QueuedRequest | undefined {
     return this.#owners.get(mapKey(client))?.entries.get(number);
   }
 
+  /** Whether a request that is not known yet would find a place; to be asked before anything dear is done with it. */
+  hasRoom(request: SignedRequest, origin: number): boolean {
+    const owner = this.#owners.get(mapKey(request.request.client));
+    return this.#hasRoom(owner, requestSizeBytes(request), origin);
+  }
+
+  #hasRoom(owner: Owner | undefined, sizeBytes: number, origin: number): boolean {
+    if (owner !== undefined && owner.entries.size >= limits.queuedRequestsPerClientMax)
+      return false;
+    if (origin === ownOrigin) return this.#hasOwnRoom(owner, sizeBytes);
+    const lane = this.#lanes[origin];
+    if (lane !== undefined) return lane.hasRoom(sizeBytes, this.#bounds);
+    return (
+      this.#size < limits.queuedRequestsMax &&
+      this.#sizeBytes + sizeBytes <= limits.queuedRequestsSizeBytesMax
+    );
+  }
+
+  /**
+   * A window of each client's, and its share of the bytes; half of these are for whoever comes. A turn's worth is taken as
+   * long as there is any room at all, so that nobody who asks for little is refused on account of others. What a primary
+   * has put into its batches takes nothing of it.
+   */
+  #hasOwnRoom(owner: Owner | undefined, sizeBytes: number): boolean {
+    if (this.#own.count >= limits.queuedRequestsMax) return false;
+    const { count, sizeBytes: waiting } = owner?.flow ?? { count: 0, sizeBytes: 0 };
+    if (this.#own.sizeBytes + sizeBytes > limits.queuedRequestsSizeBytesMax / 2) return false;
+    if (count >= limits.clientWindow) return false;
+    if (waiting + sizeBytes <= turnSizeBytes) return true;
+    if (count > 0 && waiting + sizeBytes > limits.queuedRequestsClientSizeBytesMax) return false;
+    const sizeBytesMax = this.#isTakenFrom
+      ? limits.waitingRequestsSizeBytesMax
+      : limits.backupRequestsSizeBytesMax;
+    const total = this.#own.sizeBytes + sizeBytes;
+    if (total <= sizeBytesMax / 2) return true;
+    if (total > sizeBytesMax) return false;
+    const clients = this.#own.flows + (count === 0 ? 1 : 0);
+    return waiting + sizeBytes <= sizeBytesMax / clients;
+  }
+
   /** @returns false when there is no room, or something under this client and number already. */
   add(request: SignedRequest, digest: Bytes, arrival: Arrival): boolean {
     const { origin, fullReplier, nowMs, isProposed } = arrival;
     const key = mapKey(request.request.client);
-    const { number, operation } = request.request;
-    const sizeBytes = overheadSizeBytes + 32 * request.proof.path.length + operation.length;
-    if (this.#size >= limits.queuedRequestsMax) return false;
-    if (this.#sizeBytes + sizeBytes > limits.queuedRequestsSizeBytesMax) return false;
-    let owner = this.#owners.get(key);
-    if (owner === undefined) {
-      owner = newOwner(key);
-      this.#owners.set(key, owner);
-    } else if (owner.entries.has(number) || !hasRoom(owner, origin, isProposed, sizeBytes)) {
-      return false;
-    }
+    const { number } = request.request;
+    const sizeBytes = requestSizeBytes(request);
+    const known = this.#owners.get(key);
+    if (known?.entries.has(number) === true) return false;
+    if (!this.#hasRoom(known, sizeBytes, isProposed ? batchOrigin : origin)) return false;
+    const owner = known ?? { key, entries: new Map<number, Entry>(), flow: newFlow<Entry>() };
+    if (known === undefined) this.#owners.set(key, owner);
+    this.#arrivals += 1;
     const entry: Entry = {
       request,
       digest,
       fullReplier,
-      arrivedAtMs: nowMs,
+      order: this.#arrivals,
       sizeBytes,
+      signature: request.proof.signature,
       owner,
-      origin,
+      origin: origin >= 0 ? origin : ownOrigin,
+      isWaiting: false,
       isProposed,
-      isGone: false,
-      before: this.#last,
+      handedOnAtMs: undefined,
+      isTimed: false,
+      timedAtMs: nowMs,
+      before: undefined,
       after: undefined,
     };
-    if (this.#last === undefined) this.#first = entry;
-    else this.#last.after = entry;
-    this.#last = entry;
     this.#size += 1;
     this.#sizeBytes += sizeBytes;
     owner.entries.set(number, entry);
-    if (!isProposed) this.#wait(entry);
+    if (isProposed) this.#time(entry, nowMs);
+    else this.#wait(entry);
     return true;
   }
 
@@ -144,153 +192,183 @@ export class RequestQueue {
     const owner = this.#owners.get(mapKey(client));
     const entry = owner?.entries.get(number);
     if (owner === undefined || entry === undefined) return undefined;
+    this.#unwait(entry);
+    this.#untime(entry);
     owner.entries.delete(number);
     if (owner.entries.size === 0) this.#owners.delete(owner.key);
-    if (!entry.isProposed) this.#unwait(entry);
-    entry.isGone = true;
-    if (entry.before === undefined) this.#first = entry.after;
-    else entry.before.after = entry.after;
-    if (entry.after === undefined) this.#last = entry.before;
-    else entry.after.before = entry.before;
     this.#size -= 1;
     this.#sizeBytes -= entry.sizeBytes;
     return entry;
   }
 
   /** The primary put this request into a batch. */
-  markProposed(client: Bytes, number: number): void {
+  markProposed(client: Bytes, number: number, nowMs: number): void {
     const entry = this.#owners.get(mapKey(client))?.entries.get(number);
     if (entry === undefined || entry.isProposed) return;
     this.#unwait(entry);
     entry.isProposed = true;
+    if (!entry.isTimed) this.#time(entry, nowMs);
   }
 
-  /** Takes requests for one batch, from one client after another. */
-  take(countMax: number, sizeBytesMax: number): QueuedRequest[] {
-    const taken: QueuedRequest[] = [];
-    let sizeBytes = 0;
-    while (taken.length < countMax) {
-      const owner = this.#turns.shift();
-      if (owner === undefined) break;
-      const ofTurn = Math.min(turnRequestsMax, countMax - taken.length);
-      owner.creditSizeBytes += turnSizeBytes;
-      for (const entry of bundleOf(owner, ofTurn)) {
-        if (entry.sizeBytes > owner.creditSizeBytes) break;
-        if (taken.length > 0 && sizeBytes + entry.sizeBytes > sizeBytesMax) {
-          this.#turns.unshift(owner);
-          return taken;
-        }
-        owner.creditSizeBytes -= entry.sizeBytes;
-        this.#unwait(entry);
-        entry.isProposed = true;
-        sizeBytes += entry.sizeBytes;
-        taken.push(entry);
-      }
-      if (nextOf(owner) === undefined) {
-        owner.isInTurn = false;
-        owner.creditSizeBytes = 0;
-      } else this.#turns.push(owner);
+  // ---- Turns ----
+
+  /** A primary takes requests for one batch, from one client after another; the first one whatever its size. */
+  take({ count, sizeBytes, isSmallOnly }: Room, nowMs: number): QueuedRequest[] {
+    const taken: Entry[] = [];
+    let left = Number.POSITIVE_INFINITY;
+    while (taken.length < count) {
+      const room = { count: count - taken.length, sizeBytes: left, isSmallOnly };
+      const takenSizeBytes = this.#takeTurn(room, taken);
+      if (takenSizeBytes === 0) break;
+      left = Math.min(left, sizeBytes) - takenSizeBytes;
+    }
+    for (const entry of taken) {
+      entry.isProposed = true;
+      this.#time(entry, nowMs);
     }
     return taken;
   }
 
-  /** A view begins: nothing is in a batch of it. */
-  beginView(isPrimary: boolean): void {
-    this.#isTakenFrom = isPrimary;
-    this.#turns = [];
-    this.#waiting = 0;
-    this.#waitingSizeBytes = 0;
-    for (const owner of this.#owners.values()) {
-      owner.places = [];
-      owner.placesSizeBytes = [];
-      owner.waiting = [];
-      owner.isInTurn = false;
-      owner.creditSizeBytes = 0;
+  /** From that lane which has had least, the clients' own among them. */
+  #takeTurn(room: Room, taken: Entry[]): number {
+    if (this.#laneCount === 0) return this.#own.takeTurn(room, taken);
+    let least: Lane<Entry> | undefined;
+    for (const lane of this.#lanes) {
+      const { next } = lane;
+      if (next === undefined || (room.isSmallOnly && isLarge(next))) continue;
+      if (least === undefined || lane.takenSizeBytes < least.takenSizeBytes) least = lane;
     }
+    const own = Math.max(this.#ownTakenSizeBytes, this.#servedSizeBytes);
+    const hasOwn = room.isSmallOnly ? this.#own.hasSmall : this.#own.count > 0;
+    if (least === undefined || (hasOwn && own <= least.takenSizeBytes)) {
+      const sizeBytes = this.#own.takeTurn(room, taken);
+      this.#servedSizeBytes = own;
+      this.#ownTakenSizeBytes = own + sizeBytes;
+      return sizeBytes;
+    }
+    const entry = least.next;
+    if (entry === undefined || entry.sizeBytes > room.sizeBytes) return 0;
+    this.#servedSizeBytes = least.takenSizeBytes;
+    least.takenSizeBytes += entry.sizeBytes;
+    this.#unwait(entry);
+    taken.push(entry);
+    return entry.sizeBytes;
+  }
+
+  /** A backup takes what it hands on to the primary now, as much as may be outstanding there. */
+  takeToHandOn(nowMs: number): QueuedRequest[] {
+    const taken: Entry[] = [];
+    for (;;) {
+      const count = this.#bounds.count - this.#outstanding;
+      const sizeBytes = this.#bounds.sizeBytes - this.#outstandingSizeBytes;
+      if (count <= 0) break;
+      const from = taken.length;
+      if (this.#own.takeTurn({ count, sizeBytes, isSmallOnly: false }, taken) === 0) break;
+      for (let i = from; i < taken.length; i++) {
+        const entry = taken[i] as Entry;
+        entry.handedOnAtMs = nowMs;
+        this.#outstanding += 1;
+        this.#outstandingSizeBytes += entry.sizeBytes;
+        this.#time(entry, nowMs);
+      }
+    }
+    return taken;
+  }
+
+  /**
+   * What was handed on and is in no batch, the oldest first: the message may have been lost.
+   * @param beforeMs only what was not handed on since then.
+   */
+  *toHandOnAgain(beforeMs: number, nowMs: number): Generator<QueuedRequest> {
+    if (this.#outstanding === 0) return;
     for (let entry = this.#first; entry !== undefined; entry = entry.after) {
-      entry.isProposed = false;
-      this.#wait(entry);
+      if (handOnAgain(entry, beforeMs, nowMs)) yield entry;
     }
   }
 
-  /** Everything, oldest first. */
+  /** Its client asks again. @returns what is to be handed on again, if so. */
+  handOnAgain(client: Bytes, number: number, beforeMs: number, nowMs: number): boolean {
+    const entry = this.#owners.get(mapKey(client))?.entries.get(number);
+    return entry !== undefined && handOnAgain(entry, beforeMs, nowMs);
+  }
+
+  /** A view begins: nothing is in a batch of it, nor handed to its primary. */
+  beginView(isPrimary: boolean): void {
+    const entries = [...this.all()] as Entry[];
+    entries.sort((a, b) => a.order - b.order);
+    for (const entry of entries) {
+      this.#unwait(entry);
+      this.#untime(entry);
+      entry.isProposed = false;
+      entry.handedOnAtMs = undefined;
+      entry.origin = ownOrigin;
+    }
+    this.#isTakenFrom = isPrimary;
+    for (const entry of entries) this.#wait(entry);
+  }
+
+  /** Everything, what is timed first. */
   *all(): Generator<QueuedRequest> {
     for (let entry = this.#first; entry !== undefined; entry = entry.after) yield entry;
+    if (this.waiting === 0) return;
+    for (const { entries } of this.#owners.values()) {
+      for (const entry of entries.values()) if (!entry.isTimed) yield entry;
+    }
   }
 
   #wait(entry: Entry): void {
-    const { owner } = entry;
-    takePlaces(entry, 1);
-    if (!this.#isTakenFrom) return;
-    this.#waiting += 1;
-    this.#waitingSizeBytes += entry.sizeBytes;
-    owner.waiting.push(entry);
-    if (owner.isInTurn) return;
-    owner.isInTurn = true;
-    this.#turns.push(owner);
+    const lane = this.#lanes[entry.origin];
+    if (lane === undefined) return this.#own.add(entry.owner.flow, entry);
+    if (lane.count === 0) {
+      lane.takenSizeBytes = Math.max(lane.takenSizeBytes, this.#servedSizeBytes);
+    }
+    lane.add(entry);
+    this.#laneCount += 1;
+    this.#laneSizeBytes += entry.sizeBytes;
   }
 
+  /** It does not wait for its turn any more, nor for its primary. */
   #unwait(entry: Entry): void {
-    takePlaces(entry, -1);
-    if (!this.#isTakenFrom) return;
-    this.#waiting -= 1;
-    this.#waitingSizeBytes -= entry.sizeBytes;
+    if (entry.handedOnAtMs !== undefined && !entry.isProposed) {
+      this.#outstanding -= 1;
+      this.#outstandingSizeBytes -= entry.sizeBytes;
+    }
+    const lane = this.#lanes[entry.origin];
+    if (lane === undefined) return this.#own.drop(entry.owner.flow, entry);
+    if (!lane.drop(entry)) return;
+    this.#laneCount -= 1;
+    this.#laneSizeBytes -= entry.sizeBytes;
+  }
+
+  #time(entry: Entry, nowMs: number): void {
+    entry.isTimed = true;
+    entry.timedAtMs = nowMs;
+    entry.before = this.#last;
+    entry.after = undefined;
+    if (this.#last === undefined) this.#first = entry;
+    else this.#last.after = entry;
+    this.#last = entry;
+  }
+
+  #untime(entry: Entry): void {
+    if (!entry.isTimed) return;
+    entry.isTimed = false;
+    if (entry.before === undefined) this.#first = entry.after;
+    else entry.before.after = entry.after;
+    if (entry.after === undefined) this.#last = entry.before;
+    else entry.after.before = entry.before;
   }
 }
 
-function newOwner(key: string): Owner {
-  return {
-    key,
-    entries: new Map(),
-    places: [],
-    placesSizeBytes: [],
-    waiting: [],
-    isInTurn: false,
-    creditSizeBytes: 0,
-  };
+/** Whether it is larger than what a client gets done at one turn. */
+export function isLarge({ sizeBytes }: Pick<QueuedRequest, 'sizeBytes'>): boolean {
+  return sizeBytes > turnSizeBytes;
 }
 
-/** @param count 1 or -1. */
-function takePlaces({ owner, origin, sizeBytes }: Entry, count: number): void {
-  const at = origin + originsBefore;
-  owner.places[at] = (owner.places[at] ?? 0) + count;
-  owner.placesSizeBytes[at] = (owner.placesSizeBytes[at] ?? 0) + count * sizeBytes;
-}
-
-/**
- * What is in a batch has left its client's window, which bounds what waits for one. Its bytes are bounded too, but for
- * one request of any size.
- */
-function hasRoom(owner: Owner, origin: number, isProposed: boolean, sizeBytes: number): boolean {
-  if (owner.entries.size >= limits.queuedRequestsPerClientMax) return false;
-  const count = owner.places[origin + originsBefore] ?? 0;
-  const waiting = owner.placesSizeBytes[origin + originsBefore] ?? 0;
-  if (isProposed || count === 0) return true;
-  return (
-    count < limits.clientWindow && waiting + sizeBytes <= limits.queuedRequestsClientSizeBytesMax
-  );
-}
-
-/** The client's oldest entry that is still for a batch. */
-function nextOf({ waiting }: Owner): Entry | undefined {
-  for (;;) {
-    const entry = waiting[0];
-    if (entry === undefined || !(entry.isGone || entry.isProposed)) return entry;
-    waiting.shift();
+function handOnAgain(entry: Entry, beforeMs: number, nowMs: number): boolean {
+  if (entry.isProposed || entry.handedOnAtMs === undefined || entry.handedOnAtMs > beforeMs) {
+    return false;
   }
-}
-
-/** The client's oldest entries for batches that share a signature. */
-function bundleOf(owner: Owner, countMax: number): Entry[] {
-  const first = nextOf(owner);
-  if (first === undefined) return [];
-  const { signature } = first.request.proof;
-  const bundle: Entry[] = [];
-  for (const entry of owner.waiting) {
-    if (entry.isGone || entry.isProposed) continue;
-    if (bundle.length === countMax) break;
-    if (!equalBytes(entry.request.proof.signature, signature)) break;
-    bundle.push(entry);
-  }
-  return bundle;
+  entry.handedOnAtMs = nowMs;
+  return true;
 }

@@ -14,9 +14,6 @@ import type { Slot } from './slot.ts';
 
 export const statusTimer = 'status';
 
-/** Requests that are told again to a primary that seems not to know them. */
-const remindedMax = 16;
-
 export class StatusExchange {
   readonly #core: Core;
   #dueMs = 0;
@@ -85,7 +82,7 @@ export class StatusExchange {
       parts.bodies.onTick();
       parts.viewChanges.onTick();
       parts.newViews.onTick();
-      if (this.#isBusy()) parts.clientRequests.forwardWaiting(remindedMax);
+      parts.clientRequests.handOnAgain(2 * parameters.statusIntervalMs);
     }
     const isQuiet = nowMs - this.#toldMs >= parameters.idleStatusIntervalMs;
     if (isStuck || isQuiet) this.#tell();

@@ -87,7 +87,7 @@ export class ViewTimer {
   #isQuick(): boolean {
     const { queue, nowMs } = this.#core;
     const { head } = queue;
-    return head === undefined || nowMs - head.arrivedAtMs < this.#patienceMs / 8;
+    return head === undefined || nowMs - head.timedAtMs < this.#patienceMs / 8;
   }
 
   #forget(): void {
