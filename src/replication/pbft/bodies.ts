@@ -85,7 +85,7 @@ export class BodyFetcher {
     this.#wanted.delete(key);
     if (wanted.sequence <= this.#core.log.height) return;
     parts.normalCase.keepBody(wanted.sequence, digest, { requests, digests, agreed });
-    parts.viewChanges.onBody();
+    parts.viewChanges.resume();
     parts.newViews.onBody();
     parts.execution.run();
   }

@@ -47,8 +47,16 @@ export class Log {
 
   /** H: the last sequence with which anything is done; lower than the window's end while a recovery bounds it. */
   get top(): number {
-    if (this.#isShut) return this.height;
-    return Math.min(this.height + this.window, this.#bound);
+    return this.topFrom(this.height);
+  }
+
+  /** H, were a checkpoint this high stable. */
+  topFrom(height: number): number {
+    if (this.#isShut) return height;
+    return Math.min(
+      height + this.window,
+      height < this.#bound ? this.#bound : Number.POSITIVE_INFINITY,
+    );
   }
 
   isInWindow(sequence: number): boolean {

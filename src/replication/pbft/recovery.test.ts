@@ -232,6 +232,31 @@ describe('a recovery', () => {
     expect(cluster.problems()).toEqual([]);
   });
 
+  it('of a primary has nobody prepare what it may not accept itself', () => {
+    const cluster = group(10, 0);
+    cluster.filter = (_, __, { name }) => name !== 'pbftCommit';
+    cluster.client(0).write();
+    cluster.run(cluster.nowMs + 60);
+    // The next primary recovers and learns nothing yet, the view after takes too long to be waited for.
+    cluster.crash(0);
+    cluster.filter = (_, to, { name }) =>
+      name !== 'pbftCommit' &&
+      (name !== 'replyStable' || to !== 1) &&
+      (name !== 'newView' || to !== 0);
+    cluster.recover(1);
+    const isLeft = () => cluster.replica(2).engine.status().view > 0;
+    expect(cluster.run(cluster.nowMs + 2000, isLeft)).toBe(true);
+    cluster.run(cluster.nowMs + 50);
+    // One of the two that would have accepted it is out; the others must be able to begin a view.
+    cluster.crash(3);
+    cluster.restart(0);
+    const isLater = () => [1, 2].every((i) => cluster.replica(i).engine.status().view > 1);
+    expect(cluster.run(cluster.nowMs + 5000, isLater)).toBe(true);
+    cluster.filter = () => true;
+    expect(cluster.run(cluster.nowMs + 20_000, () => cluster.outcomes.length === 1)).toBe(true);
+    expect(cluster.problems()).toEqual([]);
+  });
+
   it('goes on after a restart in the middle', () => {
     const cluster = group(7);
     cluster.recover(2);

@@ -208,6 +208,7 @@ export class Recovery {
     log.setBound(bound);
     log.dropAbove(bound);
     parts.normalCase.dropAbove(bound);
+    parts.viewChanges.resume();
     parts.newViews.resume();
     parts.checkpoints.requestCompaction();
     this.#submit(running);
@@ -314,6 +315,7 @@ export class Recovery {
     out.timer(recoveryTickTimer, undefined);
     out.count('recovery-done');
     log.setBound(0);
+    parts.viewChanges.resume();
     parts.newViews.resume();
   }
 

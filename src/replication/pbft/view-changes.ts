@@ -161,6 +161,10 @@ export class ViewChanges {
     );
     const batches = set.choose();
     if (batches === undefined) return core.out.count('view-change-blocked');
+    // Of what is prepared f+1 correct members must know that they accepted it: the primary is one of them, or nobody is
+    // asked to prepare it.
+    const top = log.topFrom(Math.max(log.height, set.height));
+    if (set.top > top) return core.out.count('view-change-bounded');
     let isComplete = true;
     batches.forEach((digest, i) => {
       const sequence = set.height + 1 + i;
@@ -184,8 +188,8 @@ export class ViewChanges {
     core.parts.newViews.enter({ message, digest, support }, support);
   }
 
-  /** A body that had been asked for is here: the choice may be complete now. */
-  onBody(): void {
+  /** A body that had been asked for is here, or a recovery allows more: the new view may begin now. */
+  resume(): void {
     if (!this.#core.isActive && this.#core.isPrimary) this.#decide();
   }
 
