@@ -11,8 +11,10 @@ import { limits } from '../wire/limits.ts';
 import type { SignedRequest } from '../wire/replication.ts';
 import type { ReplicationMessageValue } from '../wire/replication-registry.ts';
 import type { Acceptance, Judgement } from './acceptance.ts';
+import { enter, Operation, type Settle } from './client-operation.ts';
 import type { Outcome, ReplicaGroup, ReplicatedClient, SubmitOptions } from './contract.ts';
 import { FirstNumber } from './first-number.ts';
+import { FullRepliers } from './full-repliers.ts';
 import { MemberLinks } from './member-links.ts';
 import { ReplyBox } from './reply-box.ts';
 import { bundle, requestKinds } from './requests.ts';
@@ -33,19 +35,6 @@ export interface GroupClientOptions {
   readonly isFresh: boolean;
 }
 
-type Settle = (outcome: Outcome | HoldfastError) => void;
-
-/** What an application waits for. */
-interface Operation {
-  readonly operation: Bytes;
-  /** As in an `OrderedRequest`. */
-  readonly kind: 0 | 1 | 2;
-  readonly settle: Settle;
-  /** It was tried as a read in one round, in vain. */
-  mustOrder: boolean;
-  isOver: boolean;
-}
-
 interface InFlight {
   readonly operation: Operation;
   readonly number: number;
@@ -61,8 +50,6 @@ interface InFlight {
   lacksBody: boolean;
 }
 
-/** How long a member that did not send a whole result when it was its turn gets no other turn. */
-const passedOverMs = 10_000;
 /** Questions for used numbers before too few answers must do. */
 const asksMax = 3;
 const noProof = { signature: new Uint8Array(64), count: 1, index: 0, path: [] };
@@ -86,9 +73,7 @@ export class GroupClient implements ReplicatedClient {
   /** A number space of its own, begun anywhere, so that no answer to an earlier process is taken for one to this. */
   #nextQuery: number;
   #view = 0;
-  /** Until when a member that owed a whole result, and did not send it, is not asked for one. */
-  readonly #passedOverUntilMs = new Map<number, number>();
-  #turn = 0;
+  readonly #fullRepliers: FullRepliers;
   #isScheduled = false;
   #timer: Timer | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
@@ -102,6 +87,7 @@ export class GroupClient implements ReplicatedClient {
       onReply: (from, value) => this.#onReply(from, value),
       onLastNumber: (from, value) => this.#onLastNumber(from, value),
     });
+    this.#fullRepliers = new FullRepliers(group.members.length);
     this.#firstNumber = new FirstNumber(options.acceptance, env.entropy);
     const random = env.entropy.bytes(6);
     this.#nextQuery = random.reduce((number, byte) => number * 256 + byte, 0);
@@ -123,33 +109,22 @@ export class GroupClient implements ReplicatedClient {
     this.#timer?.cancel();
     const error = new HoldfastError('interrupted', 'the client was closed');
     const waiting = [...this.#requests.values(), ...this.#queries.values()];
-    for (const { operation } of waiting) this.#finish(operation, error);
-    for (const operation of this.#queue) this.#finish(operation, error);
+    for (const { operation } of waiting) operation.finish(error);
+    for (const operation of this.#queue) operation.finish(error);
     this.#queue = [];
     this.#requests.clear();
     this.#queries.clear();
   }
 
-  #enter(operation: Bytes, kind: 0 | 1, { signal }: SubmitOptions): Promise<Outcome> {
-    return new Promise((resolve, reject) => {
-      const error = this.#refusal(operation);
-      if (error !== undefined) return reject(error);
-      const abort = (): void => this.#abandon(entered, signal?.reason);
-      const entered: Operation = {
-        operation,
-        kind,
-        mustOrder: false,
-        isOver: false,
-        settle: (outcome) => {
-          signal?.removeEventListener('abort', abort);
-          if (outcome instanceof HoldfastError) reject(outcome);
-          else resolve(outcome);
-        },
-      };
-      if (signal?.aborted === true) return abort();
-      signal?.addEventListener('abort', abort);
-      this.#queue.push(entered);
-      this.#schedule();
+  async #enter(operation: Bytes, kind: 0 | 1, { signal }: SubmitOptions): Promise<Outcome> {
+    const refusal = this.#refusal(operation);
+    if (refusal !== undefined) throw refusal;
+    return enter(operation, kind, signal, {
+      begin: (begun) => {
+        this.#queue.push(begun);
+        this.#schedule();
+      },
+      abandon: (abandoned) => this.#abandon(abandoned),
     });
   }
 
@@ -166,30 +141,11 @@ export class GroupClient implements ReplicatedClient {
     });
   }
 
-  #finish(operation: Operation, outcome: Outcome | HoldfastError): void {
-    if (operation.isOver) return;
-    operation.isOver = true;
-    operation.settle(outcome);
-  }
-
   /**
-   * Ends waiting. A request that was sent keeps its place and is asked for until it is answered: numbers in use are then
+   * Nobody waits for it any more. A request that was sent keeps its place and is asked for until it is answered: numbers in use are then
    * never further above the answered ones than a window, which is what a restart relies on.
    */
-  #abandon(operation: Operation, cause: unknown): void {
-    this.#finish(
-      operation,
-      new HoldfastError(
-        'interrupted',
-        operation.kind === 1
-          ? "the read was ended by the caller's signal before enough members had answered"
-          : "waiting was ended by the caller's signal; the operation may still be executed",
-        {
-          cure: 'Give it more time; status() of the replicas tells which of them take part.',
-          cause,
-        },
-      ),
-    );
+  #abandon(operation: Operation): void {
     for (const [number, query] of this.#queries) {
       if (query.operation === operation) this.#queries.delete(number);
     }
@@ -212,7 +168,7 @@ export class GroupClient implements ReplicatedClient {
     for (; taken < this.#queue.length; taken++) {
       const operation = this.#queue[taken] as Operation;
       if (operation.isOver) continue;
-      if (operation.kind === 1 && !operation.mustOrder) {
+      if (!operation.mustOrder) {
         if (this.#queries.size >= limits.clientWindow) break;
         this.#sendQuery(operation);
       } else {
@@ -239,11 +195,11 @@ export class GroupClient implements ReplicatedClient {
 
   #sendNumbered(operations: readonly Operation[], first: number): void {
     const { signer, group, acceptance } = this.#options;
-    const requests = operations.map(({ kind, operation }, i) => ({
+    const requests = operations.map(({ kind, bytes }, i) => ({
       client: signer.publicKey,
       number: first + i,
       kind,
-      operation,
+      operation: bytes,
     }));
     const signed: SignedRequest[] =
       acceptance.isSigned !== false
@@ -273,24 +229,13 @@ export class GroupClient implements ReplicatedClient {
       operation,
       number,
       signed,
-      fullReplier: this.#nextFullReplier(nowMs),
+      fullReplier: this.#fullRepliers.next(nowMs),
       box: new ReplyBox(this.#options.group.members.length),
       sentAtMs: nowMs,
       retries: 0,
       retryAtMs,
       lacksBody: false,
     };
-  }
-
-  /** Members take turns at sending whole results; those that were silent at theirs are passed over. */
-  #nextFullReplier(nowMs: number): number {
-    const { length } = this.#options.group.members;
-    for (let i = 0; i < length; i++) {
-      this.#turn = (this.#turn + 1) % length;
-      const untilMs = this.#passedOverUntilMs.get(this.#turn);
-      if (untilMs === undefined || untilMs <= nowMs) break;
-    }
-    return this.#turn;
   }
 
   get #primary(): number {
@@ -301,7 +246,7 @@ export class GroupClient implements ReplicatedClient {
   #send({ signed, number, operation }: InFlight, to: readonly number[], fullReplier: number): void {
     const { instance } = this.#options.group;
     if (signed === undefined) {
-      const value = { instance, number, fullReplier, operation: operation.operation };
+      const value = { instance, number, fullReplier, operation: operation.bytes };
       this.#links.send(to, 'queryRequest', value);
     } else {
       this.#links.send(to, 'submitRequest', { instance, request: signed, fullReplier });
@@ -335,12 +280,12 @@ export class GroupClient implements ReplicatedClient {
     (signed === undefined ? this.#queries : this.#requests).delete(number);
     const nowMs = this.#options.env.clock.nowMs();
     if (inFlight.lacksBody) {
-      this.#passedOverUntilMs.set(inFlight.fullReplier, nowMs + passedOverMs);
+      this.#fullRepliers.passOver(inFlight.fullReplier, nowMs);
     } else {
       this.#delay.note(nowMs - sentAtMs);
     }
     this.#learnView(box);
-    this.#finish(operation, outcome);
+    operation.finish(outcome);
     if (outcome.kind === 'too-old' && operation.kind === 0) this.#renumber();
     if (this.#queue.length > 0) this.#schedule();
   }
@@ -392,10 +337,8 @@ export class GroupClient implements ReplicatedClient {
   #askForNumber(): void {
     const guess = this.#asked >= asksMax ? this.#firstNumber.guess() : undefined;
     if (guess !== undefined) return this.#claim(guess);
-    const { group, env } = this.#options;
-    const { nonce } = this.#firstNumber;
-    this.#links.send(this.#links.everyone, 'lastNumber', { instance: group.instance, nonce });
-    this.#askAgainAtMs = env.clock.nowMs() + this.#delay.afterMs(this.#asked);
+    this.#greet();
+    this.#askAgainAtMs = this.#options.env.clock.nowMs() + this.#delay.afterMs(this.#asked);
     this.#asked += 1;
     this.#wake(this.#askAgainAtMs);
   }
@@ -422,11 +365,7 @@ export class GroupClient implements ReplicatedClient {
       this.#next = number + 1;
       this.#schedule();
     };
-    const kind = requestKinds.claim;
-    this.#sendNumbered(
-      [{ operation: emptyBytes, kind, settle, mustOrder: true, isOver: false }],
-      number,
-    );
+    this.#sendNumbered([new Operation(emptyBytes, requestKinds.claim, settle)], number);
   }
 
   #wake(atMs: number): void {

@@ -1,8 +1,7 @@
-// Runs a replica's engine: says who each channel belongs to, hands events in one at a time, and carries out effects in
-// the order of the contract: what rests on records leaves when they are durable, one flush for all that waits.
+// Runs a replica's engine: hands events in one at a time, and carries out effects in the order of the contract: what rests
+// on records leaves when they are durable, one flush for all that waits.
 
-import type { PeerId } from '../base/brand.ts';
-import { type Bytes, fromHex, mapKey, toHex } from '../base/bytes.ts';
+import { type Bytes, mapKey } from '../base/bytes.ts';
 import type { Disk } from '../env/disk.ts';
 import type { Env } from '../env/env.ts';
 import type { Address, Channel } from '../env/network.ts';
@@ -23,9 +22,9 @@ import {
   type ReplicaStatus,
   type Restored,
   type Send,
-  type Sender,
   statesDifferCode,
 } from './contract.ts';
+import { HostChannels } from './host-channels.ts';
 import { ReplicaDisk } from './replica-disk.ts';
 import { TimerSet } from './timer-set.ts';
 
@@ -45,16 +44,6 @@ export interface ReplicaHostOptions {
   readonly onFailure: (error: Error) => void;
 }
 
-/** The other end of a channel. */
-interface Peer {
-  readonly sender: Sender;
-  /** Key of the map of clients; undefined for a member. */
-  readonly clientKey: string | undefined;
-  bad: number;
-  /** Closed because its keys count as known to others: nothing that still comes out of it is heard. */
-  isVoid: boolean;
-}
-
 /** What waits for the records appended so far. */
 interface Waiting {
   /** Number of the last append that it rests on. */
@@ -68,14 +57,7 @@ export class ReplicaHost {
   readonly #disk: ReplicaDisk | undefined;
   #restored: Restored | undefined;
   readonly #timers: TimerSet;
-  readonly #peers = new WeakMap<Channel, Peer>();
-  readonly #memberIndexes: ReadonlyMap<PeerId, number>;
-  /** Channels on which something came. */
-  readonly #channels = new Set<Channel>();
-  /** Links to the other members, by index. */
-  #links: (Channel | undefined)[] = [];
-  /** The newest channel of each client; once full, in the order in which they were heard. */
-  readonly #clients = new Map<string, Channel>();
+  readonly #channels: HostChannels;
   /** Events that arrive while one is being handled. */
   #events: EngineEvent[] = [];
   #isBusy = false;
@@ -100,10 +82,8 @@ export class ReplicaHost {
     this.#options = options;
     this.#disk = disk;
     this.#restored = restored;
+    this.#channels = new HostChannels(options);
     this.#timers = new TimerSet(options.env, (name) => this.#dispatch({ kind: 'timer', name }));
-    this.#memberIndexes = new Map(
-      options.group.members.map((key, index) => [toHex(key) as PeerId, index]),
-    );
   }
 
   /**
@@ -122,7 +102,7 @@ export class ReplicaHost {
     const { env } = this.#options;
     env.network.onMessage((channel, type, payload) => this.receive(channel, type, payload));
     env.network.onClosed((channel) => this.closed(channel));
-    this.#links = this.#options.group.members.map((_, index) => this.#open(index));
+    this.#channels.dial();
     const restored = this.#restored;
     // The engine has it from here on: all pages are not kept a second time.
     this.#restored = undefined;
@@ -146,35 +126,6 @@ export class ReplicaHost {
     this.#isDamageKnown = damage.length > 0;
     if (this.#isDamageKnown) env.log.warn('replica-disk-damaged', { found: damage.join(' ') });
     else env.log.info('replica-disk-repaired', { checkpoint });
-  }
-
-  #open(index: number): Channel | undefined {
-    const { env, group, self, addresses } = this.#options;
-    const key = group.members[index];
-    const address = addresses[index];
-    if (index === self || key === undefined || address === undefined) return undefined;
-    return env.network.open(toHex(key) as PeerId, address);
-  }
-
-  /** Closes channels for good, one member's or all, and handshakes with members anew. */
-  #rekey(whose: 'all' | number): void {
-    for (const channel of [...this.#channels]) {
-      const peer = this.#peers.get(channel);
-      if (peer === undefined) continue;
-      const { sender } = peer;
-      if (whose !== 'all' && !(sender.kind === 'replica' && sender.index === whose)) continue;
-      peer.isVoid = true;
-      this.#channels.delete(channel);
-      if (peer.clientKey !== undefined) this.#clients.delete(peer.clientKey);
-      channel.close('new-key');
-    }
-    this.#links.forEach((link, index) => {
-      if (link === undefined || (whose !== 'all' && whose !== index)) return;
-      this.#peerOf(link).isVoid = true;
-      this.#channels.delete(link);
-      link.close('new-key');
-      this.#links[index] = this.#open(index);
-    });
   }
 
   status(): ReplicaStatus {
@@ -202,7 +153,7 @@ export class ReplicaHost {
       metrics.count('replication_events_total', 'unknown-type');
       return;
     }
-    const peer = this.#peerOf(channel);
+    const peer = this.#channels.peerOf(channel);
     if (peer.isVoid) {
       metrics.count('replication_events_total', 'channel-void');
       return;
@@ -214,44 +165,13 @@ export class ReplicaHost {
       if (peer.bad >= limits.badMessagesPerChannelMax) channel.close('too-many-bad-messages');
       return;
     }
-    if (peer.clientKey !== undefined) this.#noteClient(peer.clientKey, channel);
+    if (peer.clientKey !== undefined) this.#channels.noteClient(peer.clientKey, channel);
     this.#dispatch({ kind: 'message', from: peer.sender, message });
   }
 
   /** An incoming connection is gone. */
   closed(channel: Channel): void {
-    this.#channels.delete(channel);
-    const key = this.#peers.get(channel)?.clientKey;
-    if (key !== undefined && this.#clients.get(key) === channel) this.#clients.delete(key);
-  }
-
-  #peerOf(channel: Channel): Peer {
-    let peer = this.#peers.get(channel);
-    if (peer === undefined) {
-      const index = this.#memberIndexes.get(channel.peer);
-      const key = fromHex(channel.peer) ?? new Uint8Array(32);
-      peer =
-        index === undefined
-          ? { sender: { kind: 'client', key }, clientKey: mapKey(key), bad: 0, isVoid: false }
-          : { sender: { kind: 'replica', index }, clientKey: undefined, bad: 0, isVoid: false };
-      this.#peers.set(channel, peer);
-      this.#channels.add(channel);
-    }
-    return peer;
-  }
-
-  /** Replies go to the channel on which the client was heard last. */
-  #noteClient(key: string, channel: Channel): void {
-    const isFull = this.#clients.size >= limits.clientChannelsMax;
-    if (this.#clients.get(key) === channel && !isFull) return;
-    this.#clients.delete(key);
-    if (isFull) {
-      for (const longestSilent of this.#clients.keys()) {
-        if (this.#clients.size < limits.clientChannelsMax) break;
-        this.#clients.delete(longestSilent);
-      }
-    }
-    this.#clients.set(key, channel);
+    this.#channels.closed(channel);
   }
 
   /** One event at a time, in order, also when carrying out effects brings new ones at once. */
@@ -279,7 +199,7 @@ export class ReplicaHost {
       this.#disk.append(compact, records);
       this.#appends += 1;
     }
-    if (effects.rekey !== undefined) this.#rekey(effects.rekey);
+    if (effects.rekey !== undefined) this.#channels.rekey(effects.rekey);
     for (const send of sends) if (send.isUrgent) this.#leave(send);
     this.#defer(sends, mark);
     for (const change of effects.timers) this.#timers.set(change);
@@ -362,22 +282,10 @@ export class ReplicaHost {
   }
 
   #leave(send: Send): void {
-    const { to } = send;
     const type = replicationMessageNumber(send.name);
     // One function for all names: the compiler cannot see that name and value belong together in each.
     const payload = encodeReplicationMessage(send.name, send.value as never);
-    if (to.kind === 'replicas') {
-      for (const link of this.#links) if (link !== undefined) this.#transmit(link, type, payload);
-      return;
-    }
-    const channel =
-      to.kind === 'replica' ? this.#links[to.index] : this.#clients.get(mapKey(to.key));
-    if (channel !== undefined) this.#transmit(channel, type, payload);
-  }
-
-  #transmit(channel: Channel, type: number, payload: Bytes): void {
-    if (channel.send(type, payload)) return;
-    this.#options.env.metrics.count('replication_events_total', 'send-dropped-queue');
+    this.#channels.send(send.to, type, payload);
   }
 
   #save(save: CheckpointSave): void {

@@ -11,7 +11,8 @@ import {
 } from '../wire/replication-registry.ts';
 import type { Region } from './contract.ts';
 import { PagedState } from './pages.ts';
-import { answerFetch, StateTransfer, stateLevel, type TransferStep } from './transfer.ts';
+import { StateTransfer, type TransferStep } from './transfer.ts';
+import { answerFetch, stateLevel } from './transfer-answer.ts';
 
 const instance = new Uint8Array(32).fill(5);
 const timeoutMs = 100;

@@ -20,9 +20,7 @@ import {
   stateRoot,
 } from './page-tree.ts';
 import type { FrozenState, PagedState } from './pages.ts';
-
-/** The level above both regions' roots: its one node has the two of them as children. */
-export const stateLevel = rootLevel + 1;
+import { stateLevel } from './transfer-answer.ts';
 
 type StatePart = ReplicationMessageValue<'statePart'>;
 type FetchState = ReplicationMessageValue<'fetchState'>;
@@ -368,39 +366,4 @@ function fits({ region, level, index, digest }: Item, bytes: Bytes): boolean {
 
 function* chained<T>(parts: readonly Iterable<T>[]): Generator<T> {
   for (const part of parts) yield* part;
-}
-
-/** Answers `fetchState` from a held checkpoint; as much of it as one message takes. Empty when it is not held. */
-export function answerFetch(state: PagedState, fetch: FetchState): StatePart {
-  const { instance, sequence, level, indexes } = fetch;
-  const part: StatePart = { instance, sequence, region: fetch.region, level, nodes: [], pages: [] };
-  const region = regions[fetch.region];
-  if (region === undefined) return part;
-  let roomBytes = answerSizeBytesMax;
-  // Once each: a list that repeats itself would be a small question with a large answer.
-  for (const index of new Set(indexes)) {
-    const page = level === 0 ? state.page(sequence, region, index) : undefined;
-    const children = level === 0 ? undefined : childrenAt(state, sequence, region, level, index);
-    if (page === undefined && children === undefined) continue;
-    roomBytes -= perEntryBytes + (page?.length ?? 0) + (children?.length ?? 0) * hashSizeBytes;
-    if (roomBytes < 0) return part;
-    if (page !== undefined) part.pages.push({ index, bytes: [page] });
-    if (children !== undefined) part.nodes.push({ index, children: [...children] });
-  }
-  return part;
-}
-
-/** What one answer may carry, with room to spare for the frame of the message. */
-const answerSizeBytesMax = limits.replicationMessageSizeBytesMax - 4096;
-const perEntryBytes = 16;
-
-function childrenAt(
-  state: PagedState,
-  sequence: number,
-  region: Region,
-  level: number,
-  index: number,
-): readonly Bytes[] | undefined {
-  if (level === stateLevel) return index === 0 ? state.regionRoots(sequence) : undefined;
-  return state.node(sequence, region, level, index);
 }

@@ -6,7 +6,8 @@ import type { Certificate } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { SavedCheckpoint } from '../contract.ts';
 import { PagedState } from '../pages.ts';
-import { answerFetch, StateTransfer, type TransferStep } from '../transfer.ts';
+import { StateTransfer, type TransferStep } from '../transfer.ts';
+import { answerFetch } from '../transfer-answer.ts';
 import type { Core } from './core.ts';
 
 export const transferTimer = 'transfer';

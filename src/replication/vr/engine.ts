@@ -15,12 +15,13 @@ import type {
   Sender,
   StateMachine,
 } from '../contract.ts';
-import { answerFetch } from '../transfer.ts';
+import { answerFetch } from '../transfer-answer.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { Core } from './core.ts';
 import { Execution } from './execution.ts';
 import { Fetch } from './fetch.ts';
 import { Leases } from './leases.ts';
+import { answerGetState } from './log-answers.ts';
 import { Normal } from './normal.ts';
 import { type VrParameters, vrParameters } from './parameters.ts';
 import { replay } from './records.ts';
@@ -287,7 +288,7 @@ export class VrEngine implements Engine {
       case 'vrStartView':
         return parts.viewChange.onStartView(from, message.value);
       case 'vrGetState':
-        return parts.fetch.onGetState(from, message.value);
+        return answerGetState(this.core, from, message.value);
       case 'vrNewState':
         if (parts.repair.isAnswer(message.value)) return parts.repair.onNewState(message.value);
         return parts.fetch.onNewState(from, message.value);

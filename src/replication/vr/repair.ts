@@ -12,8 +12,8 @@ import type { Installed } from '../executor.ts';
 import { PagedState } from '../pages.ts';
 import { StateTransfer, type TransferStep } from '../transfer.ts';
 import type { Core } from './core.ts';
-import { needs } from './fetch.ts';
 import { decodeEntry, type LogEntry } from './log.ts';
+import { needs } from './log-answers.ts';
 
 type NewState = ReplicationMessageValue<'vrNewState'>;
 

@@ -2,9 +2,7 @@
 
 import { membersOf } from '../options.ts';
 import type { ReplicaMachine } from '../replica-machine.ts';
-import type { Stage } from '../stage.ts';
-
-type Script = (stage: Stage, extra: number) => Promise<void>;
+import type { Script } from './scenario.ts';
 
 /** A page of a checkpoint rots on one member's disk: it mends it from the others, or does not start. */
 export const rottenPage: Script = async (stage) => {

@@ -2,6 +2,10 @@
 
 import type { RunReport } from '../report.ts';
 import type { RunSettings } from '../run.ts';
+import type { Stage } from '../stage.ts';
+
+/** @param extra faults on top of those that the group bears; scripts that are not tight ignore it. */
+export type Script = (stage: Stage, extra: number) => Promise<void>;
 
 export interface Scenario {
   readonly what: string;

@@ -4,7 +4,7 @@
 import { membersOf } from '../options.ts';
 import type { ReplicaMachine } from '../replica-machine.ts';
 import type { Stage } from '../stage.ts';
-import type { Script } from './vr-script.ts';
+import type { Script } from './scenario.ts';
 
 function isNormal({ status }: ReplicaMachine): boolean {
   return status?.status === 'normal';

@@ -4,10 +4,7 @@ import type { RunOptions } from '../options.ts';
 import type { ReplicaMachine } from '../replica-machine.ts';
 import type { RunSettings } from '../run.ts';
 import { playOn, type Stage } from '../stage.ts';
-import type { Scenario } from './scenario.ts';
-
-/** `extra`: faults on top of those that the group bears; scripts that are not tight ignore it. */
-export type Script = (stage: Stage, extra: number) => Promise<void>;
+import type { Scenario, Script } from './scenario.ts';
 
 const quick: RunOptions['vr'] = {
   checkpointInterval: 4,

@@ -2,7 +2,8 @@
 // a write is done that only just as many members have as must.
 
 import { utf8 } from '../../../src/base/bytes.ts';
-import { later, type Script } from './vr-script.ts';
+import type { Script } from './scenario.ts';
+import { later } from './vr-script.ts';
 
 /**
  * The first primary alone has many entries of its view. The next view commits one, which its backups do not know to be

@@ -4,7 +4,7 @@ import { utf8 } from '../../../src/base/bytes.ts';
 import type { Session } from '../client-machine.ts';
 import { membersOf, type RunOptions } from '../options.ts';
 import { rottenPages } from './page-rot.ts';
-import type { Scenario } from './scenario.ts';
+import type { Scenario, Script } from './scenario.ts';
 import {
   allForget,
   promiseOfAnotherLife,
@@ -12,7 +12,7 @@ import {
   recoversBesideOldMessages,
   restartAll,
 } from './vr-forgetful.ts';
-import { later, type Script, scenario } from './vr-script.ts';
+import { later, scenario } from './vr-script.ts';
 import {
   gapInTheLog,
   lateCopyOfStartView,
