@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { damagedEncodings } from '../../testing/wire/damaged.ts';
 import {
-  arbitraryOf,
-  decodeNaively,
-  encodeNaively,
+  accepts,
+  describeMessages,
+  describeNumbers,
+  type TestedRegistry,
+} from '../../testing/wire/registry-suite.ts';
+import {
   fixedSizeBytes,
   largestOf,
   type Shape,
@@ -31,7 +33,6 @@ const names = messageNames;
 const shapes = new Map<MessageName, Shape>(
   names.map((name) => [name, shapeOf(registry[name].type)]),
 );
-const small = { bytesMax: 48, listMax: 3 };
 
 function shape(name: MessageName): Shape {
   return shapes.get(name) as Shape;
@@ -42,52 +43,17 @@ function encode(name: MessageName, value: Value): Bytes {
   return encodeMessage(name, value as MessageValue<MessageName>);
 }
 
-/** Decodes, and demands of whatever is accepted that its encoding is the bytes it came from. */
-function verdict(name: MessageName, bytes: Bytes): boolean {
-  const message = decodeMessage(messageNumber(name), bytes);
-  if (message === undefined) return false;
-  expect(message.name).toBe(name);
-  expect(Buffer.compare(encodeMessage(message.name, message.value), bytes)).toBe(0);
-  return true;
-}
+const tested: TestedRegistry = {
+  entries: Object.fromEntries(names.map((name) => [name, registry[name].type])),
+  encode: (name, value) => encode(name as MessageName, value as Value),
+  decode: (name, bytes) => decodeMessage(messageNumber(name as MessageName), bytes),
+  runs: [60, 400, 150],
+};
+const verdict = (name: MessageName, bytes: Bytes): boolean => accepts(tested, name, bytes);
+
+describeMessages(tested);
 
 describe.each(names)('message %s', (name) => {
-  it('keeps every valid value, in the encoding that the written rules give', () => {
-    fc.assert(
-      fc.property(arbitraryOf(shape(name), small), (value) => {
-        const bytes = encode(name, value);
-        expect(Buffer.compare(bytes, encodeNaively(shape(name), value))).toBe(0);
-        expect(decodeMessage(messageNumber(name), bytes)).toEqual({ name, value });
-      }),
-      { numRuns: 60, seed: 1 },
-    );
-  });
-
-  it('agrees with the naive decoder about damaged encodings', () => {
-    let accepted = 0;
-    let refused = 0;
-    fc.assert(
-      fc.property(damagedEncodings(shape(name), small), (bytes) => {
-        const valid = verdict(name, bytes);
-        expect(valid).toBe(decodeNaively(shape(name), bytes) !== undefined);
-        if (valid) accepted += 1;
-        else refused += 1;
-      }),
-      { numRuns: 400, seed: 2 },
-    );
-    expect(accepted).toBeGreaterThan(0);
-    expect(refused).toBeGreaterThan(0);
-  });
-
-  it('agrees with the naive decoder about any bytes', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 700 }), (bytes) => {
-        expect(verdict(name, bytes)).toBe(decodeNaively(shape(name), bytes) !== undefined);
-      }),
-      { numRuns: 150, seed: 3 },
-    );
-  });
-
   it('has a bound that its largest value meets and nothing exceeds', () => {
     const bound = payloadSizeBytesMax(messageNumber(name)) ?? 0;
     const largest = encode(name, largestOf(shape(name)));
@@ -196,10 +162,7 @@ describe('decoding', () => {
   });
 });
 
-/**
- * Append only. A message that is given up keeps its line here, with `retired` in place of its name, so that its number
- * is never given a second meaning.
- */
+/** Append only. */
 const numbersEverUsed: ReadonlyArray<readonly [number, string]> = [
   [1, 'hello'],
   [2, 'getConfiguration'],
@@ -247,21 +210,8 @@ const refusalsEverUsed: ReadonlyArray<readonly [number, string]> = [
   [11, 'disk-failing'],
 ];
 
-describe.each([
-  ['message numbers', registry, numbersEverUsed],
-  ['refusal codes', refusalCodes, refusalsEverUsed],
-])('%s', (_, table, everUsed) => {
-  it('never change or come back with another meaning', () => {
-    const current = Object.entries(table).map(([name, { number }]) => [number, name] as const);
-    expect(current).toEqual(everUsed.filter(([, name]) => name !== 'retired'));
-  });
-
-  it('are distinct, fit two bytes, and leave 0 alone', () => {
-    const numbers = everUsed.map(([number]) => number);
-    expect(new Set(numbers).size).toBe(numbers.length);
-    expect(numbers.every((number) => number > 0 && number < 2 ** 16)).toBe(true);
-  });
-});
+describeNumbers('message numbers', registry, numbersEverUsed);
+describeNumbers('refusal codes', refusalCodes, refusalsEverUsed);
 
 it('lists every registered message once', () => {
   expect(Object.keys(registry)).toEqual(messageNames);

@@ -1,15 +1,10 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { damagedEncodings } from '../../testing/wire/damaged.ts';
 import {
-  arbitraryOf,
-  decodeNaively,
-  encodeNaively,
-  type Shape,
-  shapeOf,
-  type Value,
-} from '../../testing/wire/ssz.ts';
-import type { Bytes } from '../base/bytes.ts';
+  accepts,
+  describeMessages,
+  describeNumbers,
+  type TestedRegistry,
+} from '../../testing/wire/registry-suite.ts';
 import { limits } from './limits.ts';
 import { messageName } from './registry.ts';
 import {
@@ -24,70 +19,24 @@ import {
   replicationRegistry,
 } from './replication-registry.ts';
 
-const shapes = new Map<ReplicationMessageName, Shape>(
-  replicationMessageNames.map((name) => [name, shapeOf(replicationRegistry[name].type)]),
-);
-const small = { bytesMax: 40, listMax: 3 };
+const tested: TestedRegistry = {
+  entries: Object.fromEntries(
+    replicationMessageNames.map((name) => [name, replicationRegistry[name].type]),
+  ),
+  encode: (name, value) => encodeReplicationMessage(name as ReplicationMessageName, value as never),
+  decode: (name, bytes) =>
+    decodeReplicationMessage(replicationMessageNumber(name as ReplicationMessageName), bytes),
+  runs: [40, 300, 150],
+};
 
-function shape(name: ReplicationMessageName): Shape {
-  return shapes.get(name) as Shape;
-}
-
-/** Decodes, and demands of whatever is accepted that its encoding is the bytes it came from. */
-function verdict(name: ReplicationMessageName, bytes: Bytes): boolean {
-  const message = decodeReplicationMessage(replicationMessageNumber(name), bytes);
-  if (message === undefined) return false;
-  expect(message.name).toBe(name);
-  const again = encodeReplicationMessage(message.name, message.value as never);
-  expect(Buffer.compare(again, bytes)).toBe(0);
-  return true;
-}
+describeMessages(tested);
 
 describe.each(replicationMessageNames)('message %s', (name) => {
-  it('keeps every valid value, in the encoding that the written rules give', () => {
-    fc.assert(
-      fc.property(arbitraryOf(shape(name), small), (value: Value) => {
-        const bytes = encodeReplicationMessage(name, value as never);
-        expect(Buffer.compare(bytes, encodeNaively(shape(name), value))).toBe(0);
-        expect(decodeReplicationMessage(replicationMessageNumber(name), bytes)).toEqual({
-          name,
-          value,
-        });
-      }),
-      { numRuns: 40, seed: 1 },
-    );
-  });
-
-  it('agrees with the naive decoder about damaged encodings', () => {
-    let accepted = 0;
-    let refused = 0;
-    fc.assert(
-      fc.property(damagedEncodings(shape(name), small), (bytes) => {
-        const isValid = verdict(name, bytes);
-        expect(isValid).toBe(decodeNaively(shape(name), bytes) !== undefined);
-        if (isValid) accepted += 1;
-        else refused += 1;
-      }),
-      { numRuns: 300, seed: 2 },
-    );
-    expect(accepted).toBeGreaterThan(0);
-    expect(refused).toBeGreaterThan(0);
-  });
-
-  it('agrees with the naive decoder about any bytes', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 700 }), (bytes) => {
-        expect(verdict(name, bytes)).toBe(decodeNaively(shape(name), bytes) !== undefined);
-      }),
-      { numRuns: 150, seed: 3 },
-    );
-  });
-
   it('refuses a payload above its bound, whatever is in it', () => {
     const bound = replicationPayloadSizeBytesMax(replicationMessageNumber(name)) ?? 0;
     expect(bound).toBeGreaterThan(0);
     expect(bound).toBeLessThanOrEqual(limits.replicationMessageSizeBytesMax);
-    expect(verdict(name, new Uint8Array(bound + 1))).toBe(false);
+    expect(accepts(tested, name, new Uint8Array(bound + 1))).toBe(false);
   });
 });
 
@@ -109,3 +58,43 @@ it('clients may send requests, reads and their question, and nothing else', () =
   expect(allowed).toEqual(['submitRequest', 'queryRequest', 'lastNumber']);
   expect(clientPayloadSizeBytesMax(59)).toBeUndefined();
 });
+
+/** Append only. */
+const numbersEverUsed: ReadonlyArray<readonly [number, string]> = [
+  [60, 'submitRequest'],
+  [61, 'queryRequest'],
+  [62, 'requestReply'],
+  [63, 'lastNumber'],
+  [64, 'lastNumberIs'],
+  [65, 'fetchState'],
+  [66, 'statePart'],
+  [70, 'prePrepare'],
+  [71, 'pbftPrepare'],
+  [72, 'pbftCommit'],
+  [73, 'committed'],
+  [74, 'fetchBody'],
+  [75, 'body'],
+  [76, 'checkpoint'],
+  [77, 'stableCheckpoint'],
+  [78, 'viewChange'],
+  [79, 'newView'],
+  [80, 'fetchViewChanges'],
+  [81, 'pbftStatus'],
+  [82, 'newKey'],
+  [83, 'queryStable'],
+  [84, 'replyStable'],
+  [90, 'vrPrepare'],
+  [91, 'vrPrepareOk'],
+  [92, 'vrCommit'],
+  [93, 'vrStartViewChange'],
+  [94, 'vrDoViewChange'],
+  [95, 'vrStartView'],
+  [96, 'vrGetState'],
+  [97, 'vrNewState'],
+  [98, 'vrRecovery'],
+  [99, 'vrRecoveryResponse'],
+  [100, 'vrLeaseRequest'],
+  [101, 'vrLeaseGrant'],
+];
+
+describeNumbers('message numbers', replicationRegistry, numbersEverUsed);

@@ -4,9 +4,9 @@
 import { type Bytes, equalBytes } from '../../base/bytes.ts';
 import { type Certificate, CheckpointNotes, type CheckpointVote } from '../../wire/pbft.ts';
 import { type CheckpointSave, statesDifferCode } from '../contract.ts';
+import { everyone } from '../outbox.ts';
 import type { Core } from './core.ts';
 import { contradictingCheckpoints } from './evidence.ts';
-import { everyone } from './outbox.ts';
 import { encodeRecord } from './records.ts';
 import { checkpointBytes } from './statements.ts';
 

@@ -4,10 +4,10 @@
 import { type Bytes, compareBytes, equalBytes } from '../../base/bytes.ts';
 import type { NewView, NewViewStatement, ViewChange } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { everyone } from '../outbox.ts';
 import type { Core } from './core.ts';
 import { newViewFault, newViewRefutation } from './decision.ts';
 import { contradictingNewViews, refutedNewView } from './evidence.ts';
-import { everyone } from './outbox.ts';
 import { encodeRecord } from './records.ts';
 import { newViewDigest, viewChangeDigest } from './statements.ts';
 import type { HeldViewChange } from './view-changes.ts';

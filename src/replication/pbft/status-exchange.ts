@@ -6,9 +6,9 @@ import { type Bytes, equalBytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { PbftStatus, SlotStatus } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { everyone } from '../outbox.ts';
 import type { Core } from './core.ts';
 import { isInNumber } from './member-set.ts';
-import { everyone } from './outbox.ts';
 import { Quotas, type Work } from './quotas.ts';
 import type { Slot } from './slot.ts';
 

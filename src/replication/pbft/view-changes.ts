@@ -9,10 +9,10 @@ import type {
   ViewChangeStatement,
 } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { everyone } from '../outbox.ts';
 import type { Core } from './core.ts';
 import { ViewChangeSet } from './decision.ts';
 import { contradictingViewChanges } from './evidence.ts';
-import { everyone } from './outbox.ts';
 import { encodeRecord } from './records.ts';
 import {
   newViewBytes,

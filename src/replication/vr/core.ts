@@ -11,7 +11,7 @@ import type { Fetch } from './fetch.ts';
 import type { Leases } from './leases.ts';
 import { type LogEntry, VrLog } from './log.ts';
 import type { Normal } from './normal.ts';
-import { Outbox } from './outbox.ts';
+import { VrOutbox } from './outbox.ts';
 import type { VrParameters } from './parameters.ts';
 import { adoptRecord, appendRecord, stageRecord, stateRecord } from './records.ts';
 import type { Recovery } from './recovery.ts';
@@ -54,7 +54,7 @@ export class Core {
   readonly rules: VrRules;
   readonly executor: Executor;
   readonly nonce: () => Bytes;
-  readonly out: Outbox = new Outbox();
+  readonly out = new VrOutbox();
   /** Of the event being handled. */
   nowMs = 0;
 

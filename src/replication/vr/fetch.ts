@@ -308,7 +308,7 @@ export class Fetch {
   #follow(job: Job, transfer: StateTransfer, step: TransferStep): void {
     const { out } = this.#core;
     for (const code of step.counts) out.count(code);
-    for (const send of step.sends) out.push(send);
+    for (const send of step.sends) out.forward(send);
     out.timer('transfer', step.timerAtMs);
     if (transfer.isComplete) this.#install(job, transfer);
   }

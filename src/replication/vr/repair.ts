@@ -218,7 +218,7 @@ export class Repair {
   #follow(transfer: StateTransfer, step: TransferStep): void {
     const { out } = this.#core;
     for (const code of step.counts) out.count(code);
-    for (const send of step.sends) out.push(send);
+    for (const send of step.sends) out.forward(send);
     out.timer(repairTimer, step.timerAtMs);
     if (transfer.isComplete) this.#install(transfer);
   }

@@ -1,14 +1,21 @@
-// Gathers what one event gives.
+// Gathers what one event gives: an engine's parts put it in, the engine takes it out.
 
-import type { Bytes } from '../../base/bytes.ts';
+import { type Bytes, emptyBytes } from '../base/bytes.ts';
 import type {
   ReplicationMessageName,
   ReplicationMessageValue,
-} from '../../wire/replication-registry.ts';
-import type { CheckpointSave, Effects, Recipient, Send, TimerChange } from '../contract.ts';
-import type { Charge } from './evidence.ts';
+} from '../wire/replication-registry.ts';
+import type {
+  CheckpointSave,
+  Effects,
+  Evidence,
+  Recipient,
+  Send,
+  TimerChange,
+} from './contract.ts';
 
 export const everyone: Recipient = { kind: 'replicas' };
+const nothing: readonly never[] = [];
 
 export class Outbox {
   #records: Bytes[] = [];
@@ -16,7 +23,8 @@ export class Outbox {
   #sends: Send[] = [];
   #timers: TimerChange[] = [];
   #save: CheckpointSave | undefined;
-  #evidence: Charge[] = [];
+  #mark: number | undefined;
+  #evidence: Omit<Evidence, 'genesis'>[] = [];
   #counts: string[] = [];
   #rekey: 'all' | number | undefined;
   #reloads = false;
@@ -29,13 +37,16 @@ export class Outbox {
     this.#records.push(bytes);
   }
 
-  /** Replaces all earlier records; those of this event are part of what `records` says. */
+  /** Replaces all earlier records; what those of this event say is part of what `records` say. */
   compact(records: readonly Bytes[]): void {
     this.#compact = records;
     this.#records = [];
   }
 
-  /** A vote, a reply: leaves when everything recorded so far is durable. `view`: dropped if that view is left by then. */
+  /**
+   * A vote, a reply: leaves when everything recorded so far is durable.
+   * @param view drops it if that view is left by then; undefined: it belongs to the instance.
+   */
   send<Name extends ReplicationMessageName>(
     to: Recipient,
     name: Name,
@@ -50,8 +61,9 @@ export class Outbox {
     to: Recipient,
     name: Name,
     value: ReplicationMessageValue<Name>,
+    view?: number,
   ): void {
-    this.#push(to, name, value, undefined, true);
+    this.#push(to, name, value, view, true);
   }
 
   #push<Name extends ReplicationMessageName>(
@@ -78,6 +90,11 @@ export class Outbox {
     this.#save = save;
   }
 
+  /** Asks for word when everything recorded so far is durable. */
+  mark(mark: number): void {
+    this.#mark = mark;
+  }
+
   /** Closes channels, those of one member or all, before anything of this event leaves. */
   rekey(whose: 'all' | number): void {
     this.#rekey = whose;
@@ -88,7 +105,7 @@ export class Outbox {
     this.#reloads = true;
   }
 
-  evidence(evidence: Charge): void {
+  evidence(evidence: Omit<Evidence, 'genesis'>): void {
     this.#evidence.push(evidence);
     this.count(evidence.code);
   }
@@ -97,30 +114,33 @@ export class Outbox {
     this.#counts.push(code);
   }
 
-  /** @param genesis root of checkpoint 0. */
-  take(genesis: Bytes): Effects {
+  /** All gathered since the last time. @param genesis root of checkpoint 0, on which evidence rests. */
+  take(genesis: Bytes = emptyBytes): Effects {
     const effects: Effects = {
-      records: this.#records,
+      records: this.#records.length === 0 ? nothing : this.#records,
       compact: this.#compact,
-      sends: this.#sends,
-      timers: this.#timers,
+      sends: this.#sends.length === 0 ? nothing : this.#sends,
+      timers: this.#timers.length === 0 ? nothing : this.#timers,
       save: this.#save,
-      mark: undefined,
-      evidence:
-        this.#evidence.length === 0 ? [] : this.#evidence.map((charge) => ({ ...charge, genesis })),
-      counts: this.#counts,
       rekey: this.#rekey,
       reloads: this.#reloads,
+      mark: this.#mark,
+      evidence:
+        this.#evidence.length === 0
+          ? nothing
+          : this.#evidence.map((evidence) => ({ ...evidence, genesis })),
+      counts: this.#counts.length === 0 ? nothing : this.#counts,
     };
+    if (this.#records.length > 0) this.#records = [];
+    if (this.#sends.length > 0) this.#sends = [];
+    if (this.#timers.length > 0) this.#timers = [];
+    if (this.#evidence.length > 0) this.#evidence = [];
+    if (this.#counts.length > 0) this.#counts = [];
+    this.#compact = undefined;
+    this.#save = undefined;
     this.#rekey = undefined;
     this.#reloads = false;
-    this.#records = [];
-    this.#compact = undefined;
-    this.#sends = [];
-    this.#timers = [];
-    this.#save = undefined;
-    this.#evidence = [];
-    this.#counts = [];
+    this.#mark = undefined;
     return effects;
   }
 }
