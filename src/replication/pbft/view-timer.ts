@@ -8,8 +8,19 @@ import type { QueuedRequest } from './queue.ts';
 export const requestTimer = 'request';
 export const viewChangeTimer = 'view-change';
 
+/** What the time depends on, and what is done when it is up. */
+export interface Timed
+  extends Pick<Core, 'parameters' | 'queue' | 'nowMs' | 'view' | 'isActive' | 'out'> {
+  readonly executor: Pick<Core['executor'], 'ended'>;
+  readonly parts: {
+    readonly transfers: Pick<Core['parts']['transfers'], 'isRunning'>;
+    readonly clientRequests: Pick<Core['parts']['clientRequests'], 'remind'>;
+    readonly viewChanges: Pick<Core['parts']['viewChanges'], 'start'>;
+  };
+}
+
 export class ViewTimer {
-  readonly #core: Core;
+  readonly #core: Timed;
   #patienceMs: number;
   /** Whether a request that was new has been executed in this view. */
   #hasProgress = true;
@@ -22,7 +33,7 @@ export class ViewTimer {
   #setForMs: number | undefined;
   #viewChangeDueMs: number | undefined;
 
-  constructor(core: Core) {
+  constructor(core: Timed) {
     this.#core = core;
     this.#patienceMs = core.parameters.timeoutMs;
   }
@@ -64,6 +75,7 @@ export class ViewTimer {
     if (this.#remindedMs === undefined) {
       this.#remindedMs = nowMs;
       parts.clientRequests.remind();
+      this.#setForMs = undefined;
       return this.refresh();
     }
     out.count('primary-too-slow');
