@@ -257,6 +257,32 @@ describe('a recovery', () => {
     expect(cluster.problems()).toEqual([]);
   });
 
+  it('does not give up a state before it is stable, for an older one that nobody may hold', () => {
+    const cluster = group(11, 6);
+    cluster.filter = (_, __, { name }) => name !== 'checkpoint';
+    for (let i = 7; i <= 9; i++) {
+      cluster.client(0).write();
+      expect(cluster.run(cluster.nowMs + 5000, () => cluster.outcomes.length === i)).toBe(true);
+    }
+    // All have saved their state since, and after a restart hold no other.
+    cluster.run(cluster.nowMs + 50);
+    for (const { index } of cluster.replicas) {
+      cluster.crash(index);
+      cluster.restart(index);
+      cluster.recover(index);
+    }
+    cluster.run(cluster.nowMs + 2000);
+    expect(cluster.count('recovery-estimated')).toBe(4);
+    expect(cluster.replica(1).engine.status().checkpoint).toBe(4);
+    expect(cluster.count('transfer-started')).toBe(0);
+    cluster.filter = () => true;
+    const isAnyRecovering = () =>
+      cluster.replicas.some(({ index }) => isRecovering(cluster, index));
+    expect(cluster.run(cluster.nowMs + 20_000, () => !isAnyRecovering())).toBe(true);
+    expect(cluster.count('recovery-pages-checked')).toBe(4);
+    expect(cluster.problems()).toEqual([]);
+  });
+
   it('goes on after a restart in the middle', () => {
     const cluster = group(7);
     cluster.recover(2);

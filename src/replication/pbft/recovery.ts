@@ -270,10 +270,20 @@ export class Recovery {
     const running = this.#running;
     if (running?.pages !== 'loading') return;
     running.pages = 'unchecked';
-    if (parts.transfers.isRunning) return;
+    if (parts.transfers.isRunning || !this.#isComparable(running, checkpoint?.sequence)) return;
     running.pages = 'checking';
     out.count('recovery-pages-checked');
     parts.transfers.check(log.certificate, checkpoint);
+  }
+
+  /**
+   * Whether what was saved last is stable, or a later one is. Before, this member would give its state up for an older one
+   * that nobody may hold any more. What is above H_M was never saved by a correct member, and is not waited for.
+   */
+  #isComparable({ bound }: Running, saved: number | undefined): boolean {
+    const { log, parts } = this.#core;
+    const sequence = saved ?? parts.checkpoints.saved;
+    return sequence <= log.height || sequence > (bound ?? 0);
   }
 
   /** The pages of a stable checkpoint are here, each compared with what was agreed. */
@@ -288,7 +298,8 @@ export class Recovery {
     const running = this.#running;
     if (running?.bound === undefined) return;
     const { log, out, parts, executor, queue, group, index } = this.#core;
-    if (running.pages === 'unchecked' && log.height > 0 && !parts.transfers.isRunning) {
+    const mayCheck = running.pages === 'unchecked' && log.height > 0 && !parts.transfers.isRunning;
+    if (mayCheck && this.#isComparable(running, undefined)) {
       running.pages = 'loading';
       out.reload();
     }
