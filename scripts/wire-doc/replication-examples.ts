@@ -63,7 +63,8 @@ const certificate: Certificate = { ...checkpoint, signatures };
 
 const viewChanges: ViewChange[] = [1, 2, 3].map((replica) => {
   const placed = { sequence, digest, view: 0 };
-  const statement = { replica, view, certificate, prepared: [placed], accepted: [placed] };
+  const claims = { certificate, prepared: [placed], accepted: [placed] };
+  const statement = { replica, view, forgotten: 0, ...claims };
   const message = viewChangeBytes(instance, view, viewChangeDigest(statement));
   return { instance, statement, signature: (members[replica] as Signer).sign(message) };
 });
@@ -142,7 +143,10 @@ export const replicationExamples: {
     instance,
     replica: 2,
     counter: 1,
-    signature: (members[2] as Signer).sign(newKeyBytes(instance, 2, 1)),
+    forgotten: 0,
+    signature: (members[2] as Signer).sign(
+      newKeyBytes(instance, { replica: 2, counter: 1, forgotten: 0 }),
+    ),
   },
   queryStable: { instance, counter: 1 },
   replyStable: { instance, counter: 1, checkpoint: 128, prepared: sequence, view },

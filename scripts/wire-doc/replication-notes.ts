@@ -146,6 +146,9 @@ export const replicationFields: Readonly<Record<string, string>> = {
   'PbftStatus.viewChanges': 'bit i: the VIEW-CHANGE of member i for `view` is here',
   slots: 'batches from `executed` + 1 on, without a gap',
   'NewKey.counter': "of the author's changes of keys; what it sent on channels of before is void",
+  'NewKey.forgotten':
+    'the counter with which the author began anew after the loss of its disk, 0 for never: its VIEW-CHANGEs with a smaller one are void',
+  'ViewChangeStatement.forgotten': 'as in the newest `newKey` of the author',
   'NewKey.signature': 'purpose `new-key`',
   counter: "of the asker's newest NEW-KEY; the answer repeats it",
   'ReplyStable.checkpoint': 'the newest checkpoint that the sender has taken',

@@ -85,6 +85,8 @@ export interface Restored {
   readonly records: readonly Bytes[];
   /** Codes of what the disk itself found wrong with its table. Whether the pages are right is for the engine to say. */
   readonly damage: readonly string[];
+  /** This disk was made in the place of one that is lost: promises were made that it knows nothing of. PBFT only. */
+  readonly hasForgotten?: boolean;
 }
 
 /** Which of the trees of pages: the service's own, or the engine's table of clients. Both are under one root. */

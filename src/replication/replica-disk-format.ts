@@ -23,9 +23,11 @@ const pasts = {
   started: 1,
   /** It has started, with another table, which is lost. */
   tableLost: 2,
+  /** It was made in the place of another one, which is lost, and may have started. */
+  diskLost: 3,
 } as const;
 export type Past = keyof typeof pasts;
-const pastNames: readonly Past[] = ['created', 'started', 'tableLost'];
+const pastNames: readonly Past[] = ['created', 'started', 'tableLost', 'diskLost'];
 
 export interface Keys {
   readonly format: Bytes;
@@ -105,7 +107,8 @@ export function readFormat(disk: Disk, keys: Keys, self: number): Past {
   const sealed = disk.table.get(keys.format);
   if (sealed === undefined) {
     throw new HoldfastError('data-folder', 'this data folder holds no replica of the group', {
-      cure: 'Check the folder. If its contents are lost, replace the member: it must not start again empty.',
+      cure: 'Check the folder. If its contents are lost, the member must not start again empty.',
+      details: { lost: true },
     });
   }
   const body = unseal(keys.format, sealed);
@@ -127,6 +130,7 @@ export function readFormat(disk: Disk, keys: Keys, self: number): Past {
 
 export function lost(what: string): HoldfastError {
   return new HoldfastError('data-folder', `this replica cannot start: ${what}`, {
-    cure: 'Replace the member: what it has promised to the others is lost.',
+    cure: 'What this member has promised to the others is lost.',
+    details: { lost: true },
   });
 }

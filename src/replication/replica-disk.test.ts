@@ -56,7 +56,20 @@ describe('a replica on its disk', () => {
     expect(await refusal(ReplicaDisk.open(disk, other, 2))).toContain('no replica');
     expect((await ReplicaDisk.open(disk, group, 2)).restored).toBeUndefined();
     const again = await ReplicaDisk.open(disk, group, 2);
-    expect(again.restored).toEqual({ checkpoint: undefined, records: [], damage: [] });
+    const nothing = { checkpoint: undefined, records: [], damage: [], hasForgotten: false };
+    expect(again.restored).toEqual(nothing);
+  });
+
+  it('says at every start that it took the place of a lost one', async () => {
+    const disk = new TestDisk();
+    await createReplica(disk, group, 2, true);
+    for (const records of [[], ['a'], ['a', 'a']]) {
+      const { disk: opened, restored } = await ReplicaDisk.open(disk, group, 2);
+      expect(restored?.hasForgotten).toBe(true);
+      expect(recordsOf(restored)).toEqual(records);
+      opened.append(undefined, [utf8('a')]);
+      await opened.sync();
+    }
   });
 
   it('does not start without the promises it once made', async () => {
@@ -303,7 +316,12 @@ describe('a table that is not as it was written', () => {
     await markTable(disk.table, group, 2);
     for (let time = 0; time < 2; time++) {
       const { restored } = await ReplicaDisk.open(disk, group, 2);
-      expect(restored).toEqual({ checkpoint: undefined, records: [], damage: ['disk-table-lost'] });
+      expect(restored).toEqual({
+        checkpoint: undefined,
+        records: [],
+        damage: ['disk-table-lost'],
+        hasForgotten: false,
+      });
     }
     const { disk: replica } = await ReplicaDisk.open(disk, group, 2);
     await replica.save(save(1, page(4, 'four')));

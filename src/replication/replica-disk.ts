@@ -50,9 +50,15 @@ const nothingSaved = {
 
 /**
  * Makes an empty disk the disk of member `self`. Done once, when the group is created or the member joins it.
+ * @param isDiskLost it had another one, which is lost with all that it promised.
  * @throws HoldfastError when the disk is a replica's of this group already.
  */
-export async function createReplica(disk: Disk, group: ReplicaGroup, self: number): Promise<void> {
+export async function createReplica(
+  disk: Disk,
+  group: ReplicaGroup,
+  self: number,
+  isDiskLost = false,
+): Promise<void> {
   const keys = keysOf(group.instance);
   if (disk.table.get(keys.format) !== undefined) {
     throw new HoldfastError(
@@ -63,7 +69,7 @@ export async function createReplica(disk: Disk, group: ReplicaGroup, self: numbe
       },
     );
   }
-  await disk.table.write([formatRecord(keys, self, 'created')]);
+  await disk.table.write([formatRecord(keys, self, isDiskLost ? 'diskLost' : 'created')]);
 }
 
 /**
@@ -110,7 +116,13 @@ export class ReplicaDisk {
       await disk.table.write([formatRecord(keys, self, 'started')]);
       return { disk: opened, restored: undefined };
     }
-    const records = opened.#recover();
+    let records = opened.#recover();
+    if (records === undefined && past === 'diskLost') {
+      // The first start, or this disk has lost its journal as well: there is no more to forget.
+      opened.#append(recordKinds.head, group.instance);
+      await disk.journal.sync();
+      records = [];
+    }
     if (records === undefined) throw lost('its journal is gone');
     opened.#durablePosition = opened.#lastPosition ?? 0;
     const found = new Set<string>();
@@ -119,7 +131,8 @@ export class ReplicaDisk {
       if (checkpoint === undefined) found.add('disk-table-lost');
       else await disk.table.write([formatRecord(keys, self, 'started')]);
     }
-    return { disk: opened, restored: { checkpoint, records, damage: [...found] } };
+    const hasForgotten = past === 'diskLost';
+    return { disk: opened, restored: { checkpoint, records, damage: [...found], hasForgotten } };
   }
 
   /** `compact` takes the place of all earlier records; `records` follow. Nothing is durable before `sync`. */

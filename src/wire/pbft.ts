@@ -73,6 +73,8 @@ export const PlacedDigest = new ContainerType({ sequence: Uint64, digest: Bytes3
 export const ViewChangeStatement = new ContainerType({
   replica: Uint16,
   view: Uint64,
+  /** As in the author's newest `NewKey`. */
+  forgotten: Uint64,
   certificate: Certificate,
   /** P: ascending, one entry per sequence. */
   prepared: new ListCompositeType(PlacedDigest, limits.pbftWindowMax),
@@ -137,9 +139,14 @@ export const NewKey = new ContainerType({
   instance: Bytes32,
   replica: Uint16,
   counter: Uint64,
+  /** The counter with which the author began anew when it had lost its disk; 0: never. VIEW-CHANGEs of before are void. */
+  forgotten: Uint64,
   signature: Signature,
 });
-/** A recovering member asks how far the others are; `counter` is that of its newest NEW-KEY. */
+/**
+ * A recovering member asks how far the others are; `counter` is that of its newest NEW-KEY, 0 if it does not know. Who
+ * has a newer NEW-KEY of it sends that.
+ */
 export const QueryStable = new ContainerType({ instance: Bytes32, counter: Uint64 });
 export const ReplyStable = new ContainerType({
   instance: Bytes32,
@@ -176,8 +183,8 @@ export const ExecutedRecord = new ContainerType({
   digests: new ListCompositeType(Bytes32, limits.pbftWindowMax),
 });
 export const BodyRecord = new ContainerType({ requests: Requests, agreed: AgreedInput });
-/** The recovery that began with this counter is over. */
-export const RecoveredRecord = new ContainerType({ counter: Uint64 });
+/** The recovery that began with this counter is over; after the loss of a disk it goes on in no view before this one. */
+export const RecoveredRecord = new ContainerType({ counter: Uint64, view: Uint64 });
 /** A saved checkpoint's notes. `genesis`: root of checkpoint 0. */
 export const CheckpointNotes = new ContainerType({ isFinal: Uint8, genesis: Bytes32 });
 
@@ -189,6 +196,7 @@ export type ViewChangeStatement = ValueOf<typeof ViewChangeStatement>;
 export type NewView = ValueOf<typeof NewView>;
 export type NewViewStatement = ValueOf<typeof NewViewStatement>;
 export type NewKey = ValueOf<typeof NewKey>;
+export type RecoveredRecord = ValueOf<typeof RecoveredRecord>;
 export type PbftStatus = ValueOf<typeof PbftStatus>;
 export type SlotStatus = ValueOf<typeof SlotStatus>;
 export type Body = ValueOf<typeof BodyRecord>;

@@ -13,6 +13,7 @@ import {
   connectGroup,
   createReplicaFolder,
   memberKey,
+  recoverReplicaFolder,
 } from '../../src/server/replication/index.ts';
 import { projectFolder } from './places.ts';
 import { freePorts } from './ports.ts';
@@ -118,6 +119,11 @@ export class ReplicaGroup {
     const members = files.map((file, i) => new Member(file, join(root, `replica-${i}.json`)));
     await Promise.all(members.map((member) => member.start()));
     return new ReplicaGroup(engine, members, first);
+  }
+
+  /** Gives a member that is down a new folder in the place of the one that it lost. */
+  recover(index: number): Promise<string | undefined> {
+    return recoverReplicaFolder(this.at(index).folder, this.#group, index);
   }
 
   connect(): Promise<ConnectedGroup> {

@@ -18,6 +18,15 @@ async function right(counting: Counting): Promise<void> {
   expect(Math.min(...added)).toBeGreaterThan(0);
 }
 
+/** Flips bytes in the middle of each file of a journal. */
+function spoilJournal({ folder }: Member): void {
+  const journal = join(folder, 'journal');
+  for (const name of readdirSync(journal).filter((each) => each.endsWith('.journal'))) {
+    const file = join(journal, name);
+    flipAt(file, [usedSizeBytes(file) >> 1]);
+  }
+}
+
 const altered =
   (change: (value: Uint8Array) => Uint8Array | undefined) =>
   (pages: readonly TableEntry[]): Change[] =>
@@ -157,11 +166,7 @@ describe.each(['pbft', 'vr'] as const)(
       await counting.goesOn(200);
       const member = group.at(1);
       await member.kill();
-      const journal = join(member.folder, 'journal');
-      for (const name of readdirSync(journal).filter((each) => each.endsWith('.journal'))) {
-        const file = join(journal, name);
-        flipAt(file, [usedSizeBytes(file) >> 1]);
-      }
+      spoilJournal(member);
       const launched = member.launch();
       await until('it ends with a word, or runs', () => launched.result ?? member.status);
       await counting.goesOn();
@@ -169,3 +174,41 @@ describe.each(['pbft', 'vr'] as const)(
     });
   },
 );
+
+describe('a member whose folder is made anew, while clients work', () => {
+  test.each([
+    ['was wiped', (member: Member) => rmSync(member.folder, { recursive: true }), [0, 1, 2, 3]],
+    ['has a damaged journal', spoilJournal, [2, 3]],
+  ] as const)('since it %s, is needed and there in the end (pbft)', async (_, harm, members) => {
+    const group = await ReplicaGroup.start('pbft');
+    const counting = await Counting.start(group);
+    await counting.goesOn(200);
+    // One after the other, so that what is there in the end is what they gave each other.
+    for (const index of members) {
+      const member = group.at(index);
+      await member.kill();
+      harm(member);
+      const refused = member.launch();
+      expect((await refused.ended).code).toBe(8);
+      expect(refused.stderr).toContain('recoverReplicaFolder');
+      await group.recover(index);
+      await member.start();
+      await until('it has recovered', () => member.status?.status === 'normal', 60_000);
+      await counting.goesOn();
+    }
+    // From now on nothing can be done without it.
+    await group.at(0).kill();
+    await counting.goesOn();
+    await right(counting);
+  });
+
+  test('cannot be under Viewstamped Replication, which says so', async () => {
+    const group = await ReplicaGroup.start('vr');
+    const counting = await Counting.start(group);
+    await group.at(1).kill();
+    rmSync(group.at(1).folder, { recursive: true });
+    await expect(group.recover(1)).rejects.toThrow('no recovery from a lost disk');
+    await counting.goesOn();
+    await right(counting);
+  });
+});

@@ -8,6 +8,7 @@ import { failureText } from '../../testing/replication/report.ts';
 /** Each is caught within so many seeds, from 1 on: by few where a scenario shows it, by more in drawn runs. */
 const seedsOf: Readonly<Record<string, number>> = {
   'prepared-by-too-few': 40,
+  'lost-disk-votes': 10,
   'committed-by-too-few': 2,
   'one-claim-believed': 20,
   'stable-by-too-few': 20,

@@ -12,6 +12,8 @@ export class Nemesis {
   readonly #prng: Prng;
   #isOver = false;
   #lossesLeft: number;
+  /** Members that have lost their disks, or have pages that rot, and may not have recovered. */
+  readonly #unwell = new Set<ReplicaMachine>();
 
   /** It begins now. */
   constructor(group: SimulatedGroup) {
@@ -26,6 +28,28 @@ export class Nemesis {
     const losses: Spells = { gapMs: [500, Math.max(501, options.safetyMs / 2)], lastMs: [0, 0] };
     if (this.#lossesLeft > 0) this.#repeat(losses, () => this.#loseDisk());
     if (options.pageRots > 0) this.#rotPages(options.pageRots);
+    for (let i = 0; i < options.wipes; i++) this.#wipeInTurn();
+  }
+
+  /** One member after the other loses its disk, each when the one before has recovered. */
+  #wipeInTurn(): void {
+    const group = this.#group;
+    const { options } = group;
+    const prng = group.simulation.prng.fork();
+    const spells: Spells = { gapMs: [100, Math.max(101, options.safetyMs / 6)], lastMs: [0, 0] };
+    let victim: ReplicaMachine | undefined;
+    this.#repeat(spells, () => {
+      const status = victim?.status?.status;
+      if (victim !== undefined && (status === undefined || status === 'recovering'))
+        return undefined;
+      if (victim !== undefined) this.#unwell.delete(victim);
+      victim = prng.pick(group.correct.filter((each) => !this.#unwell.has(each)));
+      if (victim === undefined) return undefined;
+      this.#unwell.add(victim);
+      victim.wipe();
+      group.note('disk-wiped', victim.name);
+      return undefined;
+    });
   }
 
   /** The same few all along: the others have what these must fetch. */
@@ -36,6 +60,7 @@ export class Nemesis {
     const spells: Spells = { gapMs: [200, Math.max(201, options.safetyMs / 4)], lastMs: [0, 0] };
     for (const victim of prng.shuffled(keepers).slice(0, members)) {
       const rot = new PageRot(victim, group.instance, prng);
+      this.#unwell.add(victim);
       this.#repeat(spells, () => {
         if (!victim.isCorrect) return undefined;
         if (prng.chance(1, 4)) rot.remember();

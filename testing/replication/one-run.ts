@@ -62,7 +62,7 @@ function once(
 /** Without what a variant does not need: then what is found is its doing. */
 function adjusted({ adjust }: Mutant): (options: RunOptions) => RunOptions {
   return (drawn) => {
-    const options = { ...drawn, clientCrashes: undefined, pageRots: 0 };
+    const options = { ...drawn, clientCrashes: undefined, pageRots: 0, wipes: 0 };
     return adjust?.(options) ?? options;
   };
 }

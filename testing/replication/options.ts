@@ -54,6 +54,11 @@ export interface RunOptions {
    * nothing wrong and be as good as new in the end.
    */
   readonly pageRots: number;
+  /**
+   * Members at a time that have lost their disks and recover: one of them, then another. They count towards `faults`, but
+   * must never contradict what they have said, and be as good as new in the end. PBFT only.
+   */
+  readonly wipes: number;
 }
 
 /**
@@ -91,7 +96,7 @@ export function drawOptions(prng: Prng, wanted: EngineName | undefined): RunOpti
   const drawnMix = bounded(drawFaults(prng));
   const faultMix = restrained(isCalm ? calm(drawnMix) : drawnMix, engine, vr);
   const forgets = engine === 'vr' && vr.mode === 'view';
-  const options: Omit<RunOptions, 'pageRots'> = {
+  const options: Omit<RunOptions, 'pageRots' | 'wipes'> = {
     engine,
     faults,
     pbft: engine === 'pbft' ? drawPbft(prng) : {},
@@ -125,7 +130,10 @@ export function drawOptions(prng: Prng, wanted: EngineName | undefined): RunOpti
   };
   // Drawn last: runs without it are those of before there was any.
   const spare = forgets ? 0 : faults - faulty - options.diskLosses * (isByzantine ? 0 : 1);
-  return { ...options, pageRots: spare > 0 && prng.chance(2, 3) ? prng.between(1, spare) : 0 };
+  const pageRots =
+    spare > 0 && prng.chance(isByzantine ? 1 : 2, isByzantine ? 2 : 3) ? prng.between(1, spare) : 0;
+  const rest = isByzantine ? spare - pageRots : 0;
+  return { ...options, pageRots, wipes: rest > 0 && prng.chance(3, 4) ? prng.between(1, rest) : 0 };
 }
 
 function drawPbft(prng: Prng): Partial<PbftParameters> {
@@ -228,5 +236,6 @@ export function calmOptions(engine: EngineName, faults: number): RunOptions {
     },
     safetyMs: 10_000,
     pageRots: 0,
+    wipes: 0,
   };
 }

@@ -71,6 +71,7 @@ export class ReplicaMachine {
   readonly #options: ReplicaMachineOptions;
   readonly #prng: Prng;
   #isCreated = false;
+  #isDiskLost = false;
 
   constructor(options: ReplicaMachineOptions) {
     const { simulation, fabric, index, name, signer, group, agreement, clockRatePpm } = options;
@@ -116,6 +117,15 @@ export class ReplicaMachine {
     this.node.crash({ silently: isSilent });
   }
 
+  /** Crashes, and comes back on a new disk as a member that has forgotten what it said. */
+  wipe(): void {
+    this.crash();
+    this.node.disk.create();
+    this.#isCreated = false;
+    this.#isDiskLost = true;
+    this.start();
+  }
+
   /** From now on nothing that it says proves anything about correct members. */
   damage(): void {
     this.isDamaged = true;
@@ -136,7 +146,9 @@ export class ReplicaMachine {
         this.#isCreated = false;
       }
       if (!this.#isCreated) {
-        await createReplica(disk, group, index);
+        // A crash may have left half of it.
+        this.node.disk.create();
+        await createReplica(disk, group, index, this.#isDiskLost);
         this.#isCreated = true;
       }
       this.watch.restart();

@@ -205,8 +205,9 @@ export class UtteranceWatch {
       case 'viewChange':
         // Other members' are handed on, and those may contradict each other.
         if (value.statement.replica !== this.#index) return;
+        // Who has lost its disk may leave a view again; what it said before is void.
         return this.#once(
-          `view-change ${value.statement.view}`,
+          `view-change ${value.statement.view} ${value.statement.forgotten}`,
           mapKey(viewChangeDigest(value.statement)),
         );
       case 'newView':

@@ -17,7 +17,14 @@ function viewChange(
   height = 0,
 ): ViewChangeStatement {
   const certificate = { sequence: height, root: new Uint8Array(32), isFinal: 0, signatures: [] };
-  return { replica, view, certificate, prepared: [...prepared], accepted: [...accepted] };
+  return {
+    replica,
+    view,
+    forgotten: 0,
+    certificate,
+    prepared: [...prepared],
+    accepted: [...accepted],
+  };
 }
 
 function at(sequence: number, digest: Bytes, inView: number): PlacedDigest {

@@ -134,6 +134,8 @@ const judges: Record<EvidenceCode, Judge> = {
     const [digestA, digestB] = [viewChangeDigest(a.statement), viewChangeDigest(b.statement)];
     if (a.statement.replica !== b.statement.replica) return undefined;
     if (a.statement.view !== b.statement.view || equalBytes(digestA, digestB)) return undefined;
+    // Who has lost its disk may leave a view again.
+    if (a.statement.forgotten !== b.statement.forgotten) return undefined;
     if (!check.isViewChange(a, digestA) || !check.isViewChange(b, digestB)) return undefined;
     return memberOf(group, a.instance, b.instance, a.statement.replica);
   },

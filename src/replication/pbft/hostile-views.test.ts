@@ -51,7 +51,14 @@ function longViewChange(cluster: TestCluster, view: number): ViewChange {
     return { sequence: 1 + Math.floor(i / 8), digest, view: 0 };
   });
   const certificate = { sequence: 0, root, isFinal: 0, signatures: [] };
-  const statement: ViewChangeStatement = { replica: 3, view, certificate, prepared: [], accepted };
+  const statement: ViewChangeStatement = {
+    replica: 3,
+    view,
+    forgotten: 0,
+    certificate,
+    prepared: [],
+    accepted,
+  };
   const signer = cluster.signers[3] as Signer;
   const message = viewChangeBytes(testInstance, view, viewChangeDigest(statement));
   return { instance: testInstance, statement, signature: signer.sign(message) };

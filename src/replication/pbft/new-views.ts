@@ -129,6 +129,8 @@ export class NewViews {
       this.#offered.delete(primary);
       return;
     }
+    // What it would have accepted before it lost its disk it no longer knows.
+    if (core.parts.recovery.isForgetful) return;
     const complete = support.filter((held): held is HeldViewChange => held !== undefined);
     if (complete.length < viewChanges.length) return;
     this.#offered.delete(primary);
@@ -144,7 +146,11 @@ export class NewViews {
           core.rules,
         )
       : 'new-view-wrong-author';
-    if (refutation === undefined) return this.enter(offered, complete);
+    if (refutation === undefined) {
+      // Its author may not have known; but a batch that was committed since need not be in what it chose from.
+      if (complete.some((held) => this.#isVoid(held))) return core.out.count('new-view-void');
+      return this.enter(offered, complete);
+    }
     core.out.count(refutation);
     core.out.evidence(
       refutedNewView(
@@ -153,6 +159,12 @@ export class NewViews {
         complete.map((held) => held.message),
       ),
     );
+  }
+
+  /** One's own may be void: enough others stay out of a view that rests on it unless it was entered before. */
+  #isVoid({ message }: HeldViewChange): boolean {
+    const { index, parts } = this.#core;
+    return message.statement.replica !== index && parts.viewChanges.isVoid(message.statement);
   }
 
   enter(offered: OfferedView, support: readonly HeldViewChange[]): void {

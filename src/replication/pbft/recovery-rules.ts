@@ -52,10 +52,15 @@ export type ViewVerdict =
 export function recoveredView(own: number, others: readonly number[], faults: number): ViewVerdict {
   const below = others.filter((view) => view < own - 1).length;
   if (below > 2 * faults) {
-    const ascending = [...others].sort((a, b) => a - b);
-    return { kind: 'fallen-back', view: ascending[ascending.length >>> 1] ?? 0 };
+    return { kind: 'fallen-back', view: medianView(others) };
   }
   return { kind: others.length - below >= faults ? 'kept' : 'open' };
+}
+
+/** The median of the others' views: some correct member's is as low, and some correct member's as high. */
+export function medianView(others: readonly number[]): number {
+  const ascending = [...others].sort((a, b) => a - b);
+  return ascending[ascending.length >>> 1] ?? 0;
 }
 
 /** A stable checkpoint this high rests on nothing that was ordered before the recovery. */

@@ -5,15 +5,22 @@
 import type { Bytes } from '../../base/bytes.ts';
 import { emptyBytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
-import type { NewKey } from '../../wire/pbft.ts';
+import type { NewKey, RecoveredRecord } from '../../wire/pbft.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { SavedCheckpoint } from '../contract.ts';
 import { everyone } from '../outbox.ts';
 import { bundle, requestKinds } from '../requests.ts';
 import type { Core } from './core.ts';
+import { Forgotten } from './forgotten.ts';
 import { encodeRecord } from './records.ts';
-import { estimateStable, type Reported, recoveredView, recoveryPoint } from './recovery-rules.ts';
+import {
+  estimateStable,
+  medianView,
+  type Reported,
+  recoveredView,
+  recoveryPoint,
+} from './recovery-rules.ts';
 import { newKeyBytes } from './statements.ts';
 
 /** When the next recovery begins. */
@@ -48,16 +55,32 @@ export class Recovery {
   readonly #core: Core;
   /** The newest NEW-KEY of each member. */
   readonly #keys: (NewKey | undefined)[];
+  readonly #forgotten: Forgotten;
   #recovered = 0;
+  /** The journal says so too, in case that the table that says it is lost. */
+  #hasForgotten = false;
+  /** Where the last recovery from a lost disk ended. */
+  #recoveredView = 0;
   #running: Running | undefined;
 
   constructor(core: Core) {
     this.#core = core;
+    this.#forgotten = new Forgotten(core);
     this.#keys = new Array<NewKey | undefined>(core.n).fill(undefined);
   }
 
   get isRunning(): boolean {
-    return this.#running !== undefined;
+    return this.#running !== undefined || this.isForgetful;
+  }
+
+  /** Whether this member has lost its disk and not recovered yet: it makes no promises. */
+  get isForgetful(): boolean {
+    return this.#forgotten.isForgetful;
+  }
+
+  /** The counter with which a member began anew after the loss of its disk; 0: never. */
+  forgottenBy(member: number): number {
+    return this.#keys[member]?.forgotten ?? 0;
   }
 
   // ---- Beginning ----
@@ -69,7 +92,9 @@ export class Recovery {
     if (recoveryIntervalMs > 0) {
       out.timer(recoveryTimer, nowMs + (recoveryIntervalMs * (index + 1)) / n);
     }
+    if (this.isForgetful) out.record(encodeRecord('recovered', this.#recoveredRecord()));
     if (this.#counterOf(index) > this.#recovered) this.begin();
+    else if (this.isForgetful) this.onTick();
   }
 
   onTimer(): void {
@@ -80,16 +105,23 @@ export class Recovery {
 
   begin(): void {
     const core = this.#core;
-    const { out, index, instance, signer, log, n, parts } = core;
+    const { out, index, parts } = core;
     if (this.#running !== undefined || parts.checkpoints.isFinished) {
       return out.count('recovery-refused');
     }
-    const counter = this.#counterOf(index) + 1;
+    if (this.isForgetful && this.#counterOf(index) === 0) return out.count('recovery-refused');
+    this.#beginWith(this.#counterOf(index) + 1);
+  }
+
+  #beginWith(counter: number): void {
+    const core = this.#core;
+    const { out, index, instance, signer, log, n, parts } = core;
     if (counter > limits.newKeyCounterMax) return out.count('recovery-refused');
     // A primary that says nothing for a while would cost everyone its time-out.
     if (core.isActive && core.isPrimary) parts.viewChanges.start(core.view + 1);
-    const signature = signer.sign(newKeyBytes(instance, index, counter));
-    const message = { instance, replica: index, counter, signature };
+    const forgotten = this.isForgetful ? counter : this.forgottenBy(index);
+    const stated = { replica: index, counter, forgotten };
+    const message = { instance, ...stated, signature: signer.sign(newKeyBytes(instance, stated)) };
     this.#keys[index] = message;
     out.record(encodeRecord('newKey', message));
     out.rekey('all');
@@ -100,7 +132,7 @@ export class Recovery {
       counter,
       reported: new Array<Reported | undefined>(n).fill(undefined),
       bound: undefined,
-      view: core.view,
+      view: this.isForgetful ? undefined : core.view,
       request: undefined,
       requests: 0,
       executedAt: new Array<number | undefined>(n).fill(undefined),
@@ -127,6 +159,10 @@ export class Recovery {
     const { out, index, instance, n, parts } = core;
     const running = this.#running;
     const message = this.#keys[index];
+    if (running === undefined && this.isForgetful) {
+      this.#forgotten.ask();
+      return this.#arm();
+    }
     if (running === undefined || message === undefined) return;
     for (let member = 0; member < n; member++) {
       if (member === index || running.reported[member] !== undefined) continue;
@@ -143,30 +179,57 @@ export class Recovery {
 
   onNewKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
     const { out, n, index, statements, parts, log } = this.#core;
-    const { replica, counter } = message;
-    if (replica >= n || replica === index || counter > limits.newKeyCounterMax) {
+    const { replica, counter, forgotten } = message;
+    if (replica === index) return this.#onOwnKey(from, message);
+    if (replica >= n || counter > limits.newKeyCounterMax || forgotten > counter) {
       return out.count('new-key-odd');
     }
     if (counter <= this.#counterOf(replica)) return out.count('new-key-old');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
+    if (forgotten < this.forgottenBy(replica)) return out.count('new-key-odd');
     this.#keys[replica] = message;
     out.record(encodeRecord('newKey', message));
     out.rekey(replica);
     out.count('new-key');
     log.forgetVotes(replica, index, n);
+    parts.viewChanges.onForgotten(replica);
     this.#tell(replica, counter);
+  }
+
+  /** Somebody shows this member a NEW-KEY of its own, which it may have forgotten. */
+  #onOwnKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
+    const { out, statements } = this.#core;
+    const isAsked = this.isForgetful && this.#running === undefined;
+    if (!isAsked || message.counter >= limits.newKeyCounterMax) return out.count('new-key-odd');
+    if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
+    this.#onKnown(from, message.counter);
+  }
+
+  #onKnown(from: number, counter: number): void {
+    const largest = this.#forgotten.onAnswer(from, counter);
+    if (largest !== undefined) this.#beginWith(largest + 1);
   }
 
   onQueryStable(from: number, { counter }: ReplicationMessageValue<'queryStable'>): void {
     const { out, parts } = this.#core;
-    if (counter !== this.#counterOf(from)) return out.count('query-stable-old');
+    const known = this.#keys[from];
+    const newest = known?.counter ?? 0;
+    if (counter > newest) return out.count('query-stable-early');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
-    this.#tell(from, counter);
+    if (known !== undefined && counter < newest)
+      out.send(this.#core.replica(from), 'newKey', known);
+    else this.#tell(from, counter);
   }
 
   #tell(to: number, counter: number): void {
     const { out, instance } = this.#core;
+    // Who has lost its disk has forgotten which others once did.
+    const hasForgotten = counter > 0 && this.forgottenBy(to) === counter;
+    for (const message of hasForgotten ? this.#keys : []) {
+      if (message === undefined || message.forgotten === 0 || message.replica === to) continue;
+      out.send(this.#core.replica(to), 'newKey', message);
+    }
     out.send(this.#core.replica(to), 'replyStable', { instance, counter, ...this.#own() });
   }
 
@@ -181,6 +244,9 @@ export class Recovery {
 
   onReplyStable(from: number, message: ReplicationMessageValue<'replyStable'>): void {
     const running = this.#running;
+    if (running === undefined && this.isForgetful && message.counter === 0) {
+      return this.#onKnown(from, 0);
+    }
     if (running === undefined || message.counter !== running.counter) {
       return this.#core.out.count('reply-stable-unasked');
     }
@@ -198,6 +264,9 @@ export class Recovery {
   #estimate(running: Running): void {
     const { index, faults, log, parameters, parts, out } = this.#core;
     running.reported[index] = this.#own();
+    // So many must know of the loss that no 2f+1 can enter a view on a VIEW-CHANGE of before.
+    const others = viewsOf(running.reported, index).length;
+    if (this.isForgetful && !this.#forgotten.hasEnough(others)) return;
     const stable = estimateStable(running.reported, faults);
     if (stable === undefined) return;
     // A multiple of K, because a checkpoint that high must become stable without anything above it.
@@ -217,10 +286,7 @@ export class Recovery {
   #judgeView(running: Running): void {
     const { index, faults, parts } = this.#core;
     if (running.view === undefined) return;
-    const others = running.reported.flatMap((each, member) =>
-      each === undefined || member === index ? [] : [each.view],
-    );
-    const verdict = recoveredView(running.view, others, faults);
+    const verdict = recoveredView(running.view, viewsOf(running.reported, index), faults);
     if (verdict.kind === 'open') return;
     running.view = undefined;
     if (verdict.kind === 'kept') return;
@@ -307,7 +373,9 @@ export class Recovery {
     const isOver = isFar || parts.checkpoints.isFinished;
     const isRight = running.pages === 'right' && running.view === undefined;
     if (isOver && isRight && !parts.transfers.isRunning) return this.#finish();
-    if (running.point === undefined || isFar || queue.size > 0) return;
+    // What waits where the disk was lost need not be known to any other member.
+    const isAsked = queue.size > 0 && !this.isForgetful;
+    if (running.point === undefined || isFar || isAsked) return;
     // Nobody asks for anything: without batches no checkpoint would ever be high enough.
     const number = running.request?.request.number ?? 0;
     const client = group.members[index] as Bytes;
@@ -321,8 +389,12 @@ export class Recovery {
   #finish(): void {
     const { out, log, index, parts } = this.#core;
     this.#recovered = this.#counterOf(index);
+    if (this.isForgetful) {
+      this.#recoveredView = medianView(viewsOf(this.#running?.reported ?? [], index));
+      this.#forgotten.end(this.#recoveredView);
+    }
     this.#running = undefined;
-    out.record(encodeRecord('recovered', { counter: this.#recovered }));
+    out.record(encodeRecord('recovered', this.#recoveredRecord()));
     out.timer(recoveryTickTimer, undefined);
     out.count('recovery-done');
     log.setBound(0);
@@ -336,14 +408,42 @@ export class Recovery {
     for (const message of this.#keys) {
       if (message !== undefined) yield encodeRecord('newKey', message);
     }
-    if (this.#recovered > 0) yield encodeRecord('recovered', { counter: this.#recovered });
+    if (this.#recovered > 0 || this.isForgetful) {
+      yield encodeRecord('recovered', this.#recoveredRecord());
+    }
+  }
+
+  #recoveredRecord(): { counter: number; view: number } {
+    return { counter: this.#recovered, view: this.#recoveredView };
+  }
+
+  /** What the disk says of earlier recoveries is known: this decides how the member goes on. */
+  onRestored(hasForgotten: boolean): void {
+    const isUnfinished = this.forgottenBy(this.#core.index) > this.#recovered;
+    const hasBegun = this.#hasForgotten && this.#recovered === 0;
+    this.#forgotten.start(
+      hasForgotten || hasBegun || isUnfinished,
+      this.#recovered > 0 && !isUnfinished,
+    );
   }
 
   restoreKey(message: NewKey): void {
     if (message.counter > this.#counterOf(message.replica)) this.#keys[message.replica] = message;
   }
 
-  restoreRecovered(counter: number): void {
-    this.#recovered = Math.max(this.#recovered, counter);
+  restoreRecovered({ counter, view }: RecoveredRecord): void {
+    if (counter < this.#recovered) return;
+    // Only who has forgotten begins with one that is 0.
+    if (counter === 0) this.#hasForgotten = true;
+    this.#recovered = counter;
+    this.#recoveredView = view;
+    if (view > this.#core.view) this.#core.parts.viewChanges.waitFor(view);
   }
+}
+
+/** What the others say of their views. */
+function viewsOf(reported: Running['reported'], index: number): number[] {
+  return reported.flatMap((each, member) =>
+    each === undefined || member === index ? [] : [each.view],
+  );
 }

@@ -90,7 +90,7 @@ class Recollection {
         }
         return;
       case 'recovered':
-        this.#core.parts.recovery.restoreRecovered(record.value.counter);
+        this.#core.parts.recovery.restoreRecovered(record.value);
         return;
     }
   }
@@ -138,7 +138,7 @@ class Recollection {
   }
 }
 
-export function restore(core: Core, { checkpoint, records, damage }: Restored): void {
+export function restore(core: Core, { checkpoint, records, damage, hasForgotten }: Restored): void {
   core.parts.checkpoints.noteDamage(damage);
   const wrong = checkpoint === undefined ? undefined : restoreCheckpoint(core, checkpoint);
   // Without its pages this replica is where the instance began, if that was with none.
@@ -150,6 +150,7 @@ export function restore(core: Core, { checkpoint, records, damage }: Restored): 
     else recollection.take(record, bytes);
   }
   const { log, parts } = core;
+  parts.recovery.onRestored(hasForgotten === true);
   if (recollection.certificate !== undefined) log.raise(recollection.certificate);
   for (const { sequence, digest, view } of recollection.accepted) {
     if (log.isInWindow(sequence)) log.markAccepted(sequence, digest, view);

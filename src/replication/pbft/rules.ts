@@ -32,6 +32,10 @@ export interface PbftRules {
   isViewChangeQuorum(members: number, faults: number): boolean;
   /** So many members that want a later view contain a correct one: follow. */
   mustJoin(members: number, faults: number): boolean;
+  /** A VIEW-CHANGE whose author has lost its disk since. */
+  isVoid(forgotten: number, known: number): boolean;
+  /** A disk that was made in the place of a lost one: until the member has recovered it makes no promises. */
+  isForgetful(hasForgotten: boolean, hasRecovered: boolean): boolean;
   /** Whether accepting a batch enters Q: also the primary's own, and those of a NEW-VIEW. */
   entersQ(isPrimary: boolean, isFromNewView: boolean): boolean;
   /** A read waits for everything up to here: it might be committed and finished. */
@@ -56,6 +60,8 @@ export const pbftRules: PbftRules = {
   mayBeNull: (members, faults) => members >= 2 * faults + 1,
   isViewChangeQuorum: (members, faults) => members >= 2 * faults + 1,
   mustJoin: (members, faults) => members >= faults + 1,
+  isVoid: (forgotten, known) => forgotten < known,
+  isForgetful: (hasForgotten, hasRecovered) => hasForgotten && !hasRecovered,
   entersQ: () => true,
   readFloor: (height, newViewTop, preparedTop) => Math.max(height, newViewTop, preparedTop),
   mayVoteForCheckpoint: (isSaved) => isSaved,

@@ -1,7 +1,7 @@
 // What members sign, and whether it is right. Verifying is dear: everything cheap is checked before, and what was found
 // right is remembered.
 
-import { type Bytes, concatBytes, equalBytes, mapKey } from '../../base/bytes.ts';
+import { type Bytes, concatBytes, equalBytes, mapKey, uint64Bytes } from '../../base/bytes.ts';
 import { signedBytes } from '../../crypto/domains.ts';
 import { taggedHash } from '../../crypto/hash.ts';
 import type { SignatureScheme } from '../../crypto/signature.ts';
@@ -59,8 +59,11 @@ export function newViewBytes(instance: Bytes, view: number, digest: Bytes): Byte
   return signedBytes({ purpose: 'new-view', system: instance, scope: view, body: digest });
 }
 
-export function newKeyBytes(instance: Bytes, replica: number, counter: number): Bytes {
-  const body = Uint8Array.of(replica >>> 8, replica & 255);
+export function newKeyBytes(
+  instance: Bytes,
+  { replica, counter, forgotten }: Omit<NewKey, 'instance' | 'signature'>,
+): Bytes {
+  const body = concatBytes(Uint8Array.of(replica >>> 8, replica & 255), uint64Bytes(forgotten));
   return signedBytes({ purpose: 'new-key', system: instance, scope: counter, body });
 }
 
@@ -154,9 +157,9 @@ export class Statements {
     return this.#isSigned(primary, newViewBytes(this.#group.instance, view, digest), signature);
   }
 
-  isNewKey({ replica, counter, signature }: NewKey): boolean {
-    const message = newKeyBytes(this.#group.instance, replica, counter);
-    return this.#isSigned(replica, message, signature);
+  isNewKey(message: NewKey): boolean {
+    const bytes = newKeyBytes(this.#group.instance, message);
+    return this.#isSigned(message.replica, bytes, message.signature);
   }
 
   #isSigned(replica: number, message: Bytes, signature: Bytes): boolean {

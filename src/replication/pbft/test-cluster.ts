@@ -40,6 +40,8 @@ class Replica {
   /** Counts restarts: what was planned before one is void. */
   life = 0;
   durable: Bytes[] = [];
+  /** Its disk is not the first one. */
+  hasForgotten = false;
   appends: { compact: readonly Bytes[] | undefined; records: readonly Bytes[] }[] = [];
   waiting: { rest: number; sends: Send[] }[] = [];
   flushed = 0;
@@ -317,13 +319,24 @@ export class TestCluster {
     replica.isFlushing = false;
   }
 
+  /** Crashes and comes back with a new disk. */
+  wipe(index: number): void {
+    const replica = this.replica(index);
+    this.crash(index);
+    replica.durable = [];
+    replica.saved = undefined;
+    replica.hasForgotten = true;
+    this.restart(index);
+  }
+
   restart(index: number): void {
     const replica = this.replica(index);
     if (replica.isUp) return;
     Object.assign(replica, this.#build(index));
     replica.isUp = true;
     const checkpoint = this.#checkpointOf(replica);
-    const restored = { checkpoint, records: replica.durable, damage: [] };
+    const { durable: records, hasForgotten } = replica;
+    const restored = { checkpoint, records, damage: [], hasForgotten };
     this.handle(replica, { kind: 'start', restored });
   }
 

@@ -38,7 +38,8 @@ function signedViewChange(
   cluster: TestCluster,
   statement: Partial<ViewChangeStatement> & { replica: number; view: number },
 ): ViewChange {
-  const whole = { certificate: genesisOf(cluster), prepared: [], accepted: [], ...statement };
+  const claims = { certificate: genesisOf(cluster), prepared: [], accepted: [] };
+  const whole = { forgotten: 0, ...claims, ...statement };
   const signer = cluster.signers[statement.replica] as Signer;
   const message = viewChangeBytes(testInstance, whole.view, viewChangeDigest(whole));
   return { instance: testInstance, statement: whole, signature: signer.sign(message) };

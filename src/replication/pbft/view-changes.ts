@@ -43,11 +43,13 @@ export class ViewChanges {
   /** Leaves the current view for `view`. What is said about P and Q is said once: the message is kept as it is. */
   start(view: number): void {
     const core = this.#core;
-    const { log, out, index, instance, signer } = core;
+    const { log, out, index, instance, signer, parts } = core;
+    if (parts.recovery.isForgetful) return;
     this.leave(view);
     const statement: ViewChangeStatement = {
       replica: index,
       view,
+      forgotten: parts.recovery.forgottenBy(index),
       certificate: log.certificate,
       prepared: log.preparedEntries(),
       accepted: log.acceptedEntries(),
@@ -93,7 +95,8 @@ export class ViewChanges {
     const core = this.#core;
     const { out, statements } = core;
     const { replica, view } = message.statement;
-    if (replica >= core.n || replica === core.index) return out.count('view-change-odd');
+    if (replica >= core.n) return out.count('view-change-odd');
+    if (replica === core.index) return this.#onOwn(from, message);
     if (!this.#isOfUse(view)) return out.count('view-change-old');
     const known = this.#latest[replica];
     const isAwaited = core.parts.newViews.isAwaiting(view);
@@ -106,6 +109,12 @@ export class ViewChanges {
     if (known !== undefined && equalBytes(known.digest, digest)) return out.count('duplicate');
     if (!statements.isViewChange(message, digest)) return out.count('view-change-not-signed');
     const held = { message, digest };
+    if (this.isVoid(message.statement)) {
+      out.count('view-change-void');
+      // A NEW-VIEW that names it need not be waited for.
+      core.parts.newViews.onSupport(held);
+      return core.parts.newViews.tryAll();
+    }
     if (known !== undefined && known.message.statement.view === view) {
       const accused = core.group.members[replica] as Bytes;
       out.evidence(contradictingViewChanges(accused, known.message, message));
@@ -118,15 +127,42 @@ export class ViewChanges {
     else this.#react();
   }
 
+  /** A NEW-VIEW may rest on one of its own that this member has forgotten. */
+  #onOwn(from: number, message: ViewChange): void {
+    const { out, parts, statements } = this.#core;
+    const isForgotten = this.isVoid(message.statement);
+    if (!isForgotten || !parts.newViews.isAwaiting(message.statement.view)) {
+      return out.count('view-change-odd');
+    }
+    if (!parts.statusExchange.maySpend(from, 'viewChange')) return out.count('peer-too-eager');
+    const digest = viewChangeDigest(message.statement);
+    if (!statements.isViewChange(message, digest)) return out.count('view-change-not-signed');
+    parts.newViews.onSupport({ message, digest });
+    this.#react();
+  }
+
   #isOfUse(view: number): boolean {
     const core = this.#core;
     if (view > core.view || (view === core.view && !core.isActive)) return true;
     return core.parts.newViews.isAwaiting(view);
   }
 
+  /** Whether its author has forgotten since what it says there. */
+  isVoid({ replica, forgotten }: ViewChangeStatement): boolean {
+    return this.#core.rules.isVoid(forgotten, this.#core.parts.recovery.forgottenBy(replica));
+  }
+
+  /** A member says that it has lost its disk. */
+  onForgotten(replica: number): void {
+    const held = this.#latest[replica];
+    if (held !== undefined && this.isVoid(held.message.statement))
+      this.#latest[replica] = undefined;
+  }
+
   /** Draws the conclusions from what is held now. */
   #react(): void {
     const core = this.#core;
+    if (core.parts.recovery.isForgetful) return;
     core.parts.newViews.tryAll();
     let lowest = Number.POSITIVE_INFINITY;
     let later = 0;
@@ -150,6 +186,7 @@ export class ViewChanges {
   #decide(): void {
     const core = this.#core;
     const { view, faults, rules, instance, log } = core;
+    if (core.parts.recovery.isForgetful) return;
     const support = this.#latest.filter(
       (held): held is HeldViewChange => held?.message.statement.view === view,
     );
@@ -246,6 +283,14 @@ export class ViewChanges {
   *records(): Generator<Bytes> {
     const own = this.#latest[this.#core.index];
     if (!this.#core.isActive && own !== undefined) yield encodeRecord('leftView', own.message);
+  }
+
+  /** After the loss of a disk: in no view, and without a claim about any, until a NEW-VIEW of this one or a later one comes. */
+  waitFor(view: number): void {
+    const core = this.#core;
+    core.view = view;
+    core.isActive = view === 0;
+    core.newViewTop = 0;
   }
 
   /** This member had left for a view, with this message. */

@@ -25,5 +25,6 @@ export {
   type EngineChoice,
   type ReplicaOptions,
   type RunningReplica,
+  recoverReplicaFolder,
   startReplica,
 } from './replica.ts';

@@ -55,7 +55,7 @@ describe('a replica refuses to start', () => {
       const { code, message, cure } = await refusal(() => startReplica(options()));
       expect(code).toBe('data-folder');
       expect(message).toContain(what);
-      expect(cure).toContain('Replace the member');
+      expect(cure).toContain('recoverReplicaFolder');
       mkdirSync(journal, { recursive: true });
     }
     rmSync(journal, { recursive: true });
@@ -69,7 +69,7 @@ describe('a replica refuses to start', () => {
       make();
       const { code, cure } = await refusal(() => startReplica(options()));
       expect(code).toBe('data-folder');
-      expect(cure).toContain('Begin a new group');
+      expect(cure).toContain('recoverReplicaFolder');
       expect(cure).not.toContain('--recover');
     }
   });

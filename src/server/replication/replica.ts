@@ -13,6 +13,7 @@ import {
   createDataFolder,
   type DataFolder,
   type DataFolderOwner,
+  moveAside,
   openDataFolder,
 } from '../../node/data-folder.ts';
 import { openDisk } from '../../node/disk.ts';
@@ -93,10 +94,48 @@ export async function createReplicaFolder(
 ): Promise<void> {
   checkGroup(group);
   checkFolder(folder);
+  await makeFolder(folder, group, index, false);
+}
+
+/**
+ * Makes the data folder of a PBFT member that has lost its own: wiped, or with a damaged journal. What is in the folder is
+ * put into a subfolder `damaged-<n>`. The member has forgotten what it promised and counts as one of the `f` faulty ones;
+ * started on this folder it votes for nothing and only learns, `status` says `recovering`, until all that it may have
+ * promised is over, for which the other `3f` members but those that are faulty must run.
+ * @returns the subfolder, or undefined when there was nothing to move.
+ * @throws HoldfastError `data-folder` when the folder is in use; `bad-configuration` for a group of Viewstamped Replication,
+ * which counts such a member as failed for good.
+ */
+export async function recoverReplicaFolder(
+  folder: string,
+  group: PlacedGroup,
+  index: number,
+): Promise<string | undefined> {
+  checkGroup(group);
+  checkFolder(folder);
+  if (!isPbftGroup(group)) {
+    throw new HoldfastError(
+      'bad-configuration',
+      'Viewstamped Replication has no recovery from a lost disk: what this member acknowledged may be lost with it',
+      { cure: newGroupCure },
+    );
+  }
+  ownerOf(group, index);
+  const aside = await moveAside(folder);
+  await makeFolder(folder, group, index, true);
+  return aside;
+}
+
+async function makeFolder(
+  folder: string,
+  group: PlacedGroup,
+  index: number,
+  isDiskLost: boolean,
+): Promise<void> {
   await createDataFolder(folder, ownerOf(group, index));
   const { disk, close } = await openFolder(folder, group, index, silentLog);
   try {
-    await createReplica(disk, group, index);
+    await createReplica(disk, group, index, isDiskLost);
   } finally {
     await close();
   }
@@ -188,8 +227,19 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
     };
   } catch (error) {
     await stop();
-    throw error;
+    throw curable(error, group, folder);
   }
+}
+
+/** What the disk says of itself, with what to do about it here. */
+function curable(error: unknown, group: PlacedGroup, folder: string | undefined): unknown {
+  if (!(error instanceof HoldfastError) || error.details.lost !== true) return error;
+  const message = `the data folder ${folder ?? ''} cannot be used: ${error.message}`;
+  return new HoldfastError(error.code, message, {
+    cure: lostCureOf(group),
+    details: error.details,
+    cause: error,
+  });
 }
 
 function engineOf({ engine, group, service, identitySeed }: ReplicaOptions, index: number): Engine {
@@ -211,15 +261,25 @@ function keyOf(peer: PeerId): Bytes {
   return new Uint8Array(Buffer.from(peer, 'hex'));
 }
 
-/** A member that has forgotten its promises can be recovered from nobody: others took them for kept. */
-const lostCure =
+/** A member that has forgotten its promises must not take part: others take them for kept. */
+const newGroupCure =
   'Replace the member: what it has promised to the others is lost. Begin a new group, with a new name and another member in its place; if the folder is elsewhere, correct the path.';
+const recoverCure =
+  'If this member ran before, call `recoverReplicaFolder` once and start it: it then learns from the others, and votes when all that it may have promised is over. If the folder is elsewhere, correct the path.';
+
+function isPbftGroup({ members, faults }: PlacedGroup): boolean {
+  return members.length === 3 * faults + 1;
+}
+
+function lostCureOf(group: PlacedGroup): string {
+  return isPbftGroup(group) ? recoverCure : newGroupCure;
+}
 
 function ownerOf(group: PlacedGroup, index: number): DataFolderOwner {
   const key = group.members[index];
   if (key === undefined)
     throw new HoldfastError('bad-configuration', `there is no member ${index}`);
-  return { serverId: toHex(key), systemId: toHex(group.instance), lostCure };
+  return { serverId: toHex(key), systemId: toHex(group.instance), lostCure: lostCureOf(group) };
 }
 
 /** Of the table's file: its journal is looked at next, and decides. */
@@ -257,7 +317,13 @@ async function diskOf(
   log: Log,
 ): Promise<Disk> {
   const options = { clock: systemClock, entropy: systemEntropy };
-  if (!existsSync(folder.journalFolder)) throw damaged(path, `${folder.journalFolder} is missing`);
+  const lostCure = lostCureOf(group);
+  const damaged = (what: string): HoldfastError =>
+    new HoldfastError('data-folder', `the data folder ${path} is damaged: ${what}`, {
+      cure: lostCure,
+      details: { lost: true },
+    });
+  if (!existsSync(folder.journalFolder)) throw damaged(`${folder.journalFolder} is missing`);
   try {
     let opening = openDisk(folder, options);
     if (opening.kind === 'damaged' && tableDamages.has(opening.damage.reason)) {
@@ -268,7 +334,7 @@ async function diskOf(
     }
     if (opening.kind === 'open') return opening.disk;
     const { file, reason } = opening.damage;
-    throw damaged(path, `${file} (${reason})`);
+    throw damaged(`${file} (${reason})`);
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause;
     // Neither damage nor sound: a folder without access, a full disk, a bad one.
@@ -278,11 +344,4 @@ async function diskOf(
       cause,
     });
   }
-}
-
-function damaged(path: string, what: string): HoldfastError {
-  return new HoldfastError('data-folder', `the data folder ${path} is damaged: ${what}`, {
-    cure: lostCure,
-    details: { lost: true },
-  });
 }

@@ -149,6 +149,7 @@ const restless: LieMaker = (context) => {
       const statement: ViewChangeStatement = {
         replica: index,
         view: later,
+        forgotten: 0,
         certificate: { sequence: 0, root: genesisRoot(context), isFinal: 0, signatures: [] },
         prepared: [],
         accepted: prng.chance(1, 2)

@@ -15,11 +15,30 @@ export function withLies(...names: readonly LieName[]): (options: RunOptions) =>
   });
 }
 
+/** Runs in which as many members as may be faulty lose their disks, one after the other all along. */
+function withWipes(options: RunOptions): RunOptions {
+  const { faults, operations, safetyMs } = options;
+  return {
+    ...options,
+    liars: [],
+    twins: 0,
+    diskLosses: 0,
+    wipes: faults,
+    operations: Math.max(operations, 60),
+    safetyMs: Math.max(safetyMs, 10_000),
+  };
+}
+
 export const pbftMutants: Readonly<Record<string, Mutant>> = {
   'prepared-by-too-few': pbftMutant(
     'a batch is prepared by f backups',
     { isPrepared: (votes, faults) => votes >= faults },
     { adjust: withLies('equivocating') },
+  ),
+  'lost-disk-votes': pbftMutant(
+    'a member that has lost its disk goes on as if it had never promised anything',
+    { isForgetful: () => false },
+    { adjust: withWipes },
   ),
   'committed-by-too-few': pbftMutant(
     'f+1 COMMITs are enough',

@@ -1,0 +1,60 @@
+// A member whose disk is lost has forgotten what it promised, so it counts as faulty until it has recovered. Until then it
+// only learns: it is in no view, votes for nothing and leaves no view. It needs a change of keys with a counter above all
+// that it ever used, and does not know which those were; 2f+1 of the others do, because a recovery needs as many.
+
+import type { Core } from './core.ts';
+
+export class Forgotten {
+  readonly #core: Core;
+  #isForgetful = false;
+  /** By member: the counter of the newest NEW-KEY that it has of this one. */
+  #known: (number | undefined)[] = [];
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** Whether this member makes no promises. */
+  get isForgetful(): boolean {
+    return this.#isForgetful;
+  }
+
+  /** At the start, when it is known what the disk still says. */
+  start(hasForgotten: boolean, hasRecovered: boolean): void {
+    this.#isForgetful = this.#core.rules.isForgetful(hasForgotten, hasRecovered);
+    if (this.#isForgetful) this.#core.isActive = false;
+  }
+
+  /** So many that they share a correct one with any 2f+1 others, liars left out. */
+  hasEnough(answers: number): boolean {
+    return answers > 2 * this.#core.faults;
+  }
+
+  ask(): void {
+    const { n, index, out, instance } = this.#core;
+    for (let member = 0; member < n; member++) {
+      if (member === index || this.#known[member] !== undefined) continue;
+      out.sendUrgently(this.#core.replica(member), 'queryStable', { instance, counter: 0 });
+    }
+  }
+
+  /** @returns the largest counter, when enough have said what they know. */
+  onAnswer(member: number, counter: number): number | undefined {
+    this.#known[member] = counter;
+    const known = this.#known.filter((each) => each !== undefined);
+    return this.hasEnough(known.length) ? Math.max(...known) : undefined;
+  }
+
+  /** Recovered: as good as any other member, from this view on. */
+  end(view: number): void {
+    this.#isForgetful = false;
+    const { viewChanges, newViews, normalCase, viewTimer } = this.#core.parts;
+    viewChanges.waitFor(view);
+    if (view === 0) {
+      // It began without a NEW-VIEW.
+      normalCase.enterView(0);
+      viewTimer.onViewEntered();
+    }
+    newViews.tryAll();
+  }
+}
