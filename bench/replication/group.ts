@@ -10,6 +10,7 @@ import {
   type GroupJob,
   type LoadAnswer,
   loadSchema,
+  type ReplicaJob,
   type StatusAnswer,
   statusSchema,
   type Task,
@@ -58,7 +59,7 @@ export class BenchGroup {
       port: ports[i] ?? 0,
     }));
     const group = new BenchGroup(options, folder, { name: 'bench', faults, members }, seeds);
-    await Promise.all(seeds.map((_, index) => group.startReplica(index, true)));
+    await Promise.all(seeds.map((_, index) => group.startReplica(index, 'create')));
     const job = { role: 'clients', group: group.#group, engine, count: clients } as const;
     group.#clients = await Worker.start(job, profileFolder);
     return group;
@@ -72,7 +73,12 @@ export class BenchGroup {
     return this.#replicas.flatMap((replica) => (replica === undefined ? [] : [replica.pid]));
   }
 
-  async startReplica(index: number, isNew: boolean): Promise<void> {
+  /** Indexes of the replicas whose processes run. */
+  get alive(): number[] {
+    return this.#replicas.flatMap((replica, index) => (replica === undefined ? [] : [index]));
+  }
+
+  async startReplica(index: number, prepare: ReplicaJob['prepare']): Promise<void> {
     const { engine, isDurable, resultSizeBytes, timeoutMs, isTentative } = this.#options;
     const job = {
       role: 'replica',
@@ -82,11 +88,20 @@ export class BenchGroup {
       isTentative,
       index,
       seed: this.#seeds[index] ?? '',
-      ...(isDurable ? { folder: join(this.#folder, `replica-${index}`) } : {}),
-      isNew,
+      ...(isDurable ? { folder: this.#folderOf(index) } : {}),
+      prepare,
       resultSizeBytes,
     } as const;
     this.#replicas[index] = await Worker.start(job, this.#options.profileFolder);
+  }
+
+  #folderOf(index: number): string {
+    return join(this.#folder, `replica-${index}`);
+  }
+
+  /** Of a replica that is down. */
+  async wipe(index: number): Promise<void> {
+    await rm(this.#folderOf(index), { recursive: true });
   }
 
   async kill(index: number): Promise<void> {

@@ -19,8 +19,8 @@ export const replicaSchema = z.object({
   seed: z.string(),
   /** Without it the replica keeps nothing. */
   folder: z.string().optional(),
-  /** Makes the folder first. */
-  isNew: z.boolean(),
+  /** What is done about the folder first: it is made, or made anew after its loss. */
+  prepare: z.enum(['nothing', 'create', 'recover']),
   resultSizeBytes: z.number(),
 });
 export type ReplicaJob = z.infer<typeof replicaSchema>;

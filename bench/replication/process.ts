@@ -45,8 +45,10 @@ async function replica(job: ReplicaJob): Promise<Worker> {
   const group = groupOf(job.group);
   const identitySeed = bytesOf(job.seed);
   const { index } = job;
-  if (job.folder !== undefined && job.isNew)
+  if (job.folder !== undefined && job.prepare === 'create')
     await replication.createReplicaFolder(job.folder, group, index);
+  if (job.folder !== undefined && job.prepare === 'recover')
+    await replication.recoverReplicaFolder(job.folder, group, index);
   const { timeoutMs, isTentative } = job;
   const running = await replication.startReplica({
     group,
