@@ -74,7 +74,10 @@ export type EngineEvent =
   | { readonly kind: 'saved'; readonly sequence: number }
   /** Someone wants this replica to recover proactively, as if it had been broken into. */
   | { readonly kind: 'recover' }
-  /** What the table holds now, as was asked for; undefined where everything is in memory. */
+  /**
+   * What the table holds now, as was asked for; undefined where everything is in memory. The pages are read from it as they
+   * are iterated, and nothing is saved before they have been, to the end or until `return`: it is always one of these.
+   */
   | { readonly kind: 'reloaded'; readonly checkpoint: SavedCheckpoint | undefined };
 
 /** What a replica finds on its own disk after a restart. */

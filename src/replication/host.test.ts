@@ -239,7 +239,14 @@ describe('the host', () => {
     const event = engine.events.find(({ kind }) => kind === 'reloaded');
     const checkpoint = event?.kind === 'reloaded' ? event.checkpoint : undefined;
     expect(checkpoint?.sequence).toBe(4);
+    // What is to be saved now waits until they are read: they are those of one checkpoint.
+    const later = [{ region: 'service' as const, page: 3, bytes: utf8('later') }];
+    effect({ save: { sequence: 8, root, notes: utf8('n'), changes: later, isWhole: false } });
+    await settled();
+    expect(engine.told).not.toContain('saved 8');
     expect([...(checkpoint?.pages ?? [])]).toEqual(changes);
+    await settled();
+    expect(engine.told).toContain('saved 8');
   });
 
   it('counts as durable what is in memory only when asked to', async () => {

@@ -70,6 +70,8 @@ export class ReplicaHost {
   #saves: CheckpointSave[] = [];
   #isSaving = false;
   #isReloadWanted = false;
+  /** The engine reads the saved checkpoint. */
+  #isReading = false;
   /** The engine has said of its disk that something is wrong with it. */
   #isDamageKnown = false;
   #isOver = false;
@@ -294,19 +296,30 @@ export class ReplicaHost {
       return;
     }
     this.#saves.push(save);
-    if (!this.#isSaving) this.#saveNext(this.#disk);
+    if (!this.#isSaving && !this.#isReading) this.#saveNext(this.#disk);
   }
 
   #reload(): void {
     if (this.#disk === undefined) this.#events.push({ kind: 'reloaded', checkpoint: undefined });
-    else if (this.#isSaving) this.#isReloadWanted = true;
-    else this.#events.push({ kind: 'reloaded', checkpoint: this.#disk.reload() });
+    else if (this.#isSaving || this.#isReading) this.#isReloadWanted = true;
+    else this.#read(this.#disk);
+  }
+
+  /** Nothing is saved before the engine has read all that it wants. */
+  #read(disk: ReplicaDisk): void {
+    this.#isReading = true;
+    const checkpoint = disk.reload(() => {
+      this.#isReading = false;
+      if (!this.#isSaving) this.#saveNext(disk);
+    });
+    this.#dispatch({ kind: 'reloaded', checkpoint });
   }
 
   #saveNext(disk: ReplicaDisk): void {
     if (this.#isReloadWanted) {
       this.#isReloadWanted = false;
-      this.#dispatch({ kind: 'reloaded', checkpoint: disk.reload() });
+      this.#isSaving = false;
+      return this.#read(disk);
     }
     const save = this.#saves.shift();
     this.#isSaving = save !== undefined;

@@ -13,7 +13,9 @@ import {
   isPageSize,
   type Overwritten,
   PageTree,
+  pagesUnder,
   regions,
+  rootLevel,
   stateRoot,
 } from './page-tree.ts';
 
@@ -54,12 +56,33 @@ export class PagedState {
   static sift(pages: Iterable<PageChange>): Sifted {
     const state = new PagedState();
     const found = new Set<NoPage>();
+    state.absorb(pages, found);
+    return { state, found: [...found] };
+  }
+
+  /** Takes pages that come from elsewhere and may be anything. @param found gets to know of those that can be none. */
+  absorb(pages: Iterable<PageChange>, found: Set<NoPage>): void {
     for (const { region, page, bytes } of pages) {
       if (!isPageNumber(page)) found.add('disk-page-misplaced');
       else if (!isPageSize(bytes)) found.add('disk-page-too-long');
-      else state.#trees[region].write(page, bytes);
+      else this.#trees[region].write(page, bytes);
     }
-    return { state, found: [...found] };
+  }
+
+  /**
+   * Makes this state have these pages and no others. Pages that are here already, as the same object, keep their digests.
+   */
+  become(pages: Iterable<PageChange>): void {
+    const gone = { service: new Set<number>(), clients: new Set<number>() };
+    for (const { region, page } of this.all()) gone[region].add(page);
+    for (const { region, page, bytes } of pages) {
+      gone[region].delete(page);
+      const tree = this.#trees[region];
+      if (tree.read(page) !== bytes) tree.write(page, bytes);
+    }
+    for (const region of regions) {
+      for (const page of gone[region]) this.#trees[region].write(page, undefined);
+    }
   }
 
   /** The current pages of a region. */
@@ -169,6 +192,12 @@ export class PagedState {
     this.#setJournal(undefined);
     for (const region of regions) this.#trees[region].thaw(frozen.trees[region]);
     for (const held of this.#frozen.keys()) if (held > sequence) this.#frozen.delete(held);
+  }
+
+  /** Every page there is now, whatever is written while they are iterated. */
+  *allFrozen(): Generator<PageChange> {
+    const { trees } = this.snapshot();
+    for (const region of regions) yield* pagesUnder(region, trees[region], rootLevel, 0);
   }
 
   /** The current pages, frozen but not as a checkpoint. */

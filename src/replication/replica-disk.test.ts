@@ -373,11 +373,22 @@ describe('a table that is not as it was written', () => {
     const disk = await saved();
     const { disk: replica } = await ReplicaDisk.open(disk, group, 2);
     disk.entries.set(pageKey(1, 1), utf8('uno'));
-    expect(replica.reload().sequence).toBe(2);
-    expect(replica.reload().root).toEqual(new Uint8Array(32).fill(2));
-    expect([...replica.reload().pages]).toContainEqual(page(1, 'uno'));
+    const readings: string[] = [];
+    const first = replica.reload(() => readings.push('first'));
+    expect([first.sequence, first.root]).toEqual([2, new Uint8Array(32).fill(2)]);
+    expect(readings).toEqual([]);
+    expect([...first.pages]).toContainEqual(page(1, 'uno'));
+    expect(readings).toEqual(['first']);
+    const second = replica.reload(() => readings.push('second')).pages[Symbol.iterator]();
+    expect(second.next().done).toBe(false);
+    second.return?.();
+    second.return?.();
+    expect(second.next().done).toBe(true);
+    expect(readings).toEqual(['first', 'second']);
     for (const name of ['c', 'd']) disk.entries.delete(checkpointKey(name));
-    expect(replica.reload()).toMatchObject({ sequence: 0, pages: [] });
+    const nothing = replica.reload(() => readings.push('third'));
+    expect([nothing.sequence, [...nothing.pages]]).toEqual([0, []]);
+    expect(readings).toEqual(['first', 'second', 'third']);
   });
 });
 

@@ -10,6 +10,7 @@ import type { Change, Disk, Position, Table, TableEntry } from '../env/disk.ts';
 import type {
   CheckpointSave,
   PageChange,
+  Region,
   ReplicaGroup,
   Restored,
   SavedCheckpoint,
@@ -192,18 +193,42 @@ export class ReplicaDisk {
     await this.#disk.table.write([...batch, ...replaced, ...sealedTwice(this.#keys, body)]);
   }
 
-  /** The saved checkpoint as the disk gives it now; none of it if its record is damaged. Not while one is being saved. */
-  reload(): SavedCheckpoint {
+  /**
+   * The saved checkpoint as the disk gives it now; none of it if its record is damaged. Its pages are read as they are
+   * iterated, once. Nothing may be saved from now until they have been, to the end or until `return`.
+   * @param onRead told when they have.
+   */
+  reload(onRead: () => void): SavedCheckpoint {
     const record = this.#checkpointRecord(new Set());
-    if (record === undefined) return nothingSaved;
-    const pages: PageChange[] = [];
-    for (const [place, version] of this.#versions) {
-      const bytes = this.#disk.table.get(pageKey(this.#keys, place, version));
-      const region = regions[Math.floor(place / 2 ** 32)];
-      if (region !== undefined) pages.push({ region, page: place % 2 ** 32, bytes });
-    }
-    const { sequence, root, notes } = record;
-    return { sequence, root, notes, pages };
+    const { sequence, root, notes } = record ?? nothingSaved;
+    const places = record === undefined ? [] : this.#versions;
+    return { sequence, root, notes, pages: this.#read(places[Symbol.iterator](), onRead) };
+  }
+
+  #read(
+    places: Iterator<readonly [place: number, version: number]>,
+    onRead: () => void,
+  ): IterableIterator<PageChange> {
+    let isOver = false;
+    const end = (): IteratorReturnResult<undefined> => {
+      if (!isOver) onRead();
+      isOver = true;
+      return { done: true, value: undefined };
+    };
+    return {
+      [Symbol.iterator]() {
+        return this;
+      },
+      next: () => {
+        const place = isOver ? undefined : places.next();
+        if (place === undefined || place.done === true) return end();
+        const [number, version] = place.value;
+        const bytes = this.#disk.table.get(pageKey(this.#keys, number, version));
+        const region = regions[Math.floor(number / 2 ** 32)] as Region;
+        return { done: false, value: { region, page: number % 2 ** 32, bytes } };
+      },
+      return: end,
+    };
   }
 
   #append(kind: number, record: Bytes): void {

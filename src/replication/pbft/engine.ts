@@ -17,7 +17,7 @@ import { NewViews } from './new-views.ts';
 import { batchTimer, NormalCase } from './normal-case.ts';
 import { checkedParameters } from './parameters.ts';
 import { Queries } from './queries.ts';
-import { Recovery, recoveryTickTimer, recoveryTimer } from './recovery.ts';
+import { pageCheckTimer, Recovery, recoveryTickTimer, recoveryTimer } from './recovery.ts';
 import { restore } from './restart.ts';
 import { type PbftRules, pbftRules } from './rules.ts';
 import { StatusExchange, statusTimer } from './status-exchange.ts';
@@ -109,6 +109,7 @@ export class PbftEngine implements Engine {
     else if (name === statusTimer) parts.statusExchange.onTimer();
     else if (name === transferTimer) parts.transfers.onTimer();
     else if (name === recoveryTimer) parts.recovery.onTimer();
+    else if (name === pageCheckTimer) parts.recovery.onPageCheckTimer();
     else if (name === recoveryTickTimer) parts.recovery.onTick();
   }
 

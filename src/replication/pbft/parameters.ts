@@ -27,7 +27,8 @@ export interface PbftParameters {
   readonly isTentative: boolean;
   /**
    * How often this member recovers proactively, staggered by index so that members do it one after the other; 0: only
-   * when asked. A share of the n-th part must be enough for one recovery.
+   * when asked. The n-th part must be enough for one recovery, for which `recoveryIntervalMsMin` makes a guess; a member
+   * whose recoveries take longer stretches its own interval.
    */
   readonly recoveryIntervalMs: number;
   /** Larger results are sent by one replica; the others send the digest. */
@@ -49,6 +50,21 @@ export const defaultPbftParameters: PbftParameters = {
   fullReplySizeBytesMax: 256,
 };
 
+/** How long a batch takes at least where members have disks and a network between them. */
+const batchMsMin = 5;
+
+/**
+ * The smallest interval at which members recover one after the other. One recovery lasts until a checkpoint is stable above
+ * all that was ordered before it, up to twice the window and an interval away; while nobody asks for anything each batch of
+ * these is ordered by itself.
+ */
+export function recoveryIntervalMsMin(
+  n: number,
+  { window, checkpointInterval }: Pick<PbftParameters, 'window' | 'checkpointInterval'>,
+): number {
+  return n * (2 * window + checkpointInterval) * batchMsMin;
+}
+
 /** The parameters with defaults filled in. Throws `bad-configuration` for what cannot work. */
 export function checkedParameters(
   group: ReplicaGroup,
@@ -58,6 +74,7 @@ export function checkedParameters(
   const parameters = { ...defaultPbftParameters, ...given };
   const { checkpointInterval, window, batchesInFlight, batchRequests } = parameters;
   const n = group.members.length;
+  const intervalMsMin = recoveryIntervalMsMin(n, parameters);
   const demands: readonly (readonly [boolean, string])[] = [
     [
       group.faults >= 1 && n === 3 * group.faults + 1,
@@ -72,7 +89,10 @@ export function checkedParameters(
       batchRequests >= 1 && batchRequests <= limits.batchRequestsMax,
       `a batch has 1 … ${limits.batchRequestsMax} requests`,
     ],
-    [parameters.recoveryIntervalMs >= 0, 'the interval of recoveries is at least 0 ms'],
+    [
+      parameters.recoveryIntervalMs === 0 || parameters.recoveryIntervalMs >= intervalMsMin,
+      `the interval of recoveries is at least ${intervalMsMin} ms for ${n} members, who take turns, with this window and checkpoint interval; or 0 for none`,
+    ],
     [parameters.timeoutMs > 0 && parameters.statusIntervalMs > 0, 'intervals are above 0 ms'],
   ];
   for (const [holds, demand] of demands) {

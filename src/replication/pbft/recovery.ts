@@ -3,9 +3,9 @@
 // Meanwhile it takes part, within bounds that whatever it wrongly believes cannot push.
 
 import type { Bytes } from '../../base/bytes.ts';
-import { emptyBytes } from '../../base/bytes.ts';
+import { emptyBytes, equalBytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
-import type { NewKey, RecoveredRecord } from '../../wire/pbft.ts';
+import type { Certificate, NewKey, RecoveredRecord } from '../../wire/pbft.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { SavedCheckpoint } from '../contract.ts';
@@ -13,6 +13,7 @@ import { everyone } from '../outbox.ts';
 import { bundle, requestKinds } from '../requests.ts';
 import type { Core } from './core.ts';
 import { Forgotten } from './forgotten.ts';
+import { PageCheck } from './page-check.ts';
 import { encodeRecord } from './records.ts';
 import {
   estimateStable,
@@ -27,6 +28,8 @@ import { newKeyBytes } from './statements.ts';
 export const recoveryTimer = 'recovery';
 /** While one is going on: when what was not answered is said again. */
 export const recoveryTickTimer = 'recovery-tick';
+/** Runs out at once: everything else that waits comes before the next slice of pages. */
+export const pageCheckTimer = 'page-check';
 
 /** Requests of one recovery: its own, and those that make the group go on while nobody else asks for anything. */
 const requestsPerRecovery = 65_536;
@@ -46,9 +49,20 @@ interface Running {
   readonly executedAt: (number | undefined)[];
   /** A stable checkpoint so high ends the recovery. */
   point: number | undefined;
-  pages: 'unchecked' | 'loading' | 'checking' | 'right';
+  /** Those on the disk are asked for, then read and hashed in slices, then what differs is fetched. */
+  pages: 'unchecked' | 'loading' | 'reading' | 'fetching' | 'right';
+  reading: Reading | undefined;
+  readonly beganMs: number;
   /** What was executed at the last tick. */
   seen: number;
+}
+
+interface Reading {
+  readonly check: PageCheck;
+  /** What was stable when it began. */
+  readonly certificate: Certificate;
+  /** Of the pages that are read. */
+  readonly sequence: number;
 }
 
 export class Recovery {
@@ -138,6 +152,8 @@ export class Recovery {
       executedAt: new Array<number | undefined>(n).fill(undefined),
       point: undefined,
       pages: 'unchecked',
+      reading: undefined,
+      beganMs: core.nowMs,
       seen: -1,
     };
     out.send(everyone, 'newKey', message);
@@ -330,16 +346,50 @@ export class Recovery {
 
   // ---- Pages ----
 
-  /** What the disk holds is checked, not what is in memory: the next restart begins with it. */
+  /**
+   * What the disk holds is checked, not what is in memory: the next restart begins with it.
+   * @param checkpoint undefined: all is in memory, and the digests of that are made anew.
+   */
   onReloaded(checkpoint: SavedCheckpoint | undefined): void {
-    const { log, out, parts } = this.#core;
+    const { executor, log, out, parts } = this.#core;
+    const pages = checkpoint?.pages ?? executor.state.allFrozen();
+    const check = new PageCheck(pages);
     const running = this.#running;
-    if (running?.pages !== 'loading') return;
-    running.pages = 'unchecked';
-    if (parts.transfers.isRunning || !this.#isComparable(running, checkpoint?.sequence)) return;
-    running.pages = 'checking';
+    if (running?.pages !== 'loading') return check.close();
+    if (parts.transfers.isRunning || !this.#isComparable(running, checkpoint?.sequence)) {
+      check.close();
+      running.pages = 'unchecked';
+      return;
+    }
     out.count('recovery-pages-checked');
-    parts.transfers.check(log.certificate, checkpoint);
+    const sequence = checkpoint?.sequence ?? parts.execution.executed;
+    running.pages = 'reading';
+    running.reading = { check, certificate: log.certificate, sequence };
+    this.onPageCheckTimer();
+  }
+
+  /** Reads and hashes one slice. */
+  onPageCheckTimer(): void {
+    const { log, nowMs, out, parts } = this.#core;
+    const running = this.#running;
+    if (running?.reading === undefined) return;
+    const { check, certificate, sequence } = running.reading;
+    if (parts.transfers.isRunning) {
+      // The state is replaced anyhow, and the disk's with it: that one is checked then.
+      check.close();
+      running.reading = undefined;
+      running.pages = 'unchecked';
+      return;
+    }
+    if (!check.step()) return out.timer(pageCheckTimer, nowMs);
+    running.reading = undefined;
+    running.pages = 'fetching';
+    for (const code of check.found) out.count(code);
+    if (sequence === certificate.sequence && !equalBytes(check.state.rootNow(), certificate.root)) {
+      out.count('recovery-pages-differ');
+    }
+    // A later one may have become stable meanwhile; what has changed since then is fetched.
+    parts.transfers.replace(log.certificate, check.state);
   }
 
   /**
@@ -354,7 +404,7 @@ export class Recovery {
 
   /** The pages of a stable checkpoint are here, each compared with what was agreed. */
   onInstalled(): void {
-    if (this.#running?.pages === 'checking') this.#running.pages = 'right';
+    if (this.#running?.pages === 'fetching') this.#running.pages = 'right';
   }
 
   // ---- Going on ----
@@ -393,6 +443,7 @@ export class Recovery {
       this.#recoveredView = medianView(viewsOf(this.#running?.reported ?? [], index));
       this.#forgotten.end(this.#recoveredView);
     }
+    this.#stretch();
     this.#running = undefined;
     out.record(encodeRecord('recovered', this.#recoveredRecord()));
     out.timer(recoveryTickTimer, undefined);
@@ -400,6 +451,17 @@ export class Recovery {
     log.setBound(0);
     parts.viewChanges.resume();
     parts.newViews.resume();
+  }
+
+  /** Members take turns: as long as a recovery has taken here, each of the others gets before the next one. */
+  #stretch(): void {
+    const { n, nowMs, out, parameters } = this.#core;
+    if (this.#running === undefined || parameters.recoveryIntervalMs === 0) return;
+    const { beganMs } = this.#running;
+    const turnsMs = n * (nowMs - beganMs);
+    if (turnsMs <= parameters.recoveryIntervalMs) return;
+    out.timer(recoveryTimer, beganMs + turnsMs);
+    out.count('recovery-slow');
   }
 
   // ---- Records ----

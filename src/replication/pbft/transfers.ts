@@ -1,10 +1,8 @@
 // Fetches the state of a stable checkpoint when this member's is missing or damaged. Meanwhile it votes like any other,
 // because agreement needs no state, but executes and answers nothing.
 
-import { equalBytes } from '../../base/bytes.ts';
 import type { Certificate } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
-import type { SavedCheckpoint } from '../contract.ts';
 import { PagedState } from '../pages.ts';
 import { StateTransfer, type TransferStep } from '../transfer.ts';
 import { answerFetch } from '../transfer-answer.ts';
@@ -16,6 +14,8 @@ export class Transfers {
   readonly #core: Core;
   #transfer: StateTransfer | undefined;
   #certificate: Certificate | undefined;
+  /** Pages that nobody else uses, which the running transfer compares with: what is right of them becomes the state. */
+  #held: PagedState | undefined;
   #started = 0;
 
   constructor(core: Core) {
@@ -47,17 +47,11 @@ export class Transfers {
 
   /**
    * Compares pages with those that this certificate proves and fetches what differs; the state in use stays until then.
-   * @param checkpoint as it is on disk; undefined: what is in memory, its digests made anew.
+   * Costs little where their digests were made before.
+   * @param held nobody else has them.
    */
-  check(certificate: Certificate, checkpoint: SavedCheckpoint | undefined): void {
-    const { state: held, found } = PagedState.sift(
-      checkpoint?.pages ?? this.#core.executor.state.all(),
-    );
-    for (const code of found) this.#core.out.count(code);
-    const sequence = checkpoint?.sequence ?? this.#core.parts.execution.executed;
-    if (sequence === certificate.sequence && !equalBytes(held.rootNow(), certificate.root)) {
-      this.#core.out.count('recovery-pages-differ');
-    }
+  replace(certificate: Certificate, held: PagedState): void {
+    this.#held = held;
     this.#begin(certificate, held);
   }
 
@@ -109,8 +103,10 @@ export class Transfers {
     const certificate = this.#certificate;
     if (certificate === undefined) return;
     const { sequence, root, isFinal } = certificate;
-    const { state } = PagedState.sift(result);
+    const state = this.#held ?? new PagedState();
+    state.become(result);
     this.#transfer = undefined;
+    this.#held = undefined;
     if (!executor.install(state, { sequence, root, isEnded: isFinal === 1 })) {
       // Pages in memory were not what their digests said: these are made anew.
       out.count('transfer-wrong-root');
