@@ -25,7 +25,7 @@ process.once('exit', () => {
   for (const one of running) one.kill('SIGKILL');
 });
 
-/** Ends all processes that this test file has started. For `afterAll`; a test that fails early leaves them. */
+/** Ends all processes that this test file has started. For `afterEach` or `afterAll`; a test that fails early leaves them. */
 export async function endAll(): Promise<void> {
   await Promise.all([...running].map((one) => one.end()));
 }

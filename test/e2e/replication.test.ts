@@ -2,7 +2,7 @@
 
 import { readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import type { Change, TableEntry } from '../../src/env/disk.ts';
 import { limits } from '../../src/wire/limits.ts';
 import { flipAt, usedSizeBytes } from './damage.ts';
@@ -10,7 +10,8 @@ import { endAll } from './processes.ts';
 import { Counting, type Member, ReplicaGroup } from './replica-group.ts';
 import { until } from './until.ts';
 
-afterAll(endAll);
+// Replicas of one test would take processor time of the next ones.
+afterEach(endAll);
 
 async function right(counting: Counting): Promise<void> {
   const { added, found } = await counting.judge();
