@@ -1,12 +1,12 @@
 // Processes die, hang and come back while clients work. What was acknowledged stays, and every read is right.
 
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { Load } from './load.ts';
 import { endAll } from './processes.ts';
 import { System } from './system.ts';
 import { until } from './until.ts';
 
-afterAll(endAll);
+afterEach(endAll);
 
 describe('while clients work', () => {
   test('each server in turn is killed and started again; no operation fails', async () => {

@@ -2,7 +2,7 @@
 
 import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import type { Client } from '../../src/client/index.ts';
 import { flipAt, placesOf, usedSizeBytes } from './damage.ts';
@@ -12,7 +12,7 @@ import { type Server, System } from './system.ts';
 import { until } from './until.ts';
 import { bytesOf } from './workload.ts';
 
-afterAll(endAll);
+afterEach(endAll);
 
 /** Things stored whose every replica can be looked at. */
 class Stored {

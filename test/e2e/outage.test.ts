@@ -4,13 +4,13 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, renameSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { endAll } from './processes.ts';
 import { type Server, System } from './system.ts';
 import { until } from './until.ts';
 import { bytesOf } from './workload.ts';
 
-afterAll(endAll);
+afterEach(endAll);
 
 test('two of seven servers are out: everything works', async () => {
   const system = await System.forTest({ servers: 7, faults: 2 });
