@@ -12,7 +12,13 @@ function drawn(seed: number, engine: EngineName): RunName {
 
 /** What even a small campaign must meet, or it tests nothing. */
 const essentialCodes: Readonly<Record<EngineName, readonly string[]>> = {
-  pbft: ['view-entered', 'transfer-done', 'send-dropped-view', 'new-view-incomplete'],
+  pbft: [
+    'view-entered',
+    'transfer-done',
+    'send-dropped-view',
+    'new-view-incomplete',
+    'recovery-done',
+  ],
   vr: ['vr-view-started', 'vr-checkpoint', 'vr-log-fetched', 'vr-transfer', 'vr-recovery'],
 };
 

@@ -34,6 +34,7 @@ const seedsOf: Readonly<Record<string, number>> = {
   'vr-longest-log-wins': 2,
   'vr-log-replaced-again': 2,
   'vr-restarts-as-normal': 2,
+  'vr-state-believed-of-older-log': 4,
   'vr-recovery-skipped': 2,
   'vr-promised-view-forgotten': 2,
   'sent-before-durable': 40,

@@ -25,6 +25,7 @@ export class Nemesis {
     this.#repeat(options.blackouts, () => this.#blackOut());
     this.#repeat(options.carefulCrashes, () => this.#crashCarefully());
     this.#repeat(options.clientCrashes, () => this.#crashClient());
+    this.#repeat(options.recoveries, () => this.#recover());
     const losses: Spells = { gapMs: [500, Math.max(501, options.safetyMs / 2)], lastMs: [0, 0] };
     if (this.#lossesLeft > 0) this.#repeat(losses, () => this.#loseDisk());
     if (options.pageRots > 0) this.#rotPages(options.pageRots);
@@ -134,6 +135,13 @@ export class Nemesis {
     const victim = this.#prng.pick(well);
     victim?.crash(this.#prng.chance(1, 2));
     return () => victim?.start();
+  }
+
+  #recover(): undefined {
+    const victim = this.#prng.pick(this.#group.correct.filter(({ host }) => host !== undefined));
+    if (victim === undefined) return;
+    this.#group.note('recover', victim.name);
+    victim.host?.recover();
   }
 
   #crashClient(): (() => void) | undefined {

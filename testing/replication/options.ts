@@ -59,6 +59,8 @@ export interface RunOptions {
    * must never contradict what they have said, and be as good as new in the end. PBFT only.
    */
   readonly wipes: number;
+  /** Correct members recover proactively, at times together. PBFT only. */
+  readonly recoveries?: Spells | undefined;
 }
 
 /**
@@ -133,7 +135,19 @@ export function drawOptions(prng: Prng, wanted: EngineName | undefined): RunOpti
   const pageRots =
     spare > 0 && prng.chance(isByzantine ? 1 : 2, isByzantine ? 2 : 3) ? prng.between(1, spare) : 0;
   const rest = isByzantine ? spare - pageRots : 0;
-  return { ...options, pageRots, wipes: rest > 0 && prng.chance(3, 4) ? prng.between(1, rest) : 0 };
+  const wipes = rest > 0 && prng.chance(3, 4) ? prng.between(1, rest) : 0;
+  const diskLag = maybe(4, () => ({
+    oneIn: prng.pick([1, 3, 10]) ?? 1,
+    delayUs: [1_000, prng.pick([50_000, 300_000, 2_000_000]) ?? 50_000] as const,
+  }));
+  const recoveries = isByzantine ? maybe(4, () => spells(prng, 4_000, 1_000)) : undefined;
+  return {
+    ...options,
+    pageRots,
+    wipes,
+    faultMix: { ...faultMix, ...(diskLag === undefined ? {} : { diskLag }) },
+    ...(recoveries === undefined ? {} : { recoveries }),
+  };
 }
 
 function drawPbft(prng: Prng): Partial<PbftParameters> {

@@ -260,6 +260,20 @@ describe('a disk', () => {
     expect(rig.node.disk.table.length).toBe(1);
   });
 
+  it.each(['journal', 'table'] as const)('has a %s that is behind the other half', async (half) => {
+    const rig = new Rig(1);
+    const delay = { lowUs: 900_000, highUs: 900_000 };
+    rig.node.disk.conditions.lag = { half, delay, oneIn: 1 };
+    const done: string[] = [];
+    rig.disk.journal.append(utf8('x'));
+    const synced = rig.disk.journal.sync().then(() => done.push('journal'));
+    const change = { key: utf8('k'), value: utf8('value') };
+    const written = rig.disk.table.write([change]).then(() => done.push('table'));
+    await rig.simulation.complete(Promise.all([synced, written]), 10_000);
+    expect(done.at(-1)).toBe(half);
+    expect(rig.simulation.nowMs).toBeGreaterThanOrEqual(900);
+  });
+
   it('stalls now and then', async () => {
     const rig = new Rig(1);
     rig.node.disk.conditions.stallOneIn = 1;

@@ -13,6 +13,15 @@ export interface Latency {
   readonly highUs: number;
 }
 
+export type DiskHalf = 'journal' | 'table';
+
+/** One half of a disk that is behind the other: one in so many of its syncs or writes takes so much longer. */
+export interface DiskLag {
+  readonly half: DiskHalf;
+  readonly delay: Latency;
+  readonly oneIn: number;
+}
+
 const capacityBytes = 2 ** 40;
 
 /** How well a disk works; may be changed at any time. */
@@ -22,6 +31,8 @@ export class DiskConditions {
   /** Now and then one takes so long; in `stallOneIn` of them, 0 for never. */
   stall: Latency = { lowUs: 100_000, highUs: 2_000_000 };
   stallOneIn = 0;
+  /** What is saved before the other half has what was written before it. */
+  lag: DiskLag | undefined;
   /** Every sync and write is refused. */
   failing = false;
   /** What journal and table may take together before further syncs and writes are refused. */
@@ -39,12 +50,18 @@ export class DiskConditions {
     this.failing = false;
     this.sizeBytesMax = capacityBytes;
     this.stallOneIn = 0;
+    this.lag = undefined;
   }
 
-  drawLatencyUs(): number {
+  drawLatencyUs(half: DiskHalf): number {
     const stalls = this.stallOneIn > 0 && this.#prng.chance(1, this.stallOneIn);
     const { lowUs, highUs } = stalls ? this.stall : this.latency;
-    return this.#prng.between(lowUs, highUs);
+    return this.#prng.between(lowUs, highUs) + this.#drawLagUs(half);
+  }
+
+  #drawLagUs(half: DiskHalf): number {
+    if (this.lag?.half !== half || !this.#prng.chance(1, this.lag.oneIn)) return 0;
+    return this.#prng.between(this.lag.delay.lowUs, this.lag.delay.highUs);
   }
 
   /** Whether readers see a write before it is durable: both happen. */

@@ -41,6 +41,8 @@ export interface FaultMix {
   readonly diskLatencyUs: Span;
   /** One sync or write in so many stalls; 0 for none. */
   readonly diskStallOneIn: number;
+  /** On each disk either the journal or the table is behind: one in so many syncs or writes takes so much longer. */
+  readonly diskLag?: { readonly oneIn: number; readonly delayUs: Span };
   /** Clocks run up to so much too fast or too slow, in millionths. */
   readonly clockRatePpmMax: number;
 }

@@ -222,7 +222,7 @@ export class SimulatedJournal implements Journal {
     if (flush === undefined) return;
     this.#next = undefined;
     this.#running = flush;
-    this.#life.after(this.#conditions.drawLatencyUs(), 'sync', () => this.#end(flush));
+    this.#life.after(this.#conditions.drawLatencyUs('journal'), 'sync', () => this.#end(flush));
   }
 
   #end(flush: Flush): void {

@@ -214,7 +214,7 @@ export class SimulatedTable implements Table {
       const failure = this.#closed ?? this.#conditions.refusal();
       if (failure === undefined) this.#image.begin(changes, this.#conditions.drawVisible());
       const { simulation } = this.#life;
-      const doneUs = simulation.nowUs + this.#conditions.drawLatencyUs();
+      const doneUs = simulation.nowUs + this.#conditions.drawLatencyUs('table');
       this.#lastDoneUs = Math.max(this.#lastDoneUs, doneUs);
       this.#life.after(this.#lastDoneUs - simulation.nowUs, 'write', () => {
         if (failure !== undefined) return reject(failure);

@@ -35,6 +35,14 @@ export class Trouble {
       const [lowUs, highUs] = mix.diskLatencyUs;
       disk.conditions.latency = { lowUs, highUs };
       disk.conditions.stallOneIn = mix.diskStallOneIn;
+      if (mix.diskLag !== undefined) {
+        const [lagLowUs, lagHighUs] = mix.diskLag.delayUs;
+        disk.conditions.lag = {
+          half: this.#prng.chance(1, 2) ? 'journal' : 'table',
+          delay: { lowUs: lagLowUs, highUs: lagHighUs },
+          oneIn: mix.diskLag.oneIn,
+        };
+      }
     }
     this.#repeat(mix.crashes, () => this.#crash());
     this.#repeat(mix.pauses, () => this.#pause());

@@ -117,6 +117,11 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
     { statusAfterRestart: () => 'normal' },
     { scenario: 'vr-restart-between-views' },
   ),
+  'vr-state-believed-of-older-log': vrMutant(
+    'what a state shows to be committed is believed of the entries of an older log',
+    { isInLog: () => true },
+    { scenario: 'vr-state-before-its-log' },
+  ),
   'vr-recovery-skipped': vrMutant(
     'a replica that has lost its log takes part without it',
     { mustRecover: () => false },

@@ -187,3 +187,43 @@ export const readOfAnUnfinishedWrite: Script = async (stage) => {
     await stage.together();
   }
 };
+
+/**
+ * The first primary alone has entries of its view when it follows into a later one. Of that its table hears before the
+ * power goes, its journal does not. Whoever lacks the places of those entries can then ask nobody else.
+ */
+export const stateBeforeItsLog: Script = async (stage) => {
+  const { faults, group, simulation } = stage;
+  const { session: lone } = stage.client('c0');
+  const { session } = stage.client('c1');
+  await stage.put(lone, 'k');
+  await stage.put(session, 'k');
+  await simulation.runFor(200);
+  const first = stage.replica(0);
+  const rest = stage.names(1);
+  const [ahead, behind] = [stage.names(1, faults + 2), stage.names(faults + 2)];
+  const alone = [stage.cut(['r0'], rest), stage.cut(rest, ['r0'])];
+  const apart = [
+    stage.cut(['c0'], rest),
+    stage.cut(stage.names(0), behind, 'vrPrepare', 'vrCommit', 'vrStartView'),
+  ];
+  for (let i = 8; i > 0; i--) {
+    void lone.perform({ kind: 'put', key: utf8('dead'), value: lone.newValue(12) }, 60_000);
+  }
+  await later(stage, 0, group.replicas.slice(1, faults + 2));
+  for (let i = 3 + group.prng.below(3); i > 0; i--) await stage.put(session, 'k');
+  const never = { lowUs: 600_000_000, highUs: 600_000_000 };
+  first.node.disk.conditions.lag = { half: 'journal', delay: never, oneIn: 1 };
+  for (const heal of alone) heal();
+  await stage.until(() => (first.status?.checkpoint ?? 0) >= 4, 'the state is saved');
+  first.crash(true);
+  first.node.disk.conditions.heal();
+  first.start();
+  await later(stage, 0, [first]);
+  apart.push(stage.cut(ahead, behind, 'vrNewState'));
+  apart[1]?.();
+  await simulation.runFor(3_000);
+  for (const heal of apart) heal();
+  await stage.work([session], 4);
+  await stage.together();
+};

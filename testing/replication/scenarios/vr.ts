@@ -19,6 +19,7 @@ import {
   longDeadLog,
   readOfAnUnfinishedWrite,
   restartBetweenViews,
+  stateBeforeItsLog,
   viewWithoutItsLog,
 } from './vr-views.ts';
 
@@ -261,6 +262,11 @@ export const vrScenarios: Readonly<Record<string, Scenario>> = {
   'vr-long-dead-log': scenario('the longest log is that of a view that is over', longDeadLog, {
     batchRequestsMax: 1,
   }),
+  'vr-state-before-its-log': scenario(
+    'the power goes when a state is on disk and the log that it was made of is not',
+    stateBeforeItsLog,
+    { batchRequestsMax: 1, intervalsKept: 16 },
+  ),
   'vr-restart-between-views': scenario(
     'a replica restarts in a view whose log it does not have',
     restartBetweenViews,
