@@ -54,8 +54,9 @@ export class Checkpoints {
     return this.#damage;
   }
 
-  /** Something is wrong with what the disk holds. */
+  /** Something is wrong with what the disk holds. In mode `view` there is nothing in it, and no save to put it right. */
   noteDamage(codes: readonly string[]): void {
+    if (this.#core.parameters.mode === 'view') return;
     for (const code of codes) this.#core.out.count(code);
     this.#damage = [...new Set([...this.#damage, ...codes])];
   }

@@ -292,6 +292,18 @@ describe('a table', () => {
     rig.expectWell();
   });
 
+  it.each([
+    ['full', ['disk-table-lost']],
+    ['view', []],
+  ] as const)('that is lost is told of in mode %s: %j', (mode, damage) => {
+    const rig = new Rig({ parameters: { mode } });
+    rig.write(2);
+    rig.cluster.tableDamage = ['disk-table-lost'];
+    rig.restart();
+    expect(rig.status.damage).toEqual(damage);
+    expect(rig.counted('disk-table-lost')).toBe(damage.length);
+  });
+
   it('matters to no witness that has none', () => {
     const rig = new Rig({ parameters: { witnesses: true } });
     rig.write(20);

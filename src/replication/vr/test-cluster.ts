@@ -160,6 +160,9 @@ export class TestCluster {
     return this.nodes[index] as Node;
   }
 
+  /** What the disks say of their tables when a member starts again. */
+  tableDamage: readonly string[] = [];
+
   start(): void {
     for (const node of this.nodes) this.startNode(node.index);
   }
@@ -172,7 +175,7 @@ export class TestCluster {
       ? {
           records: [...records],
           checkpoint: checkpoint && { ...checkpoint, pages: [...checkpoint.pages.values()] },
-          damage: [],
+          damage: this.tableDamage,
         }
       : undefined;
     node.hasStarted = true;
