@@ -30,6 +30,14 @@ describe('what a client of a Byzantine group believes', () => {
     expect(kindOf(rule.ordered([reply(0), reply(1, { outcome: 1 })]))).toBe('open');
   });
 
+  it('is never that members cannot read now, however many say so', () => {
+    const none = (from: number): Reply => reply(from, { outcome: 3 });
+    expect(kindOf(rule.query([none(0)]))).toBe('open');
+    expect(kindOf(rule.query([none(0), reply(1), reply(2), reply(3)]))).toBe('accepted');
+    expect(kindOf(rule.query([none(0), none(1)]))).toBe('impossible');
+    expect(kindOf(rule.query([none(0), none(1), none(2)]))).toBe('impossible');
+  });
+
   it('is a quorum of equal tentative replies for one batch in one view', () => {
     const two = [reply(0, tentative), reply(1, tentative)];
     expect(kindOf(rule.ordered(two))).toBe('open');

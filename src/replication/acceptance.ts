@@ -39,6 +39,9 @@ export interface Acceptance {
   readonly liars: number;
 }
 
+/** Outcome: none from this member. */
+const noAnswer = 3;
+
 const open: Judgement = { kind: 'open' };
 const impossible: Judgement = { kind: 'impossible' };
 
@@ -72,6 +75,7 @@ export function byzantineAcceptance(faults: number): Acceptance {
     query: (replies) => {
       let most = 0;
       for (const reply of replies) {
+        if (reply.outcome === noAnswer) continue;
         const equal = replies.filter((other) => isSame(reply, other)).length;
         if (equal >= strong) return accepted(reply);
         most = Math.max(most, equal);

@@ -119,6 +119,8 @@ export class PageTree implements PageStore {
   readonly region: Region;
   /** Where overwritten pages are noted; undefined when nothing needs taking back. */
   journal: Overwritten[] | undefined;
+  /** Counts reads. */
+  reads = 0;
   #generation = 0;
   #top: Top = new TreeNode<Middle>(0);
 
@@ -127,6 +129,7 @@ export class PageTree implements PageStore {
   }
 
   read(page: number): Bytes | undefined {
+    this.reads += 1;
     return pageOf(this.#top, page);
   }
 

@@ -90,6 +90,11 @@ export class PagedState {
     return this.#trees[region];
   }
 
+  /** How often the service has read a page. */
+  get servicePagesRead(): number {
+    return this.#trees.service.reads;
+  }
+
   /** Begins an undo scope. Scopes do not nest. */
   mark(): void {
     assert(this.#journal === undefined, 'undo scopes do not nest');

@@ -5,6 +5,7 @@ import { type Bytes, emptyBytes, equalBytes, mapKey } from '../../base/bytes.ts'
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { Recipient, Sender } from '../contract.ts';
+import { answerCostBytes, QuestionTurns } from '../question-turns.ts';
 import { requestKinds, resultDigest } from '../requests.ts';
 import type { Core } from './core.ts';
 import { contradictingRequests } from './evidence.ts';
@@ -24,11 +25,27 @@ const handedOnAgainMs = 250;
 const finalKind = 0;
 const tentativeKind = 1;
 
+/** A request whose result is stored. */
+interface Repeat {
+  readonly request: OrderedRequest;
+  readonly fullReplier: number;
+}
+
 export class ClientRequests {
   readonly #core: Core;
+  /** Large results that clients ask for again: without a check of any signature, so within a budget. */
+  readonly #repeats = new QuestionTurns<Repeat>((repeat) => this.#repeat(repeat));
 
   constructor(core: Core) {
     this.#core = core;
+  }
+
+  get wantsTurn(): boolean {
+    return this.#repeats.wantsTurn;
+  }
+
+  beginTurn(): void {
+    this.#repeats.beginTurn();
   }
 
   onSubmit(from: Sender, message: ReplicationMessageValue<'submitRequest'>): void {
@@ -88,7 +105,7 @@ export class ClientRequests {
 
   /** Answers from the table if the request was executed, or can never be. */
   #isAnswered(request: OrderedRequest, fullReplier: number, isFromClient: boolean): boolean {
-    const { executor, parts } = this.#core;
+    const { executor, parts, parameters } = this.#core;
     const found = executor.table.find(request.client, request.number);
     if (found.kind === 'new') {
       if (!executor.ended) return false;
@@ -103,8 +120,32 @@ export class ClientRequests {
     }
     const { result, sequence } = found;
     const isTentative = sequence > parts.execution.executed;
+    if (!isTentative && result.length > parameters.fullReplySizeBytesMax) {
+      this.#askAgain({ request, fullReplier });
+      return true;
+    }
     this.reply(request, 0, result, { sequence, isTentative, fullReplier });
     return !isTentative;
+  }
+
+  #askAgain(repeat: Repeat): void {
+    const { out } = this.#core;
+    const { client, number } = repeat.request;
+    const key = mapKey(client);
+    if (this.#repeats.waitingOf(key).some(({ request }) => request.number === number)) {
+      return out.count('duplicate');
+    }
+    if (this.#repeats.ask(key, repeat) !== 'taken') out.count('repeats-full');
+  }
+
+  /** @returns what it cost, in bytes. */
+  #repeat({ request, fullReplier }: Repeat): number {
+    const { executor } = this.#core;
+    const found = executor.table.find(request.client, request.number);
+    if (found.kind !== 'stored') return answerCostBytes;
+    const { result, sequence } = found;
+    this.reply(request, 0, result, { sequence, isTentative: false, fullReplier });
+    return answerCostBytes + result.length;
   }
 
   #replyWith(request: OrderedRequest, outcome: 1 | 2, fullReplier: number): void {

@@ -30,6 +30,9 @@ export function createPbftEngine(options: PbftOptions): Engine {
   return new PbftEngine(options, pbftRules);
 }
 
+/** Runs out when all that has come before is done. */
+const turnTimer = 'turn';
+
 /** Messages that say or show that their sender knows of the end, or are answered with the proof of it anyway. */
 const isOfEnded: ReadonlySet<ReplicationMessageName> = new Set<ReplicationMessageName>([
   'stableCheckpoint',
@@ -41,6 +44,7 @@ const isOfEnded: ReadonlySet<ReplicationMessageName> = new Set<ReplicationMessag
 export class PbftEngine implements Engine {
   readonly #core: Core;
   #isStarted = false;
+  #isTurnAwaited = false;
 
   /** @param rules anything but `pbftRules` is for tests that show what each rule is for. */
   constructor(options: PbftOptions, rules: PbftRules) {
@@ -111,6 +115,23 @@ export class PbftEngine implements Engine {
     else if (name === recoveryTimer) parts.recovery.onTimer();
     else if (name === pageCheckTimer) parts.recovery.onPageCheckTimer();
     else if (name === recoveryTickTimer) parts.recovery.onTick();
+    else if (name === turnTimer) this.#beginTurn();
+  }
+
+  /** Answers that nobody orders have a budget for each turn of the process. */
+  #beginTurn(): void {
+    const { parts } = this.#core;
+    this.#isTurnAwaited = false;
+    parts.queries.beginTurn();
+    parts.clientRequests.beginTurn();
+  }
+
+  #awaitTurn(): void {
+    const { parts, out, nowMs } = this.#core;
+    if (this.#isTurnAwaited) return;
+    if (!parts.queries.wantsTurn && !parts.clientRequests.wantsTurn) return;
+    this.#isTurnAwaited = true;
+    out.timer(turnTimer, nowMs);
   }
 
   #onMessage(from: Sender, message: ReplicationMessage): void {
@@ -194,6 +215,8 @@ export class PbftEngine implements Engine {
     parts.statusExchange.settle();
     parts.execution.recordExecuted();
     parts.checkpoints.settle();
+    parts.queries.settle();
+    this.#awaitTurn();
   }
 
   isCurrent(view: number): boolean {

@@ -5,6 +5,7 @@ import { limits } from '../../wire/limits.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import { bundle } from '../requests.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
+import { countQuery } from './test-service.ts';
 
 const parameters = { timeoutMs: 400, statusIntervalMs: 100, checkpointInterval: 16, window: 64 };
 
@@ -193,4 +194,51 @@ it('checks little of a primary whose batches hold wrong signatures', () => {
   }
   expect(cluster.count('request-not-signed')).toBe(16);
   expect(cluster.count('member-throttled')).toBe(24);
+});
+
+it('answers floods of reads within a budget of each turn, and refuses what it has no room for', () => {
+  const cluster = new TestCluster({ seed: 9, clients: 2, parameters });
+  const signer = cluster.clientSigners[1] as Signer;
+  const from = { kind: 'client', key: signer.publicKey } as const;
+  const outcomes: number[] = [];
+  const receive = cluster.client(1).receive.bind(cluster.client(1));
+  cluster.client(1).receive = (member, message) => {
+    if (message.name === 'requestReply' && member === 1) outcomes.push(message.value.outcome);
+    receive(member, message);
+  };
+  cluster.run(5);
+  for (let number = 1; number <= 500; number++) {
+    const value = { instance: testInstance, number, fullReplier: 0, operation: countQuery };
+    const message = { name: 'queryRequest', value } as const;
+    cluster.handle(cluster.replica(1), { kind: 'message', from, message });
+  }
+  cluster.client(0).read();
+  cluster.run(100);
+  expect(outcomes.filter((outcome) => outcome === 0).length).toBeLessThan(150);
+  expect(outcomes.filter((outcome) => outcome === 3).length).toBe(32);
+  expect(cluster.count('queries-full')).toBeGreaterThan(300);
+  expect(cluster.outcomes).toHaveLength(1);
+});
+
+it('sends a large stored result again within a budget, without checking who signed the question', () => {
+  const cluster = new TestCluster({
+    seed: 10,
+    clients: 2,
+    parameters: { ...parameters, fullReplySizeBytesMax: 0 },
+  });
+  ask(cluster, 0, 1, 1);
+  cluster.run(200);
+  let replies = 0;
+  cluster.client(1).receive = () => {
+    replies += 1;
+  };
+  for (let i = 0; i < 1000; i++) ask(cluster, 1, 1, 1);
+  cluster.run(400);
+  // Costs of the smallest: the budget of one turn, and the one that waits.
+  expect(replies).toBeLessThan(100);
+  expect(replies).toBeGreaterThan(10);
+  expect(cluster.count('duplicate')).toBeGreaterThan(800);
+  ask(cluster, 1, 1, 1);
+  cluster.run(800);
+  expect(cluster.replica(1).service.entries).toEqual(['90000001']);
 });

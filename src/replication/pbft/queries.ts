@@ -2,15 +2,14 @@
 // replies): an answer comes from committed state, not older than anything that might have been finished when the
 // question arrived.
 
-import { type Bytes, mapKey } from '../../base/bytes.ts';
-import { limits } from '../../wire/limits.ts';
+import { type Bytes, emptyBytes, mapKey } from '../../base/bytes.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { answerCostBytes, QuestionTurns } from '../question-turns.ts';
 import { resultDigest } from '../requests.ts';
 import type { Core } from './core.ts';
 
 interface Held {
   readonly client: Bytes;
-  readonly key: string;
   /** The view whose `floor` this is; undefined while this member cannot tell. */
   view: number | undefined;
   floor: number;
@@ -22,11 +21,14 @@ type Question =
   | { readonly name: 'last-number'; readonly value: ReplicationMessageValue<'lastNumber'> };
 
 const queryKind = 2;
+/** Outcome of a reply: this member cannot read in one round now. */
+const noAnswer = 3;
 
 export class Queries {
   readonly #core: Core;
-  #held: Held[] = [];
-  readonly #heldOf = new Map<string, number>();
+  readonly #turns = new QuestionTurns<Held>((held) => this.#tryAnswer(held));
+  /** Something happened for which questions may have waited. */
+  #isChanged = false;
 
   constructor(core: Core) {
     this.#core = core;
@@ -46,37 +48,52 @@ export class Queries {
   #ask(client: Bytes, question: Question): void {
     const { out } = this.#core;
     const key = mapKey(client);
-    const count = this.#heldOf.get(key) ?? 0;
-    if (
-      count > 0 &&
-      this.#held.some((held) => held.key === key && isAgain(held.question, question))
-    ) {
+    if (this.#turns.waitingOf(key).some((held) => isAgain(held.question, question))) {
       return out.count('duplicate');
     }
-    if (this.#held.length >= limits.heldQueriesMax || count >= limits.heldQueriesPerClientMax) {
-      return out.count('queries-full');
-    }
-    const held: Held = { client, key, view: undefined, floor: 0, question };
-    if (this.#isAnswerable(held)) return this.#answer(held);
-    this.#held.push(held);
-    this.#heldOf.set(key, count + 1);
+    const asked = this.#turns.ask(key, { client, view: undefined, floor: 0, question });
+    if (asked === 'taken') return;
+    out.count('queries-full');
+    if (asked === 'refused' && question.name === 'read') this.#refuse(client, question.value);
+  }
+
+  /** So that the client need not wait to learn that it must have the read ordered. */
+  #refuse(client: Bytes, { number }: ReplicationMessageValue<'queryRequest'>): void {
+    const { instance, view, out, parts } = this.#core;
+    const sequence = parts.execution.executed;
+    const digest = resultDigest(noAnswer, emptyBytes);
+    const said = { kind: queryKind, outcome: noAnswer, digest, result: [] };
+    const value = { instance, view, sequence, number, ...said };
+    out.send({ kind: 'client', key: client }, 'requestReply', value);
   }
 
   /** Something was executed, a view was entered or the state is complete again. */
   onExecuted(): void {
-    if (this.#held.length === 0) return;
-    const waiting: Held[] = [];
-    for (const held of this.#held) {
-      if (!this.#isAnswerable(held)) {
-        waiting.push(held);
-        continue;
-      }
-      const count = this.#heldOf.get(held.key) ?? 0;
-      if (count <= 1) this.#heldOf.delete(held.key);
-      else this.#heldOf.set(held.key, count - 1);
-      this.#answer(held);
-    }
-    this.#held = waiting;
+    this.#isChanged = true;
+  }
+
+  /** At the end of an event: after all that was ordered. */
+  settle(): void {
+    if (!this.#isChanged) return;
+    this.#isChanged = false;
+    if (this.#turns.count > 0) this.#turns.run();
+  }
+
+  get wantsTurn(): boolean {
+    return this.#turns.wantsTurn;
+  }
+
+  beginTurn(): void {
+    this.#turns.beginTurn();
+  }
+
+  /** @returns what it cost, in bytes; undefined: it cannot be answered yet. */
+  #tryAnswer(held: Held): number | undefined {
+    if (!this.#isAnswerable(held)) return undefined;
+    const { state } = this.#core.executor;
+    const pages = state.servicePagesRead;
+    const sizeBytes = this.#answer(held);
+    return sizeBytes + answerCostBytes * (1 + state.servicePagesRead - pages);
   }
 
   /**
@@ -94,18 +111,20 @@ export class Queries {
     return parts.execution.executed >= held.floor && !parts.execution.isAhead;
   }
 
-  #answer({ client, question }: Held): void {
+  /** @returns the bytes of the answer. */
+  #answer({ client, question }: Held): number {
     if (question.name === 'read') return this.#answerRead(client, question.value);
     const { out, executor, instance } = this.#core;
     const number = executor.table.largest(client);
     const { nonce } = question.value;
     out.send({ kind: 'client', key: client }, 'lastNumberIs', { instance, nonce, number });
+    return 0;
   }
 
-  #answerRead(client: Bytes, message: ReplicationMessageValue<'queryRequest'>): void {
+  #answerRead(client: Bytes, message: ReplicationMessageValue<'queryRequest'>): number {
     const { instance, view, out, executor, parts, parameters, index } = this.#core;
     const answer = executor.query(message.operation);
-    if (answer === undefined) return;
+    if (answer === undefined) return 0;
     const { outcome, result } = answer;
     const isFull =
       result.length <= parameters.fullReplySizeBytesMax || message.fullReplier === index;
@@ -119,6 +138,7 @@ export class Queries {
       digest: resultDigest(outcome, result),
       result: isFull ? [result] : [],
     });
+    return result.length;
   }
 }
 
