@@ -6,7 +6,7 @@ import { limits } from '../../wire/limits.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import { requestDigest } from '../requests.ts';
-import { batchDigest } from './batch.ts';
+import { batchDigest, batchSizeBytes } from './batch.ts';
 import type { Core } from './core.ts';
 
 interface Wanted {
@@ -66,9 +66,12 @@ export class BodyFetcher {
     const { log, out, instance } = this.#core;
     const batch = log.batch(digest);
     if (batch === undefined) return out.count('body-not-held');
-    if (!this.#core.parts.statusExchange.maySpend(from, 'fetchBody'))
+    const { statusExchange } = this.#core.parts;
+    if (!statusExchange.maySpend(from, 'fetchBody') || !statusExchange.maySend(from, 'body')) {
       return out.count('peer-too-eager');
+    }
     const { requests, agreed } = batch;
+    statusExchange.noteSent(from, 'body', batchSizeBytes(requests));
     const value = { instance, requests: requests as SignedRequest[], agreed };
     out.sendUrgently(this.#core.replica(from), 'body', value);
   }

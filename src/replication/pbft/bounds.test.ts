@@ -1,5 +1,8 @@
 import { expect, it } from 'vitest';
-import { emptyBytes } from '../../base/bytes.ts';
+import { emptyBytes, mapKey } from '../../base/bytes.ts';
+import type { Signer } from '../../crypto/signature.ts';
+import { limits } from '../../wire/limits.ts';
+import { PagedState } from '../pages.ts';
 import { bundle } from '../requests.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 import { stopOperation } from './test-service.ts';
@@ -55,4 +58,71 @@ it('answers what is wanted of an ended instance with the proof of its end, now a
   cluster.run(cluster.nowMs + 200);
   cluster.speak(3, 1, 'pbftCommit', vote);
   expect(proofs).toBe(2);
+});
+
+it('sends a member so many bytes of bodies an interval', () => {
+  const cluster = new TestCluster({ seed: 3, clients: 1, absent: [3], parameters: {} });
+  const signer = cluster.clientSigners[0] as Signer;
+  const requests = Array.from({ length: 4 }, (_, i) => ({
+    client: signer.publicKey,
+    number: i + 1,
+    kind: 0,
+    operation: new Uint8Array(limits.operationSizeBytesMax),
+  }));
+  const signed = bundle(signer, testInstance, requests);
+  for (const request of signed) {
+    const value = { instance: testInstance, request, fullReplier: 0 };
+    const from = { kind: 'client', key: signer.publicKey } as const;
+    cluster.handle(cluster.replica(0), {
+      kind: 'message',
+      from,
+      message: { name: 'submitRequest', value },
+    });
+  }
+  const digests = new Map<string, Uint8Array>();
+  let bodies = 0;
+  cluster.filter = (_, to, { name, value }) => {
+    if (name === 'pbftCommit') digests.set(mapKey(value.digest), value.digest);
+    if (name === 'body' && to === 3) bodies += value.requests.length;
+    return true;
+  };
+  cluster.run(60);
+  cluster.plan(1000 - cluster.nowMs, () => {
+    for (let i = 0; i < 40; i++) {
+      for (const digest of digests.values()) {
+        cluster.speak(3, 1, 'fetchBody', { instance: testInstance, digest });
+      }
+    }
+  });
+  cluster.run(1005);
+  expect(bodies).toBeGreaterThanOrEqual(16);
+  expect(bodies).toBeLessThanOrEqual(24);
+  expect(cluster.count('peer-too-eager')).toBeGreaterThan(0);
+});
+
+it('answers a member that has had its share of pages in the next interval, and keeps few of its questions', () => {
+  // One checkpoint with pages of 16 KiB, as another instance may leave it.
+  const page = new Uint8Array(limits.pageSizeBytesMax).fill(0x30);
+  const pages = Array.from({ length: 64 }, (_, i) => ({
+    region: 'service' as const,
+    page: i,
+    bytes: page,
+  }));
+  const { state } = PagedState.sift(pages);
+  const checkpoint = { sequence: 0, root: state.rootNow(), notes: new Uint8Array(0), pages };
+  const genesis = { checkpoint, records: [], damage: [] };
+  const cluster = new TestCluster({ seed: 4, absent: [3], genesis });
+  let parts = 0;
+  cluster.filter = (_, to, { name, value }) => {
+    if (name === 'statePart' && to === 3 && value.pages.length === 64) parts += 1;
+    return true;
+  };
+  const indexes = Array.from({ length: 64 }, (_, i) => i);
+  const fetch = { instance: testInstance, sequence: 0, region: 0, level: 0, indexes };
+  for (let i = 0; i < 20; i++) cluster.speak(3, 1, 'fetchState', fetch);
+  expect(parts).toBe(4);
+  expect(cluster.count('fetch-late')).toBe(4);
+  expect(cluster.count('peer-too-eager')).toBe(12);
+  cluster.run(150);
+  expect(parts).toBe(8);
 });

@@ -21,7 +21,7 @@ import { pageCheckTimer, Recovery, recoveryTickTimer, recoveryTimer } from './re
 import { restore } from './restart.ts';
 import { type PbftRules, pbftRules } from './rules.ts';
 import { StatusExchange, statusTimer } from './status-exchange.ts';
-import { Transfers, transferTimer } from './transfers.ts';
+import { lateTimer, Transfers, transferTimer } from './transfers.ts';
 import { ViewChanges } from './view-changes.ts';
 import { requestTimer, ViewTimer, viewChangeTimer } from './view-timer.ts';
 
@@ -112,6 +112,7 @@ export class PbftEngine implements Engine {
     else if (name === viewChangeTimer) parts.viewTimer.onViewChangeTimer();
     else if (name === statusTimer) parts.statusExchange.onTimer();
     else if (name === transferTimer) parts.transfers.onTimer();
+    else if (name === lateTimer) parts.transfers.onLateTimer();
     else if (name === recoveryTimer) parts.recovery.onTimer();
     else if (name === pageCheckTimer) parts.recovery.onPageCheckTimer();
     else if (name === recoveryTickTimer) parts.recovery.onTick();

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { limits } from '../../wire/limits.ts';
 import { Quotas } from './quotas.ts';
 
 const digestOf = (value: number): Uint8Array => new Uint8Array(32).fill(value);
@@ -21,4 +22,17 @@ it('answers each digest once per interval, the first whatever its size, others w
   expect(quotas.mayAnswer(2, digestOf(3), 300_000, 0)).toBe(false);
   expect(quotas.mayAnswer(2, digestOf(4), 200_000, 0)).toBe(true);
   expect(quotas.mayAnswer(1, digestOf(2), 100, 100)).toBe(true);
+});
+
+it('bounds the bytes of each kind that a member is sent, whatever others are', () => {
+  const quotas = new Quotas(100);
+  const sizeBytes = limits.batchSizeBytesMax;
+  for (let i = 0; i < 4; i++) {
+    expect(quotas.maySend(1, 'body', 0)).toBe(true);
+    quotas.noteSent(1, 'body', sizeBytes, 0);
+  }
+  expect(quotas.maySend(1, 'body', 99)).toBe(false);
+  expect(quotas.maySend(1, 'proposal', 99)).toBe(true);
+  expect(quotas.maySend(2, 'body', 99)).toBe(true);
+  expect(quotas.maySend(1, 'body', 100)).toBe(true);
 });

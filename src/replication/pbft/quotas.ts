@@ -2,6 +2,7 @@
 // member does spends what another one needs, nor what is needed of the same member for another purpose.
 
 import { type Bytes, mapKey } from '../../base/bytes.ts';
+import { limits } from '../../wire/limits.ts';
 
 /** Dear checks and answers of one class that one member may cause per status interval. */
 const spendingMax = {
@@ -20,8 +21,21 @@ export type Work = keyof typeof spendingMax;
 /** VIEW-CHANGEs sent to one member per interval, in bytes: one that is larger is sent if it is the first. */
 const answeredSizeBytesMax = 512 * 1024;
 
+/**
+ * Bytes of bodies, of pages and of batches proposed again that one member may cause to be sent to it per interval. What
+ * crosses a bound is still sent, so that nothing is too large to be had.
+ */
+const sentSizeBytesMax = {
+  body: 4 * limits.batchSizeBytesMax,
+  state: 4 * 1024 * 1024,
+  proposal: 4 * limits.batchSizeBytesMax,
+} as const;
+
+export type Sent = keyof typeof sentSizeBytesMax;
+
 interface Account {
   readonly spent: Record<Work, number>;
+  readonly sentSizeBytes: Record<Sent, number>;
   /** Digests that were answered. */
   readonly answered: Set<string>;
   answeredSizeBytes: number;
@@ -38,7 +52,8 @@ function emptyAccount(): Account {
     fetchState: 0,
     recovery: 0,
   };
-  return { spent, answered: new Set(), answeredSizeBytes: 0 };
+  const sentSizeBytes = { body: 0, state: 0, proposal: 0 };
+  return { spent, sentSizeBytes, answered: new Set(), answeredSizeBytes: 0 };
 }
 
 export class Quotas {
@@ -69,6 +84,15 @@ export class Quotas {
     account.answered.add(key);
     account.answeredSizeBytes = total;
     return true;
+  }
+
+  /** Whether a member may be sent more of this kind in this interval. */
+  maySend(member: number, kind: Sent, nowMs: number): boolean {
+    return this.#accountOf(member, nowMs).sentSizeBytes[kind] < sentSizeBytesMax[kind];
+  }
+
+  noteSent(member: number, kind: Sent, sizeBytes: number, nowMs: number): void {
+    this.#accountOf(member, nowMs).sentSizeBytes[kind] += sizeBytes;
   }
 
   #accountOf(member: number, nowMs: number): Account {

@@ -7,9 +7,10 @@ import { limits } from '../../wire/limits.ts';
 import type { PbftStatus, SlotStatus } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import { everyone } from '../outbox.ts';
+import { batchSizeBytes } from './batch.ts';
 import type { Core } from './core.ts';
 import { isInNumber } from './member-set.ts';
-import { Quotas, type Work } from './quotas.ts';
+import { Quotas, type Sent, type Work } from './quotas.ts';
 import type { Slot } from './slot.ts';
 
 export const statusTimer = 'status';
@@ -37,6 +38,15 @@ export class StatusExchange {
   /** Whether a member may be sent what it asked for by its digest. */
   mayAnswer(member: number, digest: Bytes, sizeBytes: number): boolean {
     return this.#quotas.mayAnswer(member, digest, sizeBytes, this.#core.nowMs);
+  }
+
+  /** Whether a member may be sent more of this kind now. */
+  maySend(member: number, kind: Sent): boolean {
+    return this.#quotas.maySend(member, kind, this.#core.nowMs);
+  }
+
+  noteSent(member: number, kind: Sent, sizeBytes: number): void {
+    this.#quotas.noteSent(member, kind, sizeBytes, this.#core.nowMs);
   }
 
   // ---- Telling ----
@@ -175,7 +185,10 @@ export class StatusExchange {
     const { normalCase } = parts;
     if (isPrimary && theirs?.isAccepted !== 1 && slot.sequence > newViewTop) {
       const batch = log.batch(digest);
-      if (batch !== undefined) normalCase.sendPrePrepare(slot.sequence, batch, from);
+      if (batch !== undefined && this.maySend(from, 'proposal')) {
+        this.noteSent(from, 'proposal', batchSizeBytes(batch.requests));
+        normalCase.sendPrePrepare(slot.sequence, batch, from);
+      }
     }
     if (rules.mayPrepare(index, primary) && !isInNumber(theirs?.prepares ?? 0, index)) {
       normalCase.sendPrepare(slot, digest, from);

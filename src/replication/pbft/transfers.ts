@@ -1,6 +1,7 @@
 // Fetches the state of a stable checkpoint when this member's is missing or damaged. Meanwhile it votes like any other,
 // because agreement needs no state, but executes and answers nothing.
 
+import { hashSizeBytes } from '../../crypto/hash.ts';
 import type { Certificate } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import { PagedState } from '../pages.ts';
@@ -9,6 +10,10 @@ import { answerFetch } from '../transfer-answer.ts';
 import type { Core } from './core.ts';
 
 export const transferTimer = 'transfer';
+export const lateTimer = 'late-fetches';
+
+/** Questions for pages that one member may have waiting here; an honest one has two. */
+const lateFetchesMax = 4;
 
 export class Transfers {
   readonly #core: Core;
@@ -17,9 +22,13 @@ export class Transfers {
   /** Pages that nobody else uses, which the running transfer compares with: what is right of them becomes the state. */
   #held: PagedState | undefined;
   #started = 0;
+  /** Questions of members that have had their share of this interval. */
+  readonly #late: ReplicationMessageValue<'fetchState'>[][];
+  #isLateAwaited = false;
 
   constructor(core: Core) {
     this.#core = core;
+    this.#late = core.group.members.map(() => []);
   }
 
   get isRunning(): boolean {
@@ -123,9 +132,48 @@ export class Transfers {
     parts.queries.onExecuted();
   }
 
+  // ---- Answering ----
+
+  /** Who has had much in this interval is answered in the next one, so that it need not ask again. */
   onFetch(from: number, fetch: ReplicationMessageValue<'fetchState'>): void {
-    const { out, executor, parts } = this.#core;
+    const { out, parts, nowMs, parameters } = this.#core;
     if (!parts.statusExchange.maySpend(from, 'fetchState')) return out.count('peer-too-eager');
-    out.sendUrgently(this.#core.replica(from), 'statePart', answerFetch(executor.state, fetch));
+    const late = this.#late[from];
+    const hasWaiting = late !== undefined && late.length > 0;
+    if (!hasWaiting && parts.statusExchange.maySend(from, 'state')) return this.#reply(from, fetch);
+    if (late === undefined || late.length >= lateFetchesMax) return out.count('peer-too-eager');
+    late.push(fetch);
+    out.count('fetch-late');
+    if (this.#isLateAwaited) return;
+    this.#isLateAwaited = true;
+    out.timer(lateTimer, nowMs + parameters.statusIntervalMs);
   }
+
+  onLateTimer(): void {
+    const { out, parts, nowMs, parameters } = this.#core;
+    let isMore = false;
+    this.#late.forEach((late, from) => {
+      while (late.length > 0 && parts.statusExchange.maySend(from, 'state')) {
+        const fetch = late.shift();
+        if (fetch !== undefined) this.#reply(from, fetch);
+      }
+      if (late.length > 0) isMore = true;
+    });
+    this.#isLateAwaited = isMore;
+    if (isMore) out.timer(lateTimer, nowMs + parameters.statusIntervalMs);
+  }
+
+  #reply(to: number, fetch: ReplicationMessageValue<'fetchState'>): void {
+    const { out, executor, parts } = this.#core;
+    const part = answerFetch(executor.state, fetch);
+    parts.statusExchange.noteSent(to, 'state', partSizeBytes(part));
+    out.sendUrgently(this.#core.replica(to), 'statePart', part);
+  }
+}
+
+function partSizeBytes({ nodes, pages }: ReplicationMessageValue<'statePart'>): number {
+  let sizeBytes = 0;
+  for (const { children } of nodes) sizeBytes += hashSizeBytes * children.length;
+  for (const { bytes } of pages) sizeBytes += bytes[0]?.length ?? 0;
+  return sizeBytes;
 }
