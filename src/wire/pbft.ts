@@ -185,6 +185,8 @@ export const ExecutedRecord = new ContainerType({
 export const BodyRecord = new ContainerType({ requests: Requests, agreed: AgreedInput });
 /** The recovery that began with this counter is over; after the loss of a disk it goes on in no view before this one. */
 export const RecoveredRecord = new ContainerType({ counter: Uint64, view: Uint64 });
+/** A CHECKPOINT was signed: whatever becomes of the pages, it counts as taken. */
+export const VotedRecord = new ContainerType({ sequence: Uint64 });
 /** A saved checkpoint's notes. `genesis`: root of checkpoint 0. */
 export const CheckpointNotes = new ContainerType({ isFinal: Uint8, genesis: Bytes32 });
 

@@ -28,6 +28,8 @@ export class Checkpoints {
   #isSaveVoid = false;
   /** Newest checkpoint in the table. */
   #saved = 0;
+  /** The newest one for which this member has voted. */
+  #voted = 0;
   /** Whether records could be dropped since the journal was last begun anew. */
   #isCompactable = false;
   /** The checkpoint that ends the instance, once taken or installed. */
@@ -49,6 +51,11 @@ export class Checkpoints {
 
   get saved(): number {
     return this.#saved;
+  }
+
+  /** The newest checkpoint that this member has ever taken: its CHECKPOINT counts though the pages may be lost since. */
+  get taken(): number {
+    return Math.max(this.#core.log.height, this.#saved, this.#voted);
   }
 
   get damage(): readonly string[] {
@@ -127,6 +134,10 @@ export class Checkpoints {
     const signature = signer.sign(checkpointBytes(instance, claim));
     const vote: CheckpointVote = { instance, replica: index, ...claim, signature };
     this.#votes[index]?.set(sequence, vote);
+    if (sequence > this.#voted) {
+      this.#voted = sequence;
+      out.record(encodeRecord('voted', { sequence }));
+    }
     out.send(everyone, 'checkpoint', vote);
     this.#count(vote);
   }
@@ -366,10 +377,15 @@ export class Checkpoints {
     out.compact([...this.#records()]);
   }
 
+  restoreVoted(sequence: number): void {
+    this.#voted = Math.max(this.#voted, sequence);
+  }
+
   /** All that is still needed of what was ever recorded. */
   *#records(): Generator<Bytes> {
     const { log, parts } = this.#core;
     if (log.height > 0) yield encodeRecord('stable', log.certificate);
+    if (this.#voted > log.height) yield encodeRecord('voted', { sequence: this.#voted });
     yield* parts.recovery.records();
     yield* parts.viewChanges.records();
     yield* parts.newViews.records();

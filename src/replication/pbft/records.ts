@@ -4,6 +4,7 @@
 //   VIEW-CHANGE               leftView: target, P and Q stand in the message itself, which is sent again byte for byte
 //   NEW-VIEW, sent or taken   enteredView, and `accepted` of all its batches that are here
 //   a raised water mark       stable
+//   CHECKPOINT                voted
 
 import type { Bytes } from '../../base/bytes.ts';
 import * as wire from '../../wire/pbft.ts';
@@ -22,6 +23,7 @@ const types = {
   /** The newest change of keys of each member, its own before anything of the recovery that it begins. */
   newKey: { kind: 9, type: wire.NewKey },
   recovered: { kind: 10, type: wire.RecoveredRecord },
+  voted: { kind: 11, type: wire.VotedRecord },
 } as const;
 
 type Kinds = typeof types;

@@ -376,6 +376,30 @@ describe('a recovery', () => {
     expect(cluster.problems()).toEqual([]);
   });
 
+  it('is told of a checkpoint by who voted for it, though its pages are lost since', () => {
+    const cluster = group(12, 6);
+    // Member 1 votes for the checkpoint at 8 and does not learn that it is stable.
+    cluster.filter = (_, to, { name }) => name !== 'checkpoint' || to !== 1;
+    for (let i = 7; i <= 8; i++) {
+      cluster.client(0).write();
+      expect(cluster.run(cluster.nowMs + 5000, () => cluster.outcomes.length === i)).toBe(true);
+    }
+    const isStable = () => cluster.replica(2).engine.status().checkpoint === 8;
+    expect(cluster.run(cluster.nowMs + 100, isStable)).toBe(true);
+    cluster.run(cluster.nowMs + 20);
+    const told: number[] = [];
+    cluster.filter = (from, to, { name, value }) => {
+      if (from === 1 && name === 'replyStable') told.push(value.checkpoint);
+      return name !== 'stableCheckpoint' || to !== 1;
+    };
+    cluster.crash(1);
+    cluster.replica(1).saved = undefined;
+    cluster.restart(1);
+    cluster.recover(2);
+    expect(cluster.run(cluster.nowMs + 1000, () => told.length > 0)).toBe(true);
+    expect(told[0]).toBe(8);
+  });
+
   it('goes on after a restart in the middle', () => {
     const cluster = group(7);
     cluster.recover(2);

@@ -252,7 +252,7 @@ export class Recovery {
   /** The newest checkpoint taken, not only the newest stable one: so a checkpoint that is stable is never above it. */
   #own(): Reported {
     const { log, parts, view } = this.#core;
-    const checkpoint = Math.max(log.height, parts.checkpoints.saved);
+    const checkpoint = parts.checkpoints.taken;
     return { checkpoint, prepared: Math.max(log.preparedTop, checkpoint), view };
   }
 

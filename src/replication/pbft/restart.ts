@@ -89,6 +89,9 @@ class Recollection {
           this.#core.parts.recovery.restoreKey(record.value);
         }
         return;
+      case 'voted':
+        this.#core.parts.checkpoints.restoreVoted(record.value.sequence);
+        return;
       case 'recovered':
         this.#core.parts.recovery.restoreRecovered(record.value);
         return;
