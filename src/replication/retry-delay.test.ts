@@ -11,7 +11,7 @@ const times = (count: number, latencyMs: number): number[] => Array(count).fill(
 describe('the delay before asking again', () => {
   it('is that of an unknown group first, and never below a floor', () => {
     expect(delayAfter([]).afterMs(0)).toBe(250);
-    expect(delayAfter(times(50, 1)).afterMs(0)).toBe(25);
+    expect(delayAfter(times(50, 1)).afterMs(0)).toBe(50);
   });
 
   it('is little more than what steady answers take, and much more when they differ', () => {
@@ -35,11 +35,11 @@ describe('the delay before asking again', () => {
     const delay = delayAfter([...times(50, 10), 5000]);
     expect(delay.afterMs(0)).toBeLessThan(200);
     for (const latencyMs of times(10, 10)) delay.note(latencyMs);
-    expect(delay.afterMs(0)).toBe(25);
+    expect(delay.afterMs(0)).toBe(50);
   });
 
   it('doubles with every retry in a row, up to a bound', () => {
     const delay = delayAfter(times(50, 1));
-    expect([0, 1, 2, 20].map((retries) => delay.afterMs(retries))).toEqual([25, 50, 100, 10_000]);
+    expect([0, 1, 2, 20].map((retries) => delay.afterMs(retries))).toEqual([50, 100, 200, 10_000]);
   });
 });

@@ -2,7 +2,7 @@
 // differed, as TCP does it, and twice as long each time in a row.
 
 const firstMs = 250;
-const delayMsMin = 25;
+const delayMsMin = 50;
 const delayMsMax = 2000;
 const backedOffMsMax = 10_000;
 const deviationFactor = 4;
