@@ -100,10 +100,10 @@ function pbftModel(f: number): readonly Row[] {
     pbftPrepare: batches * (n - 1) * (n - 2),
     pbftCommit: batches * (n - 1) ** 2,
     requestReply: n - 1,
-    // Not in the papers: at half its patience a backup reminds the primary of what waits, before it accuses it; and it
-    // hands that to the new primary, which need not wait for clients to do so.
-    submitRequest: n - 1 + (n - 2),
   });
+  // Not in the papers: at half its patience a backup reminds the primary of what waits in no batch, before it accuses it;
+  // and it hands that to the new primary, which need not wait for clients to do so.
+  const reminders = { submitRequest: n - 1 + (n - 2) };
   // Each signs its VIEW-CHANGE, the new primary its NEW-VIEW. A backup verifies the NEW-VIEW and the n-2 VIEW-CHANGEs
   // of others, the new primary only the 2f that it needs.
   const viewChange = { signed: n, verified: 2 * f + (n - 2) * (1 + (n - 2)) };
@@ -181,7 +181,7 @@ function pbftModel(f: number): readonly Row[] {
       frames: survivors(1),
       signed: viewChange.signed,
       verified: viewChange.verified + certificates,
-      totals: [27 + 3 + 2 + 3, 108 + 6 + 5 + 6],
+      totals: [27 + 3, 108 + 6],
     },
     {
       operation: 'view change with nothing to carry over',
@@ -189,7 +189,7 @@ function pbftModel(f: number): readonly Row[] {
       begin: primaryDead,
       // PRE-PREPARE leaves right behind the NEW-VIEW.
       delays: 5,
-      frames: { ...survivors(1), prePrepare: n - 1 },
+      frames: { ...survivors(1), ...reminders, prePrepare: n - 1 },
       signed: viewChange.signed,
       verified: viewChange.verified + certificates,
       totals: [27 + 3 + 2 + 3 + 3, 108 + 6 + 5 + 6 + 6],
@@ -202,7 +202,7 @@ function pbftModel(f: number): readonly Row[] {
       delays: 5,
       frames: survivors(3),
       ...viewChange,
-      totals: [27 + 2 * 15 + 3 + 2 + 3, 108 + 2 * 66 + 6 + 5 + 6],
+      totals: [27 + 2 * 15 + 3, 108 + 2 * 66 + 6],
     },
   ];
 }
