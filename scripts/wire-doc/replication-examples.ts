@@ -134,6 +134,7 @@ export const replicationExamples: {
     genesis: genesisRoot,
     view: 0,
     isActive: 1,
+    isDoubting: 0,
     height: 128,
     executed: 128,
     viewChanges: 0,

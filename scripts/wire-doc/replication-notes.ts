@@ -141,6 +141,7 @@ export const replicationFields: Readonly<Record<string, string>> = {
   commits: 'bit i: the COMMIT of member i is here',
   genesis: 'root of checkpoint 0',
   isActive: '1: works in `view`; 0: waits for it to begin',
+  isDoubting: '1: has lost patience with `view`, and leaves it when f+1 have',
   'PbftStatus.height': 'newest stable checkpoint',
   executed: 'last batch executed',
   'PbftStatus.viewChanges': 'bit i: the VIEW-CHANGE of member i for `view` is here',

@@ -11,6 +11,8 @@ import { provenPeer, tlsOptions } from './tls.ts';
 
 const backOffMsMin = 50;
 const backOffMsMax = 5_000;
+/** An attempt that hangs for longer, while the peer can connect to this node, was begun too early to come through soon. */
+const dialHangsMs = 1_000;
 
 export type LinkPhase = 'idle' | 'connecting' | 'connected' | 'backing-off';
 
@@ -43,6 +45,7 @@ export class Link implements Channel {
   /** When the first message left after the last one came; undefined while none did. */
   #unansweredSinceMs: number | undefined;
   #failures = 0;
+  #dialledMs = 0;
   #timer: Timer | undefined;
   #closed = false;
 
@@ -75,11 +78,17 @@ export class Link implements Channel {
 
   /**
    * The peer has just connected to this node, so it can be reached: what waits for it waits no longer. A peer that has
-   * been away would otherwise hear nothing for as long as the last attempts in vain had made the pauses.
+   * been away would otherwise hear nothing for as long as the last attempts in vain had made the pauses, its own
+   * system's between unanswered packets among them.
    */
   peerArrived(): void {
-    if (this.#phase !== 'backing-off') return;
+    const isHanging =
+      this.#phase === 'connecting' && this.#context.clock.nowMs() - this.#dialledMs > dialHangsMs;
+    if (this.#phase !== 'backing-off' && !isHanging) return;
     this.#timer?.cancel();
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.destroy();
     this.#phase = 'idle';
     if (this.#queue.length > 0) this.#dial();
   }
@@ -118,6 +127,7 @@ export class Link implements Channel {
   #dial(): void {
     const context = this.#context;
     this.#phase = 'connecting';
+    this.#dialledMs = context.clock.nowMs();
     context.metrics.count('network_dials_total');
     const socket = connect({
       ...tlsOptions(context.identity),

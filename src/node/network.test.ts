@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
   alice,
@@ -176,6 +176,31 @@ describe('an unreachable peer', () => {
     expect(b.network.state(alice.peer)?.phase).toBe('backing-off');
     back.network.open(bob.peer, b.address).send(ping, utf8('here I am'));
     expect(Buffer.from((await back.inbox.next()).payload).toString()).toBe('waits');
+  });
+
+  test('that connects is dialled anew when an attempt hangs', async () => {
+    let nowMs = 0;
+    // Takes connections and says nothing, as a machine does whose packets are lost.
+    const held: Socket[] = [];
+    const mute = createTcpServer((socket) => held.push(socket));
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+    const { port } = mute.address() as AddressInfo;
+    const timers = new HandTimers();
+    const b = await start(bob, { timers, clock: { nowMs: () => nowMs } });
+    b.network.open(alice.peer, { host: '127.0.0.1', port }).send(ping, utf8('waits'));
+    const a = await start(alice);
+    const link = b.network.open(alice.peer, a.address);
+    a.network.open(bob.peer, b.address).send(ping, utf8('here I am'));
+    await b.inbox.next();
+    expect(b.counts.of('network_dials_total')).toBe(1);
+    a.network.open(bob.peer, b.address).close('test');
+    nowMs += 1001;
+    a.network.open(bob.peer, b.address).send(ping, utf8('again'));
+    expect(Buffer.from((await a.inbox.next()).payload).toString()).toBe('waits');
+    expect(b.network.state(alice.peer)?.phase).toBe('connected');
+    expect(link.send(ping, utf8('more'))).toBe(true);
+    for (const socket of held) socket.destroy();
+    await new Promise((resolve) => mute.close(resolve));
   });
 
   test('that hangs up after the handshake is told from one that is down', async () => {

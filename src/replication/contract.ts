@@ -186,6 +186,26 @@ export interface Effects {
   readonly counts: readonly string[];
 }
 
+/**
+ * What keeps a member from taking part in full.
+ * - `members`: since its start it has heard too few others to make a quorum with
+ * - `state`: pages of a checkpoint, which it fetches
+ * - `batches`: f+1 others have executed more than it; they tell what was committed
+ * - `primary`: it has lost patience over a request that its primary still does not order, but too few others have; it goes
+ *   on in the view, and votes
+ * - `view-changes`: it has left its view, but fewer than 2f+1 members have; it executes what the others commit, and does
+ *   not vote before more of them leave
+ * - `new-view`: 2f+1 members have left and the NEW-VIEW of `primary` is missing; or f+1 work in a later view, and what its
+ *   NEW-VIEW rests on is not all here
+ */
+export type AwaitedThing =
+  | 'members'
+  | 'state'
+  | 'batches'
+  | 'primary'
+  | 'view-changes'
+  | 'new-view';
+
 /** How a replica stands, for people and for tests. */
 export interface ReplicaStatus {
   readonly view: number;
@@ -209,6 +229,8 @@ export interface ReplicaStatus {
    * so. PBFT only.
    */
   readonly divergedAt?: number | undefined;
+  /** Undefined while nothing does. PBFT only. */
+  readonly waitsFor?: AwaitedThing | undefined;
 }
 
 /** Counted when `divergedAt` gets a value. */

@@ -124,6 +124,8 @@ export const PbftStatus = new ContainerType({
   genesis: Bytes32,
   view: Uint64,
   isActive: Uint8,
+  /** 1: the sender has lost patience with `view` and would leave it. It stays so in this view. */
+  isDoubting: Uint8,
   height: Uint64,
   executed: Uint64,
   /** Members whose VIEW-CHANGE for `view` is here. */

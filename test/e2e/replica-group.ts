@@ -29,6 +29,7 @@ const statusSchema = z.object({
   checkpoint: z.number(),
   root: z.string(),
   damage: z.array(z.string()),
+  waitsFor: z.string().optional(),
 });
 export type SeenStatus = z.infer<typeof statusSchema>;
 
@@ -134,6 +135,11 @@ export class ReplicaGroup {
     const member = this.members[index];
     if (member === undefined) throw new NeverHappened(`the group has a member ${index}`);
     return member;
+  }
+
+  /** The last batch that any member says to have executed. */
+  get highestExecuted(): number {
+    return Math.max(...this.members.map(({ status }) => status?.executed ?? 0));
   }
 
   /** The member that leads, as the members see it. */

@@ -8,7 +8,7 @@ import { limits } from '../../src/wire/limits.ts';
 import { flipAt, usedSizeBytes } from './damage.ts';
 import { endAll } from './processes.ts';
 import { Counting, type Member, ReplicaGroup } from './replica-group.ts';
-import { until } from './until.ts';
+import { NeverHappened, until } from './until.ts';
 
 // Replicas of one test would take processor time of the next ones.
 afterEach(endAll);
@@ -74,6 +74,44 @@ const damages: readonly {
     harm: ({ folder }) => rmSync(join(folder, 'table'), { recursive: true }),
   },
 ];
+
+/** So long, in seconds, a killed member may take to be a voter again, its start not counted. */
+const backWithinS = 5;
+
+describe('a replicated service (pbft), while clients work', () => {
+  test.each(['its primary', 'a backup'])(
+    `%s is killed and started again, and takes part in full within ${backWithinS} s`,
+    async (who) => {
+      const group = await ReplicaGroup.start('pbft');
+      const counting = await Counting.start(group);
+      await counting.goesOn();
+      const { primary } = group;
+      const member = who === 'a backup' ? group.members.find((each) => each !== primary) : primary;
+      if (member === undefined) throw new NeverHappened('the group has a backup');
+      await member.kill();
+      // Long enough for the others to have stopped trying to reach it at once.
+      await counting.goesOn(1_000);
+      await member.start();
+      const latest = (): number =>
+        Math.max(...group.members.map(({ status }) => status?.view ?? 0));
+      const since = group.highestExecuted;
+      await until(
+        'it is where the others are, and votes',
+        () => {
+          const { status } = member;
+          if (status?.status !== 'normal' || status.waitsFor !== undefined) return false;
+          return status.view === latest() && status.executed >= since;
+        },
+        backWithinS * 1_000,
+      );
+      // From now on nothing can be done without it, in its own view or the next.
+      const other = group.members.find((each) => each !== member && each !== group.primary);
+      await other?.kill();
+      await counting.goesOn();
+      await right(counting);
+    },
+  );
+});
 
 describe.each(['pbft', 'vr'] as const)(
   'a replicated service (%s), while clients work',

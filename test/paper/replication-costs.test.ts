@@ -95,6 +95,8 @@ function pbftModel(f: number): readonly Row[] {
   const request = { signed: 1, verified: n };
   // n-1 replicas are left to leave the view and to run the phases again, in which the new primary sends no PREPARE.
   const survivors = (batches: number) => ({
+    // Each says that it has lost patience, and leaves when enough have.
+    pbftStatus: (n - 1) ** 2,
     viewChange: (n - 1) ** 2,
     newView: n - 1,
     pbftPrepare: batches * (n - 1) * (n - 2),
@@ -109,7 +111,7 @@ function pbftModel(f: number): readonly Row[] {
   const viewChange = { signed: n, verified: 2 * f + (n - 2) * (1 + (n - 2)) };
   // And each a certificate's 2f+1 signatures if it has not verified one of the same bytes. That depends on which 2f+1
   // votes reached whom first.
-  const certificates = ([5, 15][f - 1] ?? 0) * (2 * f + 1);
+  const certificates = ([5, 16][f - 1] ?? 0) * (2 * f + 1);
   // The last checkpoint is at the second of the two batches executed so far.
   const checkpointed = { ...pbft, checkpointInterval: 2, window: 16 };
   return [
@@ -181,7 +183,7 @@ function pbftModel(f: number): readonly Row[] {
       frames: survivors(1),
       signed: viewChange.signed,
       verified: viewChange.verified + certificates,
-      totals: [27 + 3, 108 + 6],
+      totals: [9 + 27 + 3, 36 + 108 + 6],
     },
     {
       operation: 'view change with nothing to carry over',
@@ -192,7 +194,7 @@ function pbftModel(f: number): readonly Row[] {
       frames: { ...survivors(1), ...reminders, prePrepare: n - 1 },
       signed: viewChange.signed,
       verified: viewChange.verified + certificates,
-      totals: [27 + 3 + 2 + 3 + 3, 108 + 6 + 5 + 6 + 6],
+      totals: [9 + 27 + 3 + 2 + 3 + 3, 36 + 108 + 6 + 5 + 6 + 6],
     },
     {
       operation:
@@ -202,7 +204,7 @@ function pbftModel(f: number): readonly Row[] {
       delays: 5,
       frames: survivors(3),
       ...viewChange,
-      totals: [27 + 2 * 15 + 3, 108 + 2 * 66 + 6],
+      totals: [9 + 27 + 2 * 15 + 3, 36 + 108 + 2 * 66 + 6],
     },
   ];
 }
@@ -299,7 +301,7 @@ async function measure(group: ObservedGroup, begin: Row['begin']): Promise<Cost>
   const endMs = group.nowMs;
   await simulation.runFor(afterMs);
   const own = frames.slice(before);
-  // A view change is counted from where the first has lost patience.
+  // A view change is counted from where enough have lost patience.
   const first = own.find(({ message }) => message.name === 'viewChange') ?? own[0];
   return {
     delays: Math.round((endMs - (first?.sentAtMs ?? endMs)) / delayMs),

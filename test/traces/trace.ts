@@ -132,6 +132,8 @@ export class Trace {
       case 'pbftPrepare':
       case 'pbftCommit':
         return `view ${value.view}, sequence ${value.sequence}, ${this.#digest(value.digest)}`;
+      case 'pbftStatus':
+        return `view ${value.view}${value.isDoubting === 1 ? ', no patience left' : ''}`;
       case 'viewChange':
         return this.#viewChangeFields(value);
       case 'newView':

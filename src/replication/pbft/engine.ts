@@ -7,7 +7,14 @@ import type {
   ReplicationMessage,
   ReplicationMessageName,
 } from '../../wire/replication-registry.ts';
-import type { Effects, Engine, EngineEvent, ReplicaStatus, Sender } from '../contract.ts';
+import type {
+  AwaitedThing,
+  Effects,
+  Engine,
+  EngineEvent,
+  ReplicaStatus,
+  Sender,
+} from '../contract.ts';
 import { BodyFetcher } from './bodies.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { ClientRequests } from './client-requests.ts';
@@ -160,6 +167,7 @@ export class PbftEngine implements Engine {
   /** Votes carry no signature: their author is whoever the channel belongs to. What is signed may come from anyone. */
   #onReplicaMessage(from: number, sender: Sender, message: ReplicationMessage): void {
     const { parts, out } = this.#core;
+    parts.statusExchange.onHeard(from);
     if (!isOfEnded.has(message.name)) parts.checkpoints.answerFinal(from);
     switch (message.name) {
       case 'submitRequest':
@@ -237,7 +245,22 @@ export class PbftEngine implements Engine {
       root: toHex(log.certificate.root),
       damage: parts.checkpoints.damage,
       divergedAt: parts.checkpoints.divergedAt,
+      waitsFor: this.#awaited(),
     };
+  }
+
+  #awaited(): AwaitedThing | undefined {
+    const { parts, isActive } = this.#core;
+    const { checkpoints, recovery, statusExchange, transfers, viewChanges, viewTimer } = parts;
+    if (checkpoints.isFinished) return undefined;
+    if (!statusExchange.isInTouch) return 'members';
+    if (transfers.isRunning) return 'state';
+    // Until it has recovered from the loss of its disk it is in no view.
+    if (recovery.isForgetful) return undefined;
+    if (statusExchange.isViewOver) return 'new-view';
+    if (!isActive) return viewChanges.hasQuorum ? 'new-view' : 'view-changes';
+    if (viewTimer.isMissing) return 'primary';
+    return statusExchange.isBehind ? 'batches' : undefined;
   }
 
   #statusName(): ReplicaStatus['status'] {

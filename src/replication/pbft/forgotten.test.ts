@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ViewChange } from '../../wire/pbft.ts';
+import type { PbftRules } from './rules.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 
 const parameters = {
@@ -132,7 +133,9 @@ describe('a VIEW-CHANGE of before the loss', () => {
     seed: number,
     rules: object = {},
   ): { cluster: TestCluster; stale: ViewChange } {
-    const cluster = group(seed, 6, rules);
+    const mustLeave: PbftRules['mustLeave'] = (members, faults, isOneOfThem) =>
+      isOneOfThem || members > faults;
+    const cluster = group(seed, 6, { ...rules, mustLeave });
     let stale: ViewChange | undefined;
     cluster.filter = (from, to, message) => {
       if (from === 2 && message.name === 'viewChange') {

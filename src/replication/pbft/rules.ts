@@ -36,6 +36,8 @@ export interface PbftRules {
   isVoid(forgotten: number, known: number): boolean;
   /** A disk that was made in the place of a lost one: until the member has recovered it makes no promises. */
   isForgetful(hasForgotten: boolean, hasRecovered: boolean): boolean;
+  /** So many members have lost patience with the view that one of them is correct: leave it, be this one of them or not. */
+  mustLeave(members: number, faults: number, isOneOfThem: boolean): boolean;
   /** Whether accepting a batch enters Q: also the primary's own, and those of a NEW-VIEW. */
   entersQ(isPrimary: boolean, isFromNewView: boolean): boolean;
   /** A read waits for everything up to here: it might be committed and finished. */
@@ -62,6 +64,7 @@ export const pbftRules: PbftRules = {
   mustJoin: (members, faults) => members >= faults + 1,
   isVoid: (forgotten, known) => forgotten < known,
   isForgetful: (hasForgotten, hasRecovered) => hasForgotten && !hasRecovered,
+  mustLeave: (members, faults) => members >= faults + 1,
   entersQ: () => true,
   readFloor: (height, newViewTop, preparedTop) => Math.max(height, newViewTop, preparedTop),
   mayVoteForCheckpoint: (isSaved) => isSaved,

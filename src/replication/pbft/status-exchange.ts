@@ -9,7 +9,7 @@ import type { ReplicationMessageValue } from '../../wire/replication-registry.ts
 import { everyone } from '../outbox.ts';
 import { batchSizeBytes } from './batch.ts';
 import type { Core } from './core.ts';
-import { isInNumber } from './member-set.ts';
+import { isInNumber, MemberSet } from './member-set.ts';
 import { Quotas, type Sent, type Work } from './quotas.ts';
 import type { Slot } from './slot.ts';
 
@@ -23,11 +23,48 @@ export class StatusExchange {
   #seen = { executed: -1, view: -1, height: -1 };
   readonly #answeredMs: number[];
   readonly #quotas: Quotas;
+  /** Members of whom anything has come since the start. */
+  readonly #heard = new MemberSet();
+  /** By member: up to where it has executed, or knows what is committed, as it said last. */
+  readonly #reachedBy: number[];
+  /** By member: the view in which it works, as it said last. */
+  readonly #viewOf: number[];
 
   constructor(core: Core) {
     this.#core = core;
     this.#answeredMs = new Array<number>(core.n).fill(Number.NEGATIVE_INFINITY);
     this.#quotas = new Quotas(core.parameters.statusIntervalMs);
+    this.#reachedBy = new Array<number>(core.n).fill(0);
+    this.#viewOf = new Array<number>(core.n).fill(0);
+  }
+
+  onHeard(from: number): void {
+    this.#heard.add(from);
+  }
+
+  /**
+   * Whether enough others have been heard since the start to make a quorum with this member. After a restart they may
+   * need a while to notice that it is back, and clients are often quicker.
+   */
+  get isInTouch(): boolean {
+    return this.#heard.size >= 2 * this.#core.faults;
+  }
+
+  /** Whether f+1 others say that they have come further: at least one of them has. */
+  get isBehind(): boolean {
+    return this.#isOneAbove(this.#reachedBy, this.#core.parts.execution.executed);
+  }
+
+  /** Whether f+1 others say that they work in later views. */
+  get isViewOver(): boolean {
+    return this.#isOneAbove(this.#viewOf, this.#core.view);
+  }
+
+  /** Whether f+1 others say more than this, so that a correct one does. */
+  #isOneAbove(said: readonly number[], own: number): boolean {
+    let above = 0;
+    for (const theirs of said) if (theirs > own) above += 1;
+    return above > this.#core.faults;
   }
 
   /** Whether a member has not caused too much of this work in this interval; counts one more piece of it. */
@@ -78,7 +115,9 @@ export class StatusExchange {
       execution.committed > execution.executed ||
       transfers.isRunning ||
       bodies.isWaiting ||
-      newViews.isIncomplete
+      newViews.isIncomplete ||
+      this.isBehind ||
+      this.isViewOver
     );
   }
 
@@ -91,11 +130,12 @@ export class StatusExchange {
     if (isStuck) {
       parts.bodies.onTick();
       parts.viewChanges.onTick();
-      parts.newViews.onTick();
       parts.clientRequests.handOnAgain(2 * parameters.statusIntervalMs);
     }
+    // Not only when stuck: who goes on by what the others say was committed is still not in their view.
+    parts.newViews.onTick();
     const isQuiet = nowMs - this.#toldMs >= parameters.idleStatusIntervalMs;
-    if (isStuck || isQuiet) this.#tell();
+    if (isStuck || isQuiet || this.isBehind || this.isViewOver) this.#tell();
     this.#arm();
   }
 
@@ -103,6 +143,11 @@ export class StatusExchange {
   hurry(): void {
     const { nowMs, parameters } = this.#core;
     if (nowMs - this.#toldMs >= parameters.statusIntervalMs / 2) this.#tell();
+  }
+
+  /** Tells at once what the others must know: that this member has lost patience. */
+  tellNow(): void {
+    this.#tell();
   }
 
   #tell(): void {
@@ -114,6 +159,7 @@ export class StatusExchange {
       genesis,
       view,
       isActive: isActive ? 1 : 0,
+      isDoubting: parts.viewChanges.isDoubting ? 1 : 0,
       height: log.height,
       executed,
       viewChanges: parts.viewChanges.supporters(),
@@ -144,6 +190,9 @@ export class StatusExchange {
     const core = this.#core;
     const { nowMs, parameters, out, parts, genesis } = core;
     if (!equalBytes(status.genesis, genesis)) return out.count('genesis-differs');
+    this.#reachedBy[from] = status.executed;
+    this.#viewOf[from] = status.isActive === 1 ? status.view : 0;
+    if (status.isDoubting === 1) parts.viewChanges.onDoubt(from, status.view);
     const answeredMs = this.#answeredMs[from] ?? nowMs;
     if (nowMs - answeredMs < parameters.statusIntervalMs / 2) return out.count('peer-too-eager');
     this.#answeredMs[from] = nowMs;
@@ -202,6 +251,7 @@ export class StatusExchange {
   onCommitted(from: number, message: ReplicationMessageValue<'committed'>): void {
     const { log, out, rules, faults, parts } = this.#core;
     const { sequence, digest } = message;
+    this.#reachedBy[from] = Math.max(this.#reachedBy[from] ?? 0, sequence);
     if (sequence <= parts.execution.executed) return out.count('duplicate');
     const slot = log.slotAt(sequence);
     if (slot === undefined) return out.count('outside-window');

@@ -312,12 +312,15 @@ describe('after a restart', () => {
       if (from === 1 && message.name === 'viewChange') messages.push(message.value);
       return true;
     };
-    cluster.client(0).write();
+    for (const from of [2, 3]) {
+      const left = signedViewChange(cluster, { replica: from, view: 2 });
+      cluster.speak(from, 1, 'viewChange', left);
+    }
     cluster.run(1000, () => messages.length > 0);
     const before = messages.length;
     cluster.crash(1);
     cluster.restart(1);
-    expect(cluster.replica(1).engine.status()).toMatchObject({ view: 1, status: 'view-change' });
+    expect(cluster.replica(1).engine.status()).toMatchObject({ view: 2, status: 'view-change' });
     cluster.run(cluster.nowMs + 1000, () => messages.length > before);
     expect(messages.length).toBeGreaterThan(before);
     for (const message of messages) expect(message).toEqual(messages[0]);

@@ -32,10 +32,43 @@ export class ViewChanges {
   readonly #core: Core;
   /** By member: its VIEW-CHANGE for the highest view. */
   readonly #latest: (HeldViewChange | undefined)[];
+  /** By member: the view that it has last said to have lost patience with; -1 for none. */
+  readonly #doubted: number[];
+  /** When everybody was sent the own VIEW-CHANGE last. */
+  #sentMs = Number.NEGATIVE_INFINITY;
 
   constructor(core: Core) {
     this.#core = core;
     this.#latest = new Array<HeldViewChange | undefined>(core.n).fill(undefined);
+    this.#doubted = new Array<number>(core.n).fill(-1);
+  }
+
+  // ---- Losing patience ----
+
+  /** Whether this member would leave the current view if others did. */
+  get isDoubting(): boolean {
+    return this.#doubted[this.#core.index] === this.#core.view;
+  }
+
+  /**
+   * This member has lost patience with the view. It says so and goes on in it until f+1 have: whoever leaves alone is
+   * lost as a voter until the others follow, for what it has said in its VIEW-CHANGE binds it. What was said stays so
+   * while the view lasts; otherwise one member could leave on the word of others that have taken it back.
+   */
+  doubt(): void {
+    const { index, view, out, parts } = this.#core;
+    if (this.isDoubting || parts.recovery.isForgetful) return;
+    this.#doubted[index] = view;
+    out.count('view-doubted');
+    parts.statusExchange.tellNow();
+    this.#react();
+  }
+
+  /** Another member says that it has lost patience with a view. */
+  onDoubt(from: number, view: number): void {
+    if (this.#doubted[from] === view) return;
+    this.#doubted[from] = view;
+    if (view === this.#core.view) this.#react();
   }
 
   // ---- Leaving ----
@@ -59,7 +92,7 @@ export class ViewChanges {
     const message: ViewChange = { instance, statement, signature };
     this.#latest[index] = { message, digest };
     out.record(encodeRecord('leftView', message));
-    out.send(everyone, 'viewChange', message);
+    this.sendOwn(undefined);
     out.count('view-left');
     this.#react();
   }
@@ -81,6 +114,7 @@ export class ViewChanges {
     const core = this.#core;
     this.leave(view);
     this.#latest[core.index] = undefined;
+    this.#doubted[core.index] = -1;
     core.out.count('view-fallen-back');
     // View 0 began without a NEW-VIEW.
     if (view > 0) return;
@@ -159,6 +193,13 @@ export class ViewChanges {
       this.#latest[replica] = undefined;
   }
 
+  /** Whether so many members want this view or a later one that its primary could open it. */
+  get hasQuorum(): boolean {
+    const { view, rules, faults } = this.#core;
+    const supporters = this.#latest.filter((held) => (held?.message.statement.view ?? -1) >= view);
+    return rules.isViewChangeQuorum(supporters.length, faults);
+  }
+
   /** Draws the conclusions from what is held now. */
   #react(): void {
     const core = this.#core;
@@ -166,18 +207,21 @@ export class ViewChanges {
     core.parts.newViews.tryAll();
     let lowest = Number.POSITIVE_INFINITY;
     let later = 0;
-    let supporters = 0;
+    let doubting = 0;
     this.#latest.forEach((held, replica) => {
       const view = held?.message.statement.view ?? -1;
-      if (view >= core.view) supporters += 1;
+      if (view > core.view || this.#doubted[replica] === core.view) doubting += 1;
       if (view <= core.view || replica === core.index) return;
       later += 1;
       lowest = Math.min(lowest, view);
     });
     if (core.rules.mustJoin(later, core.faults)) return this.start(lowest);
+    if (core.rules.mustLeave(doubting, core.faults, this.isDoubting)) {
+      return this.start(core.view + 1);
+    }
     if (core.isActive) return;
     // Earlier, waiting would only drive this member on while the others are still content.
-    if (core.rules.isViewChangeQuorum(supporters, core.faults)) core.parts.viewTimer.awaitNewView();
+    if (this.hasQuorum && !this.isDoubting) core.parts.viewTimer.awaitNewView();
     if (core.isPrimary) this.#decide();
   }
 
@@ -245,11 +289,13 @@ export class ViewChanges {
     if (!this.#core.isActive) this.sendOwn(undefined);
   }
 
-  /** @param to undefined: everybody. */
+  /** @param to undefined: everybody. One member alone is sent nothing that has only just gone to all. */
   sendOwn(to: number | undefined): void {
-    const { index, out, view } = this.#core;
+    const { index, out, view, nowMs, parameters } = this.#core;
     const own = this.#latest[index];
     if (own === undefined || own.message.statement.view !== view) return;
+    if (to === undefined) this.#sentMs = nowMs;
+    else if (nowMs - this.#sentMs < parameters.statusIntervalMs / 2) return;
     out.send(to === undefined ? everyone : this.#core.replica(to), 'viewChange', own.message);
   }
 

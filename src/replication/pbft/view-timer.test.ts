@@ -18,11 +18,14 @@ class Replica implements Timed {
   readonly out = new Outbox();
   readonly executor = { ended: false };
   nowMs = 1000;
-  view = 0;
   isActive = true;
   isTransferring = false;
   reminders = 0;
-  readonly left: number[] = [];
+  executed = 0;
+  isInTouch = true;
+  isBehind = false;
+  /** How often patience was lost. */
+  losses = 0;
   readonly parts: Timed['parts'];
 
   constructor() {
@@ -38,7 +41,27 @@ class Replica implements Timed {
           this.reminders += 1;
         },
       },
-      viewChanges: { start: (view: number) => void this.left.push(view) },
+      execution: {
+        get executed() {
+          return replica.executed;
+        },
+      },
+      statusExchange: {
+        get isInTouch() {
+          return replica.isInTouch;
+        },
+        get isBehind() {
+          return replica.isBehind;
+        },
+      },
+      viewChanges: {
+        doubt: () => {
+          this.losses += 1;
+        },
+        get isDoubting() {
+          return replica.losses > 0;
+        },
+      },
     };
   }
 
@@ -123,17 +146,51 @@ describe('patience', () => {
 });
 
 describe('a request that waits', () => {
-  it('has the primary reminded at half the patience, and then its view left', () => {
+  it('has the primary reminded at half the patience, and then costs its view the patience', () => {
     replica.hear(1);
     timer.refresh();
     expect(replica.dueAtMs(requestTimer)).toBe(1050);
     replica.nowMs = 1050;
     timer.onRequestTimer();
-    expect([replica.reminders, replica.left]).toEqual([1, []]);
+    expect([replica.reminders, replica.losses]).toEqual([1, 0]);
     expect(replica.dueAtMs(requestTimer)).toBe(1100);
     replica.nowMs = 1100;
     timer.onRequestTimer();
-    expect([replica.reminders, replica.left]).toEqual([1, [1]]);
+    expect([replica.reminders, replica.losses]).toEqual([1, 1]);
+    // Once is enough in a view.
+    replica.out.take();
+    timer.refresh();
+    expect(replica.dueAtMs(requestTimer)).toBeUndefined();
+  });
+
+  it('is not timed before enough others have been heard', () => {
+    replica.isInTouch = false;
+    replica.hear(1);
+    timer.refresh();
+    expect(replica.dueAtMs(requestTimer)).toBeUndefined();
+    replica.isInTouch = true;
+    replica.nowMs = 5000;
+    timer.refresh();
+    expect(replica.dueAtMs(requestTimer)).toBe(5050);
+  });
+
+  it('waits once more for a member that is behind and has come nearer', () => {
+    replica.hear(1);
+    replica.isBehind = true;
+    timer.refresh();
+    for (const [nowMs, executed, losses] of [
+      [1050, 0, 0],
+      [1100, 1, 0],
+      [1150, 1, 0],
+      [1200, 1, 1],
+    ] as const) {
+      Object.assign(replica, { nowMs, executed });
+      timer.onRequestTimer();
+      expect([nowMs, replica.losses]).toEqual([nowMs, losses]);
+    }
+    expect(timer.isMissing).toBe(true);
+    replica.queue.remove(signer.publicKey, 1);
+    expect(timer.isMissing).toBe(false);
   });
 
   it('is not timed while the state is fetched, and anew afterwards', () => {
@@ -142,7 +199,7 @@ describe('a request that waits', () => {
     replica.isTransferring = true;
     replica.nowMs = 5000;
     timer.onRequestTimer();
-    expect(replica.left).toEqual([]);
+    expect(replica.losses).toBe(0);
     replica.isTransferring = false;
     replica.out.take();
     timer.refresh();
@@ -158,10 +215,10 @@ it('a NEW-VIEW is waited for with the same patience, longer without the own stat
   replica.isTransferring = true;
   replica.nowMs = 1200;
   timer.onViewChangeTimer();
-  expect(replica.left).toEqual([]);
+  expect(replica.losses).toBe(0);
   expect(replica.dueAtMs(viewChangeTimer)).toBe(1400);
   replica.isTransferring = false;
   replica.nowMs = 1400;
   timer.onViewChangeTimer();
-  expect(replica.left).toEqual([1]);
+  expect(replica.losses).toBe(1);
 });

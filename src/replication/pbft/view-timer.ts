@@ -9,13 +9,14 @@ export const requestTimer = 'request';
 export const viewChangeTimer = 'view-change';
 
 /** What the time depends on, and what is done when it is up. */
-export interface Timed
-  extends Pick<Core, 'parameters' | 'queue' | 'nowMs' | 'view' | 'isActive' | 'out'> {
+export interface Timed extends Pick<Core, 'parameters' | 'queue' | 'nowMs' | 'isActive' | 'out'> {
   readonly executor: Pick<Core['executor'], 'ended'>;
   readonly parts: {
     readonly transfers: Pick<Core['parts']['transfers'], 'isRunning'>;
     readonly clientRequests: Pick<Core['parts']['clientRequests'], 'remind'>;
-    readonly viewChanges: Pick<Core['parts']['viewChanges'], 'start'>;
+    readonly execution: Pick<Core['parts']['execution'], 'executed'>;
+    readonly statusExchange: Pick<Core['parts']['statusExchange'], 'isInTouch' | 'isBehind'>;
+    readonly viewChanges: Pick<Core['parts']['viewChanges'], 'doubt' | 'isDoubting'>;
   };
 }
 
@@ -27,6 +28,10 @@ export class ViewTimer {
   /** The request that is timed, and since when. */
   #timed: QueuedRequest | undefined;
   #sinceMs: number | undefined;
+  /** What was executed then. */
+  #executedThen = 0;
+  /** The request over which patience with this view was lost. */
+  #missed: QueuedRequest | undefined;
   /** When the primary was reminded of what waits, at half the patience. */
   #remindedMs: number | undefined;
   /** When the host's timer runs out; it may have been set for an earlier request. */
@@ -43,13 +48,20 @@ export class ViewTimer {
     return this.#patienceMs;
   }
 
+  /** Whether the request over which patience was lost still waits. */
+  get isMissing(): boolean {
+    if (this.#missed === undefined) return false;
+    const { client, number } = this.#missed.request.request;
+    return this.#core.queue.find(client, number) === this.#missed;
+  }
+
   // ---- Requests ----
 
   /** After every event: times the request that has waited longest. */
   refresh(): void {
-    const { queue, executor, isActive, parts, nowMs } = this.#core;
+    const { queue, parts, nowMs } = this.#core;
     const head = queue.head;
-    if (head === undefined || !isActive || executor.ended || parts.transfers.isRunning) {
+    if (head === undefined || !this.#isTiming) {
       this.#timed = undefined;
       this.#forget();
       return;
@@ -57,6 +69,7 @@ export class ViewTimer {
     // Until the view has executed something new, whatever leaves the queue otherwise gives its primary no more time.
     if (this.#sinceMs === undefined || (this.#timed !== head && this.#hasProgress)) {
       this.#sinceMs = nowMs;
+      this.#executedThen = parts.execution.executed;
       this.#remindedMs = undefined;
     }
     this.#timed = head;
@@ -66,9 +79,16 @@ export class ViewTimer {
     this.#core.out.timer(requestTimer, dueMs);
   }
 
+  /** A member that cannot have heard what its primary does, or cannot execute, accuses nobody. */
+  get #isTiming(): boolean {
+    const { executor, isActive, parts } = this.#core;
+    if (!isActive || executor.ended || parts.transfers.isRunning) return false;
+    return parts.statusExchange.isInTouch && !parts.viewChanges.isDoubting;
+  }
+
   onRequestTimer(): void {
     this.#setForMs = undefined;
-    const { nowMs, parts, view, out } = this.#core;
+    const { nowMs, parts, out } = this.#core;
     this.refresh();
     if (this.#sinceMs === undefined) return;
     if (nowMs < (this.#remindedMs ?? this.#sinceMs) + this.#patienceMs / 2) return;
@@ -78,8 +98,14 @@ export class ViewTimer {
       this.#setForMs = undefined;
       return this.refresh();
     }
+    // The others went on while this member was away: as long as it comes nearer, what it waits for is not the primary.
+    if (parts.statusExchange.isBehind && parts.execution.executed > this.#executedThen) {
+      this.#forget();
+      return this.refresh();
+    }
     out.count('primary-too-slow');
-    parts.viewChanges.start(view + 1);
+    this.#missed = this.#timed;
+    parts.viewChanges.doubt();
   }
 
   /** Requests that were new have been executed. */
@@ -110,6 +136,7 @@ export class ViewTimer {
   // ---- View changes ----
 
   onViewLeft(): void {
+    this.#missed = undefined;
     this.#patienceMs = Math.min(2 * this.#patienceMs, this.#core.parameters.timeoutMsMax);
     this.#forget();
     if (this.#viewChangeDueMs === undefined) return;
@@ -133,12 +160,12 @@ export class ViewTimer {
   }
 
   onViewChangeTimer(): void {
-    const { isActive, nowMs, parts, view } = this.#core;
+    const { isActive, nowMs, parts } = this.#core;
     if (isActive || this.#viewChangeDueMs === undefined || nowMs < this.#viewChangeDueMs) return;
     this.#viewChangeDueMs = undefined;
     // A member without its state could not do better in the next view.
     if (parts.transfers.isRunning) this.awaitNewView();
-    else parts.viewChanges.start(view + 1);
+    else parts.viewChanges.doubt();
   }
 
   /** The state is complete again: what waits is timed from now. */

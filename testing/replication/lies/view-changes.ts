@@ -207,6 +207,7 @@ const misreporting: LieMaker = ({ prng }) => ({
         { ...value, height: 0, executed: 0, slots: [] },
         { ...value, height: value.height + 1_000, executed: value.executed + 2_000 },
         { ...value, view: value.view + 10 ** 9, isActive: prng.below(2) },
+        { ...value, isDoubting: 1 },
         { ...value, genesis: prng.bytes(32) },
       ]) ?? value;
     return [altered(send, to, wrong)];

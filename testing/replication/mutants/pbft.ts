@@ -86,6 +86,11 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
     },
     { scenario: 'few-view-changes' },
   ),
+  'leaves-alone': pbftMutant(
+    'a member that has lost patience leaves its view alone',
+    { mustLeave: (members, faults, isOneOfThem) => isOneOfThem || members > faults },
+    { scenario: 'busy-restarts' },
+  ),
   'second-new-view': pbftMutant(
     'a member enters the view that it is in once more, by another NEW-VIEW',
     { mayAcceptNewView: (view, _, offered) => offered >= view },

@@ -67,7 +67,9 @@ export const tentativeUndone: Script = async (stage) => {
   const unheard = stage.cut(['c0', ...stage.names(0)], ['r1'], 'submitRequest', 'prePrepare');
   const cuts = [
     stage.cut(stage.names(0), others, 'pbftPrepare'),
-    stage.cut(stage.names(0), stage.names(0), 'pbftCommit', 'pbftStatus', 'committed'),
+    stage.cut(stage.names(0), stage.names(0), 'pbftCommit', 'committed'),
+    // Nothing is asked for again, but that patience is lost is heard.
+    stage.lose(({ name, value }) => name === 'pbftStatus' && value.isDoubting === 0),
   ];
   await stage.tryPut(session, 'k', 100);
   cuts.push(stage.cut([last.name], others), stage.cut(others, [last.name]));

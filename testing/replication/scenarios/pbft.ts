@@ -23,6 +23,7 @@ import {
   wipedDisk,
 } from './pbft-disks.ts';
 import { reopening, viewOpenedAgain } from './pbft-new-views.ts';
+import { busyRestarts, restartTimeoutMs } from './pbft-restarts.ts';
 import { afterCommit, hiddenViewChange, nullAtCheckpoint, oldPlaces } from './pbft-views.ts';
 import type { Scenario, Script } from './scenario.ts';
 
@@ -176,6 +177,16 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
     pbft({ ...small, batchRequests: 1, batchesInFlight: 8, batchDelayMs: 0 }),
   ),
   'rolling-crashes': scenario('everyone crashes at every moment', rollingCrashes, pbft(small)),
+  'busy-restarts': scenario(
+    'members come back while clients keep the others busy',
+    busyRestarts,
+    () => ({
+      options: {
+        pbft: { checkpointInterval: 64, window: 128, timeoutMs: restartTimeoutMs },
+        thinkMs: [5, 30],
+      },
+    }),
+  ),
   'forgotten-flush': scenario(
     'f members forget what they had promised to keep',
     forgottenFlush,
