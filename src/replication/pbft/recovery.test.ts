@@ -405,6 +405,26 @@ describe('a recovery', () => {
     expect(told[0]).toBe(8);
   });
 
+  it('asks again who has answered before they had come far enough', () => {
+    const cluster = new TestCluster({ seed: 13, parameters, absent: [2] });
+    for (let i = 1; i <= 9; i++) {
+      cluster.client(0).write();
+      expect(cluster.run(cluster.nowMs + 5000, () => cluster.outcomes.length === i)).toBe(true);
+    }
+    cluster.run(cluster.nowMs + 200);
+    expect(cluster.replica(3).engine.status().checkpoint).toBe(8);
+    // What two of them said a while ago arrives only now; the fourth says nothing at all.
+    cluster.filter = (_, __, { name }) => name !== 'replyStable';
+    cluster.recover(3);
+    cluster.run(cluster.nowMs + 5);
+    const early = { instance: testInstance, counter: 1, checkpoint: 4, prepared: 7, view: 0 };
+    cluster.filter = () => true;
+    for (const member of [0, 1]) cluster.speak(member, 3, 'replyStable', early);
+    expect(cluster.count('recovery-estimated')).toBe(0);
+    expect(cluster.run(cluster.nowMs + 10_000, () => !isRecovering(cluster, 3))).toBe(true);
+    expect(cluster.problems()).toEqual([]);
+  });
+
   it('goes on after a restart in the middle', () => {
     const cluster = group(7);
     cluster.recover(2);

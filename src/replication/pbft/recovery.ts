@@ -181,8 +181,11 @@ export class Recovery {
     }
     if (running === undefined || message === undefined) return;
     for (let member = 0; member < n; member++) {
-      if (member === index || running.reported[member] !== undefined) continue;
-      out.send(core.replica(member), 'newKey', message);
+      if (member === index) continue;
+      const isSilent = running.reported[member] === undefined;
+      if (isSilent) out.send(core.replica(member), 'newKey', message);
+      // Who has answered is asked again while that is not enough: it may not have been far enough to vouch for others.
+      if (!isSilent && running.bound !== undefined && running.view === undefined) continue;
       out.send(core.replica(member), 'queryStable', { instance, counter: running.counter });
     }
     const { executed } = parts.execution;
