@@ -159,10 +159,11 @@ export class Fetch {
     return core.hasState ? needs.all : needs.lacking;
   }
 
-  /** What became known to be committed meanwhile is in the own log: it need not come, and others may not have it. */
+  /** What became known to be committed meanwhile, or came by itself, need not come, and others may not have it any more. */
   #rebase(job: Job): void {
-    const { base } = this.#core;
-    if (job.purpose === 'append' || base <= job.base) return;
+    const { base: committed, log } = this.#core;
+    const base = job.purpose === 'append' ? log.last : committed;
+    if (base <= job.base) return;
     job.staged = job.staged.slice(base - job.base);
     job.base = base;
   }

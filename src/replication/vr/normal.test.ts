@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ReplicationMessage } from '../../wire/replication-registry.ts';
 import { replicationMessageName } from '../../wire/replication-registry.ts';
-import { TestCluster } from './test-cluster.ts';
+import { type Packet, TestCluster } from './test-cluster.ts';
 import type { ClusterOptions } from './test-options.ts';
 import { countOperation } from './test-service.ts';
 
@@ -262,3 +262,35 @@ function altered(
   if (name === undefined) return message;
   return { ...message, value: { ...message.value, [name]: replaced } } as ReplicationMessage;
 }
+
+it('asks on from where a log has come by itself, for what others still have', () => {
+  const cluster = started({
+    parameters: { checkpointInterval: 2, intervalsKept: 1, pipelineMax: 1 },
+  });
+  const { log } = cluster.node(2).engine.core;
+  const [client] = cluster.clients;
+  const write = (times: number): void => {
+    client?.work(times);
+    expect(cluster.run(5000, () => client?.isIdle === true)).toBe(true);
+  };
+  // One PREPARE is late, and no answer of those who are asked for what it brings gets through.
+  let late: Packet | undefined;
+  cluster.filter = (packet) => {
+    if (packet.to !== 2) return true;
+    if (packet.message.name === 'vrPrepare' && late === undefined) late = packet;
+    else if (packet.message.name !== 'vrNewState') return true;
+    return false;
+  };
+  write(2);
+  expect(log.last).toBe(0);
+  if (late === undefined) throw new TypeError('no PREPARE was sent');
+  cluster.deliver(late);
+  write(10);
+  expect(log.last).toBe(12);
+  // The others have forgotten the beginning when something is missing again.
+  late = undefined;
+  write(1);
+  expect(log.last).toBe(12);
+  cluster.filter = ({ to, message }) => to !== 2 || message.name !== 'vrPrepare';
+  expect(cluster.run(3000, () => log.last === 13)).toBe(true);
+});
