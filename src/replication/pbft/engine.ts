@@ -24,7 +24,8 @@ import { NewViews } from './new-views.ts';
 import { batchTimer, NormalCase } from './normal-case.ts';
 import { checkedParameters } from './parameters.ts';
 import { Queries } from './queries.ts';
-import { pageCheckTimer, Recovery, recoveryTickTimer, recoveryTimer } from './recovery.ts';
+import { Recovery, recoveryTickTimer, recoveryTimer } from './recovery.ts';
+import { pageCheckTimer } from './recovery-pages.ts';
 import { restore } from './restart.ts';
 import { type PbftRules, pbftRules } from './rules.ts';
 import { StatusExchange, statusTimer } from './status-exchange.ts';
@@ -199,9 +200,12 @@ export class PbftEngine implements Engine {
       case 'fetchState':
         return parts.transfers.onFetch(from, message.value);
       case 'newKey':
-        return parts.recovery.onNewKey(from, message.value);
+        if (message.value.replica === this.#core.index) {
+          return parts.recovery.onOwnKey(from, message.value);
+        }
+        return parts.recovery.keys.onNewKey(from, message.value);
       case 'queryStable':
-        return parts.recovery.onQueryStable(from, message.value);
+        return parts.recovery.keys.onQueryStable(from, message.value);
       case 'replyStable':
         return parts.recovery.onReplyStable(from, message.value);
       case 'requestReply':

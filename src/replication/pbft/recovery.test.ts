@@ -11,7 +11,7 @@ import { bundle, requestDigest } from '../requests.ts';
 import { batchDigest } from './batch.ts';
 import { PageCheck } from './page-check.ts';
 import { checkedParameters } from './parameters.ts';
-import { pageCheckTimer } from './recovery.ts';
+import { pageCheckTimer } from './recovery-pages.ts';
 import { estimateStable, recoveredView, recoveryPoint } from './recovery-rules.ts';
 import type { PbftRules } from './rules.ts';
 import { newKeyBytes, viewChangeBytes, viewChangeDigest } from './statements.ts';

@@ -3,9 +3,9 @@
 // Meanwhile it takes part, within bounds that whatever it wrongly believes cannot push.
 
 import type { Bytes } from '../../base/bytes.ts';
-import { emptyBytes, equalBytes } from '../../base/bytes.ts';
+import { emptyBytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
-import type { Certificate, NewKey, RecoveredRecord } from '../../wire/pbft.ts';
+import type { RecoveredRecord } from '../../wire/pbft.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { SavedCheckpoint } from '../contract.ts';
@@ -13,8 +13,10 @@ import { everyone } from '../outbox.ts';
 import { bundle, requestKinds } from '../requests.ts';
 import type { Core } from './core.ts';
 import { Forgotten } from './forgotten.ts';
+import { Keys } from './keys.ts';
 import { PageCheck } from './page-check.ts';
 import { encodeRecord } from './records.ts';
+import { RecoveryPages } from './recovery-pages.ts';
 import {
   estimateStable,
   medianView,
@@ -22,14 +24,11 @@ import {
   recoveredView,
   recoveryPoint,
 } from './recovery-rules.ts';
-import { newKeyBytes } from './statements.ts';
 
 /** When the next recovery begins. */
 export const recoveryTimer = 'recovery';
 /** While one is going on: when what was not answered is said again. */
 export const recoveryTickTimer = 'recovery-tick';
-/** Runs out at once: everything else that waits comes before the next slice of pages. */
-export const pageCheckTimer = 'page-check';
 
 /** Requests of one recovery: its own, and those that make the group go on while nobody else asks for anything. */
 const requestsPerRecovery = 65_536;
@@ -49,26 +48,16 @@ interface Running {
   readonly executedAt: (number | undefined)[];
   /** A stable checkpoint so high ends the recovery. */
   point: number | undefined;
-  /** Those on the disk are asked for, then read and hashed in slices, then what differs is fetched. */
-  pages: 'unchecked' | 'loading' | 'reading' | 'fetching' | 'right';
-  reading: Reading | undefined;
+  /** As soon as there is a bound. */
+  pages: RecoveryPages | undefined;
   readonly beganMs: number;
   /** What was executed at the last tick. */
   seen: number;
 }
 
-interface Reading {
-  readonly check: PageCheck;
-  /** What was stable when it began. */
-  readonly certificate: Certificate;
-  /** Of the pages that are read. */
-  readonly sequence: number;
-}
-
 export class Recovery {
   readonly #core: Core;
-  /** The newest NEW-KEY of each member. */
-  readonly #keys: (NewKey | undefined)[];
+  readonly keys: Keys;
   readonly #forgotten: Forgotten;
   #recovered = 0;
   /** The journal says so too, in case that the table that says it is lost. */
@@ -80,7 +69,7 @@ export class Recovery {
   constructor(core: Core) {
     this.#core = core;
     this.#forgotten = new Forgotten(core);
-    this.#keys = new Array<NewKey | undefined>(core.n).fill(undefined);
+    this.keys = new Keys(core);
   }
 
   get isRunning(): boolean {
@@ -90,11 +79,6 @@ export class Recovery {
   /** Whether this member has lost its disk and not recovered yet: it makes no promises. */
   get isForgetful(): boolean {
     return this.#forgotten.isForgetful;
-  }
-
-  /** The counter with which a member began anew after the loss of its disk; 0: never. */
-  forgottenBy(member: number): number {
-    return this.#keys[member]?.forgotten ?? 0;
   }
 
   // ---- Beginning ----
@@ -107,7 +91,7 @@ export class Recovery {
       out.timer(recoveryTimer, nowMs + (recoveryIntervalMs * (index + 1)) / n);
     }
     if (this.isForgetful) out.record(encodeRecord('recovered', this.#recoveredRecord()));
-    if (this.#counterOf(index) > this.#recovered) this.begin();
+    if (this.keys.counterOf(index) > this.#recovered) this.begin();
     else if (this.isForgetful) this.onTick();
   }
 
@@ -123,22 +107,18 @@ export class Recovery {
     if (this.#running !== undefined || parts.checkpoints.isFinished) {
       return out.count('recovery-refused');
     }
-    if (this.isForgetful && this.#counterOf(index) === 0) return out.count('recovery-refused');
-    this.#beginWith(this.#counterOf(index) + 1);
+    if (this.isForgetful && this.keys.counterOf(index) === 0) return out.count('recovery-refused');
+    this.#beginWith(this.keys.counterOf(index) + 1);
   }
 
   #beginWith(counter: number): void {
     const core = this.#core;
-    const { out, index, instance, signer, log, n, parts } = core;
+    const { out, index, log, n, parts } = core;
     if (counter > limits.newKeyCounterMax) return out.count('recovery-refused');
     // A primary that says nothing for a while would cost everyone its time-out.
     if (core.isActive && core.isPrimary) parts.viewChanges.start(core.view + 1);
-    const forgotten = this.isForgetful ? counter : this.forgottenBy(index);
-    const stated = { replica: index, counter, forgotten };
-    const message = { instance, ...stated, signature: signer.sign(newKeyBytes(instance, stated)) };
-    this.#keys[index] = message;
-    out.record(encodeRecord('newKey', message));
-    out.rekey('all');
+    const forgotten = this.isForgetful ? counter : this.keys.forgottenBy(index);
+    const message = this.keys.renew(counter, forgotten);
     out.count('recovery-started');
     log.forgetVotes(undefined, index, n);
     log.shut();
@@ -151,17 +131,12 @@ export class Recovery {
       requests: 0,
       executedAt: new Array<number | undefined>(n).fill(undefined),
       point: undefined,
-      pages: 'unchecked',
-      reading: undefined,
+      pages: undefined,
       beganMs: core.nowMs,
       seen: -1,
     };
     out.send(everyone, 'newKey', message);
     this.#arm();
-  }
-
-  #counterOf(member: number): number {
-    return this.#keys[member]?.counter ?? 0;
   }
 
   #arm(): void {
@@ -174,7 +149,7 @@ export class Recovery {
     const core = this.#core;
     const { out, index, instance, n, parts } = core;
     const running = this.#running;
-    const message = this.#keys[index];
+    const message = this.keys.own;
     if (running === undefined && this.isForgetful) {
       this.#forgotten.ask();
       return this.#arm();
@@ -194,30 +169,10 @@ export class Recovery {
     this.#arm();
   }
 
-  // ---- Others' keys ----
-
-  onNewKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
-    const { out, n, index, statements, parts, log } = this.#core;
-    const { replica, counter, forgotten } = message;
-    if (replica === index) return this.#onOwnKey(from, message);
-    if (replica >= n || counter > limits.newKeyCounterMax || forgotten > counter) {
-      return out.count('new-key-odd');
-    }
-    if (counter <= this.#counterOf(replica)) return out.count('new-key-old');
-    if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
-    if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
-    if (forgotten < this.forgottenBy(replica)) return out.count('new-key-odd');
-    this.#keys[replica] = message;
-    out.record(encodeRecord('newKey', message));
-    out.rekey(replica);
-    out.count('new-key');
-    log.forgetVotes(replica, index, n);
-    parts.viewChanges.onForgotten(replica);
-    this.#tell(replica, counter);
-  }
+  // ---- After the loss of the disk ----
 
   /** Somebody shows this member a NEW-KEY of its own, which it may have forgotten. */
-  #onOwnKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
+  onOwnKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
     const { out, statements } = this.#core;
     const isAsked = this.isForgetful && this.#running === undefined;
     if (!isAsked || message.counter >= limits.newKeyCounterMax) return out.count('new-key-odd');
@@ -228,35 +183,6 @@ export class Recovery {
   #onKnown(from: number, counter: number): void {
     const largest = this.#forgotten.onAnswer(from, counter);
     if (largest !== undefined) this.#beginWith(largest + 1);
-  }
-
-  onQueryStable(from: number, { counter }: ReplicationMessageValue<'queryStable'>): void {
-    const { out, parts } = this.#core;
-    const known = this.#keys[from];
-    const newest = known?.counter ?? 0;
-    if (counter > newest) return out.count('query-stable-early');
-    if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
-    if (known !== undefined && counter < newest)
-      out.send(this.#core.replica(from), 'newKey', known);
-    else this.#tell(from, counter);
-  }
-
-  #tell(to: number, counter: number): void {
-    const { out, instance } = this.#core;
-    // Who has lost its disk has forgotten which others once did.
-    const hasForgotten = counter > 0 && this.forgottenBy(to) === counter;
-    for (const message of hasForgotten ? this.#keys : []) {
-      if (message === undefined || message.forgotten === 0 || message.replica === to) continue;
-      out.send(this.#core.replica(to), 'newKey', message);
-    }
-    out.send(this.#core.replica(to), 'replyStable', { instance, counter, ...this.#own() });
-  }
-
-  /** The newest checkpoint taken, not only the newest stable one: so a checkpoint that is stable is never above it. */
-  #own(): Reported {
-    const { log, parts, view } = this.#core;
-    const checkpoint = parts.checkpoints.taken;
-    return { checkpoint, prepared: Math.max(log.preparedTop, checkpoint), view };
   }
 
   // ---- Estimation ----
@@ -282,7 +208,7 @@ export class Recovery {
 
   #estimate(running: Running): void {
     const { index, faults, log, parameters, parts, out } = this.#core;
-    running.reported[index] = this.#own();
+    running.reported[index] = this.keys.reported();
     // So many must know of the loss that no 2f+1 can enter a view on a VIEW-CHANGE of before.
     const others = viewsOf(running.reported, index).length;
     if (this.isForgetful && !this.#forgotten.hasEnough(others)) return;
@@ -292,6 +218,7 @@ export class Recovery {
     const { checkpointInterval: interval, window } = parameters;
     const bound = Math.ceil((stable + window) / interval) * interval;
     running.bound = bound;
+    running.pages = new RecoveryPages(this.#core, bound);
     out.count('recovery-estimated');
     log.setBound(bound);
     log.dropAbove(bound);
@@ -349,65 +276,20 @@ export class Recovery {
 
   // ---- Pages ----
 
-  /**
-   * What the disk holds is checked, not what is in memory: the next restart begins with it.
-   * @param checkpoint undefined: all is in memory, and the digests of that are made anew.
-   */
+  /** What the disk holds is checked, not what is in memory: the next restart begins with it. */
   onReloaded(checkpoint: SavedCheckpoint | undefined): void {
-    const { executor, log, out, parts } = this.#core;
-    const pages = checkpoint?.pages ?? executor.state.allFrozen();
-    const check = new PageCheck(pages);
-    const running = this.#running;
-    if (running?.pages !== 'loading') return check.close();
-    if (parts.transfers.isRunning || !this.#isComparable(running, checkpoint?.sequence)) {
-      check.close();
-      running.pages = 'unchecked';
-      return;
-    }
-    out.count('recovery-pages-checked');
-    const sequence = checkpoint?.sequence ?? parts.execution.executed;
-    running.pages = 'reading';
-    running.reading = { check, certificate: log.certificate, sequence };
-    this.onPageCheckTimer();
+    const pages = this.#running?.pages;
+    if (pages !== undefined) return pages.onReloaded(checkpoint);
+    // Nobody waits for it any more; nothing is saved until the pages are let go.
+    if (checkpoint !== undefined) new PageCheck(checkpoint.pages).close();
   }
 
-  /** Reads and hashes one slice. */
   onPageCheckTimer(): void {
-    const { log, nowMs, out, parts } = this.#core;
-    const running = this.#running;
-    if (running?.reading === undefined) return;
-    const { check, certificate, sequence } = running.reading;
-    if (parts.transfers.isRunning) {
-      // The state is replaced anyhow, and the disk's with it: that one is checked then.
-      check.close();
-      running.reading = undefined;
-      running.pages = 'unchecked';
-      return;
-    }
-    if (!check.step()) return out.timer(pageCheckTimer, nowMs);
-    running.reading = undefined;
-    running.pages = 'fetching';
-    for (const code of check.found) out.count(code);
-    if (sequence === certificate.sequence && !equalBytes(check.state.rootNow(), certificate.root)) {
-      out.count('recovery-pages-differ');
-    }
-    // A later one may have become stable meanwhile; what has changed since then is fetched.
-    parts.transfers.replace(log.certificate, check.state);
+    this.#running?.pages?.onTimer();
   }
 
-  /**
-   * Whether what was saved last is stable, or a later one is. Before, this member would give its state up for an older one
-   * that nobody may hold any more. What is above H_M was never saved by a correct member, and is not waited for.
-   */
-  #isComparable({ bound }: Running, saved: number | undefined): boolean {
-    const { log, parts } = this.#core;
-    const sequence = saved ?? parts.checkpoints.saved;
-    return sequence <= log.height || sequence > (bound ?? 0);
-  }
-
-  /** The pages of a stable checkpoint are here, each compared with what was agreed. */
   onInstalled(): void {
-    if (this.#running?.pages === 'fetching') this.#running.pages = 'right';
+    this.#running?.pages?.onInstalled();
   }
 
   // ---- Going on ----
@@ -416,16 +298,12 @@ export class Recovery {
   settle(): void {
     const running = this.#running;
     if (running?.bound === undefined) return;
-    const { log, out, parts, executor, queue, group, index } = this.#core;
-    const mayCheck = running.pages === 'unchecked' && log.height > 0 && !parts.transfers.isRunning;
-    if (mayCheck && this.#isComparable(running, undefined)) {
-      running.pages = 'loading';
-      out.reload();
-    }
+    const { log, parts, executor, queue, group, index } = this.#core;
+    running.pages?.settle();
     const isFar = running.point !== undefined && log.height >= running.point;
     const isOver = isFar || parts.checkpoints.isFinished;
-    const isRight = running.pages === 'right' && running.view === undefined;
-    if (isOver && isRight && !parts.transfers.isRunning) return this.#finish();
+    const isRight = running.pages?.areRight === true && running.view === undefined;
+    if (isOver && isRight) return this.#finish();
     // What waits where the disk was lost need not be known to any other member.
     const isAsked = queue.size > 0 && !this.isForgetful;
     if (running.point === undefined || isFar || isAsked) return;
@@ -441,7 +319,7 @@ export class Recovery {
 
   #finish(): void {
     const { out, log, index, parts } = this.#core;
-    this.#recovered = this.#counterOf(index);
+    this.#recovered = this.keys.counterOf(index);
     if (this.isForgetful) {
       this.#recoveredView = medianView(viewsOf(this.#running?.reported ?? [], index));
       this.#forgotten.end(this.#recoveredView);
@@ -470,9 +348,7 @@ export class Recovery {
   // ---- Records ----
 
   *records(): Generator<Bytes> {
-    for (const message of this.#keys) {
-      if (message !== undefined) yield encodeRecord('newKey', message);
-    }
+    yield* this.keys.records();
     if (this.#recovered > 0 || this.isForgetful) {
       yield encodeRecord('recovered', this.#recoveredRecord());
     }
@@ -484,16 +360,12 @@ export class Recovery {
 
   /** What the disk says of earlier recoveries is known: this decides how the member goes on. */
   onRestored(hasForgotten: boolean): void {
-    const isUnfinished = this.forgottenBy(this.#core.index) > this.#recovered;
+    const isUnfinished = this.keys.forgottenBy(this.#core.index) > this.#recovered;
     const hasBegun = this.#hasForgotten && this.#recovered === 0;
     this.#forgotten.start(
       hasForgotten || hasBegun || isUnfinished,
       this.#recovered > 0 && !isUnfinished,
     );
-  }
-
-  restoreKey(message: NewKey): void {
-    if (message.counter > this.#counterOf(message.replica)) this.#keys[message.replica] = message;
   }
 
   restoreRecovered({ counter, view }: RecoveredRecord): void {

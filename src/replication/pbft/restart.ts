@@ -85,9 +85,7 @@ class Recollection {
         this.#enter(record.value);
         return;
       case 'newKey':
-        if (record.value.replica < this.#core.n) {
-          this.#core.parts.recovery.restoreKey(record.value);
-        }
+        this.#core.parts.recovery.keys.restore(record.value);
         return;
       case 'voted':
         this.#core.parts.checkpoints.restoreVoted(record.value.sequence);

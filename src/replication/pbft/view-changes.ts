@@ -82,7 +82,7 @@ export class ViewChanges {
     const statement: ViewChangeStatement = {
       replica: index,
       view,
-      forgotten: parts.recovery.forgottenBy(index),
+      forgotten: parts.recovery.keys.forgottenBy(index),
       certificate: log.certificate,
       prepared: log.preparedEntries(),
       accepted: log.acceptedEntries(),
@@ -183,7 +183,7 @@ export class ViewChanges {
 
   /** Whether its author has forgotten since what it says there. */
   isVoid({ replica, forgotten }: ViewChangeStatement): boolean {
-    return this.#core.rules.isVoid(forgotten, this.#core.parts.recovery.forgottenBy(replica));
+    return this.#core.rules.isVoid(forgotten, this.#core.parts.recovery.keys.forgottenBy(replica));
   }
 
   /** A member says that it has lost its disk. */

@@ -1,0 +1,107 @@
+// The newest NEW-KEY of each member: what it sent on channels of before is void, and, if it has forgotten, its VIEW-CHANGEs
+// of before too. Who asks how far this member is says by its counter which one it means.
+
+import type { Bytes } from '../../base/bytes.ts';
+import { limits } from '../../wire/limits.ts';
+import type { NewKey } from '../../wire/pbft.ts';
+import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import type { Core } from './core.ts';
+import { encodeRecord } from './records.ts';
+import type { Reported } from './recovery-rules.ts';
+import { newKeyBytes } from './statements.ts';
+
+export class Keys {
+  readonly #core: Core;
+  /** By member. */
+  readonly #newest: (NewKey | undefined)[];
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.#newest = new Array<NewKey | undefined>(core.n).fill(undefined);
+  }
+
+  /** This member's own. */
+  get own(): NewKey | undefined {
+    return this.#newest[this.#core.index];
+  }
+
+  counterOf(member: number): number {
+    return this.#newest[member]?.counter ?? 0;
+  }
+
+  /** The counter with which a member began anew after the loss of its disk; 0: never. */
+  forgottenBy(member: number): number {
+    return this.#newest[member]?.forgotten ?? 0;
+  }
+
+  /** Makes a new one of its own, and all channels anew. */
+  renew(counter: number, forgotten: number): NewKey {
+    const { instance, index, signer, out } = this.#core;
+    const stated = { replica: index, counter, forgotten };
+    const message = { instance, ...stated, signature: signer.sign(newKeyBytes(instance, stated)) };
+    this.#newest[index] = message;
+    out.record(encodeRecord('newKey', message));
+    out.rekey('all');
+    return message;
+  }
+
+  /** Another member's, whoever hands it on. */
+  onNewKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
+    const { out, n, index, statements, parts, log } = this.#core;
+    const { replica, counter, forgotten } = message;
+    if (replica >= n || counter > limits.newKeyCounterMax || forgotten > counter) {
+      return out.count('new-key-odd');
+    }
+    if (counter <= this.counterOf(replica)) return out.count('new-key-old');
+    if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
+    if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
+    if (forgotten < this.forgottenBy(replica)) return out.count('new-key-odd');
+    this.#newest[replica] = message;
+    out.record(encodeRecord('newKey', message));
+    out.rekey(replica);
+    out.count('new-key');
+    log.forgetVotes(replica, index, n);
+    parts.viewChanges.onForgotten(replica);
+    this.#tell(replica, counter);
+  }
+
+  onQueryStable(from: number, { counter }: ReplicationMessageValue<'queryStable'>): void {
+    const { out, parts } = this.#core;
+    const known = this.#newest[from];
+    const newest = known?.counter ?? 0;
+    if (counter > newest) return out.count('query-stable-early');
+    if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
+    if (known === undefined || counter === newest) return this.#tell(from, counter);
+    out.send(this.#core.replica(from), 'newKey', known);
+  }
+
+  #tell(to: number, counter: number): void {
+    const { out, instance } = this.#core;
+    // Who has lost its disk has forgotten which others once did.
+    const hasForgotten = counter > 0 && this.forgottenBy(to) === counter;
+    for (const message of hasForgotten ? this.#newest : []) {
+      if (message === undefined || message.forgotten === 0 || message.replica === to) continue;
+      out.send(this.#core.replica(to), 'newKey', message);
+    }
+    out.send(this.#core.replica(to), 'replyStable', { instance, counter, ...this.reported() });
+  }
+
+  /** Of itself. The newest checkpoint taken, not only the newest stable one: so a stable one is never above it. */
+  reported(): Reported {
+    const { log, parts, view } = this.#core;
+    const checkpoint = parts.checkpoints.taken;
+    return { checkpoint, prepared: Math.max(log.preparedTop, checkpoint), view };
+  }
+
+  *records(): Generator<Bytes> {
+    for (const message of this.#newest) {
+      if (message !== undefined) yield encodeRecord('newKey', message);
+    }
+  }
+
+  restore(message: NewKey): void {
+    const { replica, counter } = message;
+    if (replica < this.#core.n && counter > this.counterOf(replica))
+      this.#newest[replica] = message;
+  }
+}
