@@ -37,6 +37,11 @@ const turnRequestsMax = 8;
 /** Bytes that each turn is worth: a client with larger requests waits more turns for each of them. */
 export const turnSizeBytes = 8192;
 
+/** Whether it is more than a client gets done at one turn. */
+export function isLarge({ sizeBytes }: { readonly sizeBytes: number }): boolean {
+  return sizeBytes > turnSizeBytes;
+}
+
 /** What may be taken. */
 export interface Room {
   readonly count: number;

@@ -5,10 +5,10 @@ import { type Bytes, emptyBytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { InFlight } from '../in-flight.ts';
 import { everyone } from '../outbox.ts';
 import { type Batch, batchDigest, batchSizeBytes } from './batch.ts';
 import type { Core } from './core.ts';
-import { isLarge, type QueuedRequest } from './queue.ts';
 import { encodeRecord } from './records.ts';
 import type { Slot } from './slot.ts';
 
@@ -16,9 +16,6 @@ type PrePrepare = ReplicationMessageValue<'prePrepare'>;
 type Vote = ReplicationMessageValue<'pbftPrepare'>;
 
 export const batchTimer = 'batch';
-
-/** So many batches after one with a small request there is nothing small about any more. */
-const smallRememberedBatches = 32;
 
 export class NormalCase {
   readonly #core: Core;
@@ -29,11 +26,7 @@ export class NormalCase {
   #isTimerSet = false;
   /** The highest batch prepared in the current view. */
   #preparedTop = 0;
-  /** Batches that this primary has proposed, oldest first; those that were executed go when it proposes. */
-  #inFlight: { readonly sequence: number; readonly sizeBytes: number }[] = [];
-  #inFlightSizeBytes = 0;
-  /** Up to here something small counts as being about. */
-  #smallUntil = 0;
+  readonly #inFlight = new InFlight();
 
   constructor(core: Core) {
     this.#core = core;
@@ -66,32 +59,6 @@ export class NormalCase {
     }
   }
 
-  /**
-   * Whether what is large waits until more of what is in flight is done: while there is anything small about, which would
-   * have to wait for it too.
-   */
-  #isSmallOnly(): boolean {
-    const { executed } = this.#core.parts.execution;
-    const inFlight = this.#inFlight;
-    while (inFlight[0] !== undefined && inFlight[0].sequence <= executed) {
-      this.#inFlightSizeBytes -= inFlight[0].sizeBytes;
-      inFlight.shift();
-    }
-    return this.#next < this.#smallUntil && this.#inFlightSizeBytes >= limits.batchSizeBytesMax;
-  }
-
-  #noteInFlight(taken: readonly QueuedRequest[], sequence: number): void {
-    let sizeBytes = 0;
-    let hasSmall = false;
-    for (const request of taken) {
-      sizeBytes += request.sizeBytes;
-      if (!isLarge(request)) hasSmall = true;
-    }
-    this.#inFlight.push({ sequence, sizeBytes });
-    this.#inFlightSizeBytes += sizeBytes;
-    if (hasSmall) this.#smallUntil = sequence + smallRememberedBatches;
-  }
-
   onBatchTimer(): void {
     this.#isTimerSet = false;
     this.#isAged = true;
@@ -106,7 +73,7 @@ export class NormalCase {
   #proposeBatch(): boolean {
     const core = this.#core;
     const { batchRequests } = core.parameters;
-    const isSmallOnly = this.#isSmallOnly();
+    const isSmallOnly = this.#inFlight.isSmallOnly(this.#next, core.parts.execution.executed);
     const room = { count: batchRequests, sizeBytes: limits.batchSizeBytesMax, isSmallOnly };
     const taken = core.queue.take(room, core.nowMs);
     if (taken.length === 0) return false;
@@ -116,7 +83,7 @@ export class NormalCase {
     const slot = core.log.slotAt(this.#next);
     if (slot === undefined) return false;
     this.#next += 1;
-    this.#noteInFlight(taken, slot.sequence);
+    this.#inFlight.note(taken, slot.sequence);
     const batch: Batch = { requests, digests, agreed };
     const digest = batchDigest(digests, agreed);
     this.keepBody(slot.sequence, digest, batch);
@@ -318,8 +285,7 @@ export class NormalCase {
     const core = this.#core;
     this.#next = top + 1;
     this.#preparedTop = 0;
-    this.#inFlight = [];
-    this.#inFlightSizeBytes = 0;
+    this.#inFlight.clear();
     core.queue.beginView(core.isPrimary);
   }
 

@@ -9,7 +9,7 @@
 import { type Bytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
-import { FairQueue, type Flow, newFlow, type Room, turnSizeBytes } from '../fair-queue.ts';
+import { FairQueue, type Flow, isLarge, newFlow, type Room, turnSizeBytes } from '../fair-queue.ts';
 import { requestSizeBytes } from './batch.ts';
 import { type HandedOnBounds, handedOnBounds, Lane } from './lanes.ts';
 
@@ -358,11 +358,6 @@ export class RequestQueue {
     if (entry.after === undefined) this.#last = entry.before;
     else entry.after.before = entry.before;
   }
-}
-
-/** Whether it is larger than what a client gets done at one turn. */
-export function isLarge({ sizeBytes }: Pick<QueuedRequest, 'sizeBytes'>): boolean {
-  return sizeBytes > turnSizeBytes;
 }
 
 function handOnAgain(entry: Entry, beforeMs: number, nowMs: number): boolean {

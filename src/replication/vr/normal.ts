@@ -2,7 +2,9 @@
 // order and acknowledge cumulatively; f acknowledgements and the primary's own durable copy commit.
 
 import { emptyBytes } from '../../base/bytes.ts';
+import { limits } from '../../wire/limits.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { InFlight } from '../in-flight.ts';
 import { noDigest, withoutResult } from './acceptance.ts';
 import type { Core } from './core.ts';
 import { decodeEntry, encodeEntry, type LogEntry } from './log.ts';
@@ -35,6 +37,7 @@ export class Normal {
   #progressMs = 0;
   /** When the oldest queued request has waited long enough; undefined while none waits. */
   #batchDueMs: number | undefined;
+  readonly #inFlight = new InFlight();
   /** Entries that came ahead of others, by number. */
   readonly #early = new Map<number, LogEntry>();
 
@@ -53,6 +56,7 @@ export class Normal {
   begin(): void {
     const core = this.#core;
     this.#early.clear();
+    this.#inFlight.clear();
     this.#marks.length = 0;
     this.#durable = 0;
     this.#isViewDurable = false;
@@ -78,10 +82,12 @@ export class Normal {
     while (core.isPrimary && parts.requests.queued > 0 && !core.executor.ended) {
       const inFlight = core.log.last - core.commit;
       if (inFlight >= parameters.pipelineMax) break;
-      const isFull = parts.requests.queued >= parameters.batchRequestsMax;
+      const isFull =
+        parts.requests.queued >= parameters.batchRequestsMax ||
+        parts.requests.queuedSizeBytes >= limits.batchSizeBytesMax / 2;
       const isDue = this.#batchDueMs !== undefined && this.#batchDueMs <= core.nowMs;
       if (!isFull && !isDue && inFlight > 0) break;
-      this.#propose();
+      if (!this.#propose()) break;
     }
     if (parts.requests.queued === 0) this.#batchDueMs = undefined;
     else if (this.#batchDueMs === undefined) {
@@ -90,10 +96,17 @@ export class Normal {
     }
   }
 
-  #propose(): void {
+  #propose(): boolean {
     const core = this.#core;
     const { view, commit, low, instance, out, parameters } = core;
-    const requests = core.parts.requests.take(parameters.batchRequestsMax);
+    const taken = core.parts.requests.take({
+      count: parameters.batchRequestsMax,
+      sizeBytes: limits.batchSizeBytesMax,
+      isSmallOnly: this.#inFlight.isSmallOnly(core.log.last + 1, commit),
+    });
+    if (taken.length === 0) return false;
+    this.#inFlight.note(taken, core.log.last + 1);
+    const requests = taken.map(({ request }) => request);
     const { service } = core.executor;
     const agreed =
       service.propose === undefined
@@ -114,6 +127,7 @@ export class Normal {
     }
     this.#advance();
     if (parameters.threeMessageWrites) core.parts.execution.run();
+    return true;
   }
 
   #mark(): void {

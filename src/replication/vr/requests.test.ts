@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { type Bytes, emptyBytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
+import { decodeEntry } from './log.ts';
 import { TestCluster } from './test-cluster.ts';
+import { countOperation } from './test-service.ts';
 import { WaitingRequests } from './waiting.ts';
 
 const parameters = { primaryTimeoutMs: 200, requestTimeoutMs: 400 };
@@ -72,6 +74,38 @@ describe('a backup', () => {
   });
 });
 
+it('gives what is small its turn, however much that is large waits, and bounds that', () => {
+  const cluster = clusterOf(5);
+  const atFirst: number[] = [];
+  cluster.filter = ({ to, message }) => {
+    if (message.name !== 'vrPrepare' || to !== 1) return true;
+    for (const { client } of decodeEntry(message.value.entry)?.entry.requests ?? []) {
+      atFirst.push(client[0] ?? 0);
+    }
+    return true;
+  };
+  const proof = { signature: new Uint8Array(64), count: 0, index: 0, path: [] };
+  const submit = (client: number, number: number, sizeBytes: number): void => {
+    const key = new Uint8Array(32).fill(client);
+    const operation = new Uint8Array(sizeBytes);
+    operation.set(countOperation(client, number));
+    const request = { client: key, number, kind: 0, operation };
+    const value = { instance: cluster.instance, fullReplier: 0, request: { request, proof } };
+    const message = { name: 'submitRequest', value } as const;
+    cluster.handle(cluster.node(0), { kind: 'message', from: { kind: 'client', key }, message });
+  };
+  for (let number = 1; number <= 30; number++) {
+    for (let client = 1; client <= 40; client++) submit(client, number, 60_000);
+  }
+  expect(cluster.counts.get('vr-queue-full')).toBeGreaterThan(900);
+  submit(222, 1, 8);
+  cluster.run(2000);
+  expect(atFirst.length).toBeGreaterThan(100);
+  // Behind what was in flight, not behind what waited.
+  expect(atFirst.indexOf(222)).toBeGreaterThan(0);
+  expect(atFirst.indexOf(222)).toBeLessThan(40);
+});
+
 it('refuses requests of kinds that there are not', () => {
   const cluster = clusterOf(4);
   ask(cluster, 0, 1, 1, 3);
@@ -108,9 +142,11 @@ describe('requests that wait', () => {
 
   it('are bounded in bytes', () => {
     const waiting = new WaitingRequests();
-    const sizeBytes = limits.queuedRequestsSizeBytesMax / 4;
+    const sizeBytes = limits.backupRequestsSizeBytesMax / 4;
     for (const number of [1, 2, 3]) expect(waiting.add(requestOf(1, number, sizeBytes))).toBe(true);
     expect(waiting.add(requestOf(1, 4, sizeBytes))).toBe(false);
+    expect(waiting.add(requestOf(2, 1, 5000))).toBe(true);
+    waiting.delete(requestOf(2, 1));
     waiting.delete(requestOf(1, 2));
     expect(waiting.add(requestOf(1, 4, sizeBytes))).toBe(true);
   });

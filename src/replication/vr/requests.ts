@@ -6,6 +6,14 @@ import { limits } from '../../wire/limits.ts';
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { Sender } from '../contract.ts';
+import {
+  type FairItem,
+  FairQueue,
+  type Flow,
+  newFlow,
+  type Room,
+  turnSizeBytes,
+} from '../fair-queue.ts';
 import { isWellFormed } from '../requests.ts';
 import type { Core } from './core.ts';
 import { requestSizeBytes, WaitingRequests } from './waiting.ts';
@@ -16,14 +24,22 @@ function keyOf(request: OrderedRequest): string {
   return `${mapKey(request.client)}${request.number}`;
 }
 
+interface Queued extends FairItem {
+  readonly request: OrderedRequest;
+}
+
+interface Pending {
+  readonly numbers: Set<number>;
+  /** Of those, what is not proposed yet. */
+  readonly flow: Flow<Queued>;
+}
+
 export class Requests {
   readonly #core: Core;
-  /** Not proposed yet, from `#head` on. */
-  #queue: OrderedRequest[] = [];
-  #head = 0;
-  #queueSizeBytes = 0;
-  /** Numbers under way by client, at the primary. */
-  #pending = new Map<string, Set<number>>();
+  /** Not proposed yet. */
+  readonly #queue = new FairQueue<Queued>();
+  /** What is under way by client, at the primary. */
+  #pending = new Map<string, Pending>();
   /** Handed to the primary. */
   readonly #waiting = new WaitingRequests();
   /** Pending requests whose clients have asked again: with three-message writes these get a reply at commit. */
@@ -38,7 +54,11 @@ export class Requests {
   }
 
   get queued(): number {
-    return this.#queue.length - this.#head;
+    return this.#queue.count;
+  }
+
+  get queuedSizeBytes(): number {
+    return this.#queue.sizeBytes;
   }
 
   onSubmit(from: Sender, value: ReplicationMessageValue<'submitRequest'>): void {
@@ -51,7 +71,7 @@ export class Requests {
     }
     if (this.#answer(request)) return;
     const isOwn = from.kind === 'client';
-    if (this.#core.isPrimary) this.#enqueue(request, isOwn ? ownPlacesMax : this.#placesMax);
+    if (this.#core.isPrimary) this.#enqueue(request, isOwn);
     else if (from.kind === 'client') this.#handOn(request);
     else this.#core.out.count('vr-not-primary');
   }
@@ -73,7 +93,7 @@ export class Requests {
   }
 
   #isPending(request: OrderedRequest): boolean {
-    return this.#pending.get(mapKey(request.client))?.has(request.number) === true;
+    return this.#pending.get(mapKey(request.client))?.numbers.has(request.number) === true;
   }
 
   /**
@@ -84,34 +104,52 @@ export class Requests {
     return ownPlacesMax + (this.#core.size - 1) * limits.clientWindow;
   }
 
-  #enqueue(request: OrderedRequest, placesMax: number): void {
+  /** @param isOwn its client brought it, not a backup that has a place for it. */
+  #enqueue(request: OrderedRequest, isOwn: boolean): void {
     if (this.#isPending(request)) {
       this.#core.out.count('vr-pending');
       if (this.#core.parameters.threeMessageWrites) this.#askedAgain.add(keyOf(request));
       return;
     }
     const sizeBytes = requestSizeBytes(request);
-    const isOver = this.#queueSizeBytes + sizeBytes > limits.queuedRequestsSizeBytesMax;
-    if (isOver || this.queued >= limits.queuedRequestsMax) {
-      this.#core.out.count('vr-queue-full');
-      return;
-    }
-    const numbers = this.#pending.get(mapKey(request.client));
-    if (numbers !== undefined && numbers.size >= placesMax) {
+    const pending = this.#pending.get(mapKey(request.client));
+    if (!this.#hasRoom(pending, sizeBytes, isOwn)) return this.#core.out.count('vr-queue-full');
+    if (pending !== undefined && pending.numbers.size >= (isOwn ? ownPlacesMax : this.#placesMax)) {
       this.#core.out.count('vr-client-queue-full');
       return;
     }
-    this.#markPending(request);
-    this.#queue.push(request);
-    this.#queueSizeBytes += sizeBytes;
+    const { flow } = this.#markPending(request);
+    this.#queue.add(flow, { request, sizeBytes, signature: emptySignature, isWaiting: true });
     this.#core.parts.normal.proposeIfDue();
   }
 
-  #markPending(request: OrderedRequest): void {
+  /**
+   * Half of the bytes are for whoever comes, of the other half a client has its share; a turn's worth is taken as long as
+   * there is any room at all. What backups hand on they have bounded themselves.
+   */
+  #hasRoom(pending: Pending | undefined, sizeBytes: number, isOwn: boolean): boolean {
+    const queue = this.#queue;
+    const total = queue.sizeBytes + sizeBytes;
+    if (queue.count >= limits.queuedRequestsMax) return false;
+    if (total > limits.queuedRequestsSizeBytesMax) return false;
+    const { count, sizeBytes: waiting } = pending?.flow ?? { count: 0, sizeBytes: 0 };
+    if (!isOwn || waiting + sizeBytes <= turnSizeBytes) return true;
+    const sizeBytesMax = limits.waitingRequestsSizeBytesMax;
+    if (total <= sizeBytesMax / 2) return true;
+    const clients = queue.flows + (count === 0 ? 1 : 0);
+    return total <= sizeBytesMax && waiting + sizeBytes <= sizeBytesMax / clients;
+  }
+
+  #markPending(request: OrderedRequest): Pending {
     const key = mapKey(request.client);
-    const numbers = this.#pending.get(key);
-    if (numbers === undefined) this.#pending.set(key, new Set([request.number]));
-    else numbers.add(request.number);
+    const pending = this.#pending.get(key);
+    if (pending !== undefined) {
+      pending.numbers.add(request.number);
+      return pending;
+    }
+    const made: Pending = { numbers: new Set([request.number]), flow: newFlow() };
+    this.#pending.set(key, made);
+    return made;
   }
 
   #handOn(request: OrderedRequest): void {
@@ -160,25 +198,15 @@ export class Requests {
     out.toReplica(this.#core.primaryOf(view), 'submitRequest', value, view, true);
   }
 
-  /** The next batch's requests, at most `requestsMax` and what fits into an entry. */
-  take(requestsMax: number): OrderedRequest[] {
-    const batch: OrderedRequest[] = [];
-    let size = 0;
-    while (batch.length < requestsMax && this.#head < this.#queue.length) {
-      const request = this.#queue[this.#head] as OrderedRequest;
-      const sizeBytes = requestSizeBytes(request);
-      size += sizeBytes;
-      if (batch.length > 0 && size > limits.batchSizeBytesMax) break;
-      batch.push(request);
-      this.#head += 1;
-      this.#queueSizeBytes -= sizeBytes;
-    }
-    if (this.#head === this.#queue.length) {
-      this.#queue = [];
-      this.#head = 0;
-    } else if (this.#head > compactAt) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
+  /** The next batch's requests, from one client after another; the first one whatever its size. */
+  take({ count, sizeBytes, isSmallOnly }: Room): readonly Queued[] {
+    const batch: Queued[] = [];
+    let left = Number.POSITIVE_INFINITY;
+    while (batch.length < count) {
+      const room = { count: count - batch.length, sizeBytes: left, isSmallOnly };
+      const takenSizeBytes = this.#queue.takeTurn(room, batch);
+      if (takenSizeBytes === 0) break;
+      left = Math.min(left, sizeBytes) - takenSizeBytes;
     }
     return batch;
   }
@@ -188,7 +216,7 @@ export class Requests {
     const { client, number } = request;
     if (this.#pending.size > 0) {
       const key = mapKey(client);
-      const numbers = this.#pending.get(key);
+      const numbers = this.#pending.get(key)?.numbers;
       if (numbers?.delete(number) === true && numbers.size === 0) this.#pending.delete(key);
     }
     if (this.#waiting.size > 0 && this.#waiting.delete(request)) this.#waitAnew();
@@ -198,7 +226,7 @@ export class Requests {
   /** The largest number of a client that is under way here. */
   largest(client: Bytes): number {
     let largest = 0;
-    for (const number of this.#pending.get(mapKey(client)) ?? []) {
+    for (const number of this.#pending.get(mapKey(client))?.numbers ?? []) {
       largest = Math.max(largest, number);
     }
     return largest;
@@ -218,18 +246,22 @@ export class Requests {
       const waiting = [...this.#waiting.values()];
       this.#waiting.clear();
       this.#waitAnew();
-      for (const request of waiting) this.#enqueue(request, this.#placesMax);
+      for (const request of waiting) this.#enqueue(request, false);
     } else if (status === 'normal') {
       for (const request of this.#waiting.values()) this.#forward(request);
     }
   }
 
   #takeAll(): OrderedRequest[] {
-    const queue = this.#queue.slice(this.#head);
-    this.#queue = [];
-    this.#head = 0;
-    this.#queueSizeBytes = 0;
-    return queue;
+    const all: OrderedRequest[] = [];
+    for (const { flow } of this.#pending.values()) {
+      for (const item of [...flow.items]) {
+        if (!item.isWaiting) continue;
+        all.push(item.request);
+        this.#queue.drop(flow, item);
+      }
+    }
+    return all;
   }
 
   #markInherited(): void {
@@ -262,8 +294,7 @@ export class Requests {
   }
 }
 
+const emptySignature: Bytes = new Uint8Array(0);
 const emptyAgreed: Bytes = new Uint8Array(0);
 /** What a client has unexecuted at the primary of what it brought itself: a client counts a reply before we do. */
 const ownPlacesMax = 2 * limits.clientWindow;
-/** Entries of the queue's spent front that are cut off together. */
-const compactAt = 1024;

@@ -1,9 +1,10 @@
 // Requests that a backup handed to the primary and waits for, oldest first: a window of each client's, within a bound of
-// bytes. What finds no place here is not waited for.
+// bytes that leaves room for small ones. What finds no place here is neither handed on nor waited for.
 
 import { type Bytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { OrderedRequest } from '../../wire/replication.ts';
+import { isLarge } from '../fair-queue.ts';
 
 /** Fixed part of an encoded request and its offset in a list. */
 const requestOverheadBytes = 32 + 8 + 1 + 4 + 4;
@@ -35,7 +36,10 @@ export class WaitingRequests {
   add(request: OrderedRequest): boolean {
     const sizeBytes = requestSizeBytes(request);
     if (this.size >= limits.queuedRequestsMax) return false;
-    if (this.#sizeBytes + sizeBytes > limits.queuedRequestsSizeBytesMax) return false;
+    const sizeBytesMax = isLarge({ sizeBytes })
+      ? limits.backupRequestsSizeBytesMax
+      : limits.queuedRequestsSizeBytesMax;
+    if (this.#sizeBytes + sizeBytes > sizeBytesMax) return false;
     const key = mapKey(request.client);
     let owner = this.#owners.get(key);
     if (owner === undefined) {
