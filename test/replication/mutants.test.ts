@@ -17,7 +17,7 @@ const seedsOf: Readonly<Record<string, number>> = {
   'claims-not-vouched': 20,
   'null-too-soon': 2,
   'view-change-quorum-short': 2,
-  'leaves-alone': 2,
+  'leaves-alone': 10,
   'second-new-view': 2,
   'primary-without-memory': 60,
   'new-view-not-noted': 60,
