@@ -188,7 +188,8 @@ export interface Effects {
 
 /**
  * What keeps a member from taking part in full.
- * - `members`: since its start it has heard too few others to make a quorum with
+ * - `members`: since its start it has heard too few others to make a quorum with, or, after the loss of its disk, to recover
+ * - `recovery`: it has lost its disk, and waits until all is over that it may have promised before
  * - `state`: pages of a checkpoint, which it fetches
  * - `batches`: f+1 others have executed more than it; they tell what was committed
  * - `primary`: it has lost patience over a request that its primary still does not order, but too few others have; it goes
@@ -200,6 +201,7 @@ export interface Effects {
  */
 export type AwaitedThing =
   | 'members'
+  | 'recovery'
   | 'state'
   | 'batches'
   | 'primary'

@@ -52,6 +52,20 @@ interface Waiting {
   readonly mark: number | undefined;
 }
 
+/** What happens to a replica seldom, and matters to whoever runs it. */
+const toldCodes: ReadonlySet<string> = new Set([
+  'view-left',
+  'view-entered',
+  'vr-view-change',
+  'vr-view-started',
+  'transfer-started',
+  'transfer-done',
+  'recovery-started',
+  'recovery-done',
+  'recovery-refused',
+  'primary-too-slow',
+]);
+
 export class ReplicaHost {
   readonly #options: ReplicaHostOptions;
   readonly #disk: ReplicaDisk | undefined;
@@ -211,9 +225,15 @@ export class ReplicaHost {
     const { metrics } = this.#options.env;
     for (const code of effects.counts) {
       metrics.count('replication_events_total', code);
+      if (toldCodes.has(code)) this.#tellEvent(code);
       if (code === statesDifferCode) this.#sayDiverged();
     }
     if (this.#durableAppends < this.#appends) this.#sync();
+  }
+
+  #tellEvent(event: string): void {
+    const { view, executed } = this.status();
+    this.#options.env.log.info('replica-event', { event, view, executed });
   }
 
   /** Sends that vouch for something leave after all records appended before them, and in order. */

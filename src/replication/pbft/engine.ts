@@ -260,7 +260,7 @@ export class PbftEngine implements Engine {
     if (!statusExchange.isInTouch) return 'members';
     if (transfers.isRunning) return 'state';
     // Until it has recovered from the loss of its disk it is in no view.
-    if (recovery.isForgetful) return undefined;
+    if (recovery.isForgetful) return recovery.isEstimated ? 'recovery' : 'members';
     if (statusExchange.isViewOver) return 'new-view';
     if (!isActive) return viewChanges.hasQuorum ? 'new-view' : 'view-changes';
     if (viewTimer.isMissing) return 'primary';

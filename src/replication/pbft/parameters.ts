@@ -78,13 +78,16 @@ export function checkedParameters(
   const demands: readonly (readonly [boolean, string])[] = [
     [
       group.faults >= 1 && n === 3 * group.faults + 1,
-      'a PBFT group has 3f+1 members, f at least 1',
+      `a PBFT group has 3f+1 members, f at least 1; this one has ${n} and f = ${group.faults}`,
     ],
     [n <= limits.pbftMembersMax, `a PBFT group has at most ${limits.pbftMembersMax} members`],
     [checkpointInterval >= 1, 'the checkpoint interval is at least 1'],
     [window >= 2 * checkpointInterval, 'the window is at least two checkpoint intervals'],
     [window <= limits.pbftWindowMax, `the window is at most ${limits.pbftWindowMax}`],
-    [batchesInFlight >= 1 && batchesInFlight <= window, 'one batch at least is in flight'],
+    [
+      batchesInFlight >= 1 && batchesInFlight <= window,
+      `batchesInFlight is 1 … ${window}, the window`,
+    ],
     [
       batchRequests >= 1 && batchRequests <= limits.batchRequestsMax,
       `a batch has 1 … ${limits.batchRequestsMax} requests`,
@@ -93,10 +96,14 @@ export function checkedParameters(
       parameters.recoveryIntervalMs === 0 || parameters.recoveryIntervalMs >= intervalMsMin,
       `the interval of recoveries is at least ${intervalMsMin} ms for ${n} members, who take turns, with this window and checkpoint interval; or 0 for none`,
     ],
-    [parameters.timeoutMs > 0 && parameters.statusIntervalMs > 0, 'intervals are above 0 ms'],
+    [parameters.timeoutMs > 0, 'timeoutMs is above 0'],
+    [parameters.timeoutMs <= parameters.timeoutMsMax, 'timeoutMs is at most timeoutMsMax'],
+    [parameters.statusIntervalMs > 0, 'statusIntervalMs is above 0'],
   ];
   for (const [holds, demand] of demands) {
-    if (!holds) throw new HoldfastError('bad-configuration', demand);
+    if (!holds) {
+      throw new HoldfastError('bad-configuration', demand, { cure: 'Correct the parameter.' });
+    }
   }
   return parameters;
 }

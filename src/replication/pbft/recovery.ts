@@ -81,6 +81,11 @@ export class Recovery {
     return this.#forgotten.isForgetful;
   }
 
+  /** Whether enough others have said how far they are. */
+  get isEstimated(): boolean {
+    return this.#running?.bound !== undefined;
+  }
+
   // ---- Beginning ----
 
   /** After the start: goes on with what a restart interrupted, and sets the time of the next one. */

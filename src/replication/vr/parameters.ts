@@ -82,23 +82,41 @@ const notNegative = ['batchDelayMs', 'leaseMs', 'clockDriftPpm'] as const;
 export function vrParameters(given: Partial<VrParameters>): VrParameters {
   checkShape(given, defaultVrParameters);
   const parameters = { ...defaultVrParameters, ...given };
-  if (parameters.mode !== 'full' && parameters.mode !== 'view') throw bad('mode');
+  if (parameters.mode !== 'full' && parameters.mode !== 'view') {
+    throw bad('mode', "is 'full' or 'view'");
+  }
   for (const name of positive) {
-    if (!Number.isInteger(parameters[name]) || parameters[name] < 1) throw bad(name);
+    if (!Number.isInteger(parameters[name]) || parameters[name] < 1) {
+      throw bad(name, 'is a whole number, 1 or more');
+    }
   }
   for (const name of notNegative) {
-    if (!Number.isInteger(parameters[name]) || parameters[name] < 0) throw bad(name);
+    if (!Number.isInteger(parameters[name]) || parameters[name] < 0) {
+      throw bad(name, 'is a whole number, 0 or more');
+    }
   }
-  if (parameters.batchRequestsMax > limits.batchRequestsMax) throw bad('batchRequestsMax');
-  if (parameters.pipelineMax > limits.vrEntriesPerMessageMax) throw bad('pipelineMax');
+  if (parameters.batchRequestsMax > limits.batchRequestsMax) {
+    throw bad('batchRequestsMax', `is at most ${limits.batchRequestsMax}`);
+  }
+  if (parameters.pipelineMax > limits.vrEntriesPerMessageMax) {
+    throw bad('pipelineMax', `is at most ${limits.vrEntriesPerMessageMax}`);
+  }
   // A witness must be able to fetch a checkpoint before its log is full.
-  if (parameters.intervalsHeld < 2) throw bad('intervalsHeld');
-  if (parameters.clockDriftPpm >= 1_000_000) throw bad('clockDriftPpm');
+  if (parameters.intervalsHeld < 2) throw bad('intervalsHeld', 'is at least 2');
+  if (parameters.clockDriftPpm >= 1_000_000) throw bad('clockDriftPpm', 'is below 1000000');
+  if (parameters.primaryTimeoutMs <= parameters.heartbeatMs) {
+    throw bad('primaryTimeoutMs', 'is above heartbeatMs, or every primary is given up');
+  }
   // A witness's log is all that may be left of what one designated replica did.
-  if (parameters.witnesses && parameters.mode !== 'full') throw bad('witnesses');
+  if (parameters.witnesses && parameters.mode !== 'full') {
+    throw bad('witnesses', "needs mode 'full'");
+  }
   return parameters;
 }
 
-function bad(name: keyof VrParameters): HoldfastError {
-  return new HoldfastError('bad-configuration', `${name} is out of range`, { details: { name } });
+function bad(name: keyof VrParameters, demand: string): HoldfastError {
+  return new HoldfastError('bad-configuration', `the parameter ${name} ${demand}`, {
+    cure: 'Correct it, or leave it out for the default.',
+    details: { name },
+  });
 }

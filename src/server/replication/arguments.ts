@@ -36,6 +36,7 @@ export function checkGroup({ instance, members, addresses, faults }: GivenGroup)
   if (!Number.isInteger(faults) || faults < 0 || faults > limits.faultsMax) {
     throw bad(`a group tolerates 0 to ${limits.faultsMax} faults, not ${faults}`, cure);
   }
+  const places = new Set<string>();
   keys.forEach((_, index) => {
     const { host, port } = addresses[index] ?? {};
     if (typeof host !== 'string' || host === '') throw bad(`member ${index} has no host`, cure);
@@ -45,6 +46,9 @@ export function checkGroup({ instance, members, addresses, faults }: GivenGroup)
         cure,
       );
     }
+    const place = `${host} port ${port}`;
+    if (port > 0 && places.has(place)) throw bad(`two members are at ${place}`, cure);
+    places.add(place);
   });
 }
 
@@ -58,6 +62,26 @@ export function checkSeed(seed: Bytes): void {
 export function checkEngineKind(kind: string): void {
   if (kind === 'pbft' || kind === 'vr') return;
   throw bad(`there is no engine '${kind}'`, "Choose 'pbft' or 'vr'.");
+}
+
+/** @throws HoldfastError `bad-configuration` */
+export function checkEngineChoice(engine: { readonly kind: string }): void {
+  if (typeof engine !== 'object' || engine === null) {
+    throw bad("a replica's engine is an object", "Give { kind: 'pbft' } or { kind: 'vr' }.");
+  }
+  checkEngineKind(engine.kind);
+}
+
+/** @throws HoldfastError `bad-configuration` for a group that this engine cannot have. */
+export function checkGroupSize({ members, faults }: ReplicaGroup, kind: 'pbft' | 'vr'): void {
+  const wanted = kind === 'pbft' ? 3 * faults + 1 : 2 * faults + 1;
+  const isEnough = kind === 'vr' || faults >= 1;
+  if (members.length === wanted && isEnough) return;
+  const rule = kind === 'pbft' ? 'PBFT needs 3f+1 members, f at least 1' : 'VR needs 2f+1 members';
+  throw bad(
+    `${rule}; this group has ${members.length} and f = ${faults}`,
+    'Describe the group with that many members, or choose the other engine.',
+  );
 }
 
 /** @throws HoldfastError `bad-configuration` for no path, `data-folder` for the path of something else. */

@@ -17,7 +17,13 @@ import {
   replicationMessageNumber,
   replicationPayloadSizeBytesMax,
 } from '../../wire/replication-registry.ts';
-import { checkEngineKind, checkGroup, checkOperation, checkSeed } from './arguments.ts';
+import {
+  checkEngineKind,
+  checkGroup,
+  checkGroupSize,
+  checkOperation,
+  checkSeed,
+} from './arguments.ts';
 import type { PlacedGroup } from './group.ts';
 
 export interface ConnectGroupOptions {
@@ -43,6 +49,7 @@ export async function connectGroup(options: ConnectGroupOptions): Promise<Connec
   const { group, engine, identitySeed, log = silentLog } = options;
   checkGroup(group);
   checkEngineKind(engine);
+  checkGroupSize(group, engine);
   if (identitySeed !== undefined) checkSeed(identitySeed);
   const seed = identitySeed ?? systemEntropy.bytes(32);
   const metrics = new NodeMetrics();

@@ -5,7 +5,7 @@ import { taggedHash } from '../../crypto/hash.ts';
 import { ed25519 } from '../../crypto/signature.ts';
 import type { Address } from '../../env/network.ts';
 import type { ReplicaGroup } from '../../replication/contract.ts';
-import { checkGroup } from './arguments.ts';
+import { checkGroup, checkSeed } from './arguments.ts';
 
 /** A group with the addresses of its members, by index. */
 export interface PlacedGroup extends ReplicaGroup {
@@ -18,8 +18,12 @@ export interface GroupMember {
   readonly address: Address;
 }
 
-/** The public key of a member or client with this secret seed of 32 bytes. */
+/**
+ * The public key of a member or client with this secret seed of 32 bytes.
+ * @throws HoldfastError `bad-configuration` for anything else.
+ */
 export function memberKey(seed: Bytes): Bytes {
+  checkSeed(seed);
   return ed25519.signer(seed).publicKey;
 }
 

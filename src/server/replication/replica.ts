@@ -32,7 +32,13 @@ import {
   clientPayloadSizeBytesMax,
   replicationPayloadSizeBytesMax,
 } from '../../wire/replication-registry.ts';
-import { checkEngineKind, checkFolder, checkGroup, checkSeed } from './arguments.ts';
+import {
+  checkEngineChoice,
+  checkFolder,
+  checkGroup,
+  checkGroupSize,
+  checkSeed,
+} from './arguments.ts';
 import { EvidenceFile, evidenceKeeper } from './evidence-file.ts';
 import type { PlacedGroup } from './group.ts';
 import { renewTable } from './lost-table.ts';
@@ -84,7 +90,8 @@ export interface RunningReplica {
 
 /**
  * Makes the data folder of a member, once, when the group is created. A replica never starts on a folder that was not
- * made for it: a wiped one has forgotten what the member promised.
+ * made for it: a wiped one has forgotten what the member promised. A member that has ever run must not get another folder
+ * by this: nothing could tell it from one that has promised nothing. See `recoverReplicaFolder`.
  * @throws HoldfastError `data-folder` when the folder holds something.
  */
 export async function createReplicaFolder(
@@ -94,7 +101,18 @@ export async function createReplicaFolder(
 ): Promise<void> {
   checkGroup(group);
   checkFolder(folder);
-  await makeFolder(folder, group, index, false);
+  try {
+    await makeFolder(folder, group, index, false);
+  } catch (error) {
+    throw ofKnownMember(error, group);
+  }
+}
+
+/** The folder is not empty, perhaps because the member has run: emptying it would be the wrong thing to do. */
+function ofKnownMember(error: unknown, group: PlacedGroup): unknown {
+  if (!(error instanceof HoldfastError) || error.code !== 'data-folder') return error;
+  const cure = `If this member ran before, start it on this folder as it is. ${lostCureOf(group)}`;
+  return new HoldfastError(error.code, error.message, { cure, details: error.details });
 }
 
 /**
@@ -103,7 +121,7 @@ export async function createReplicaFolder(
  * started on this folder it votes for nothing and only learns, `status` says `recovering`, until all that it may have
  * promised is over, for which the other `3f` members but those that are faulty must run.
  * @returns the subfolder, or undefined when there was nothing to move.
- * @throws HoldfastError `data-folder` when the folder is in use; `bad-configuration` for a group of Viewstamped Replication,
+ * @throws HoldfastError `data-folder` when the folder is in use, another member's or holds other things; `bad-configuration` for a group of Viewstamped Replication,
  * which counts such a member as failed for good.
  */
 export async function recoverReplicaFolder(
@@ -120,10 +138,20 @@ export async function recoverReplicaFolder(
       { cure: newGroupCure },
     );
   }
-  ownerOf(group, index);
+  await checkIsOwn(folder, group, index);
   const aside = await moveAside(folder);
   await makeFolder(folder, group, index, true);
   return aside;
+}
+
+/** Whether what is in the folder, if anything, may be put aside: nothing of another member's, and nothing else. */
+async function checkIsOwn(folder: string, group: PlacedGroup, index: number): Promise<void> {
+  try {
+    const held = await openDataFolder(folder, ownerOf(group, index));
+    await held.release();
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.details.lost !== true) throw error;
+  }
 }
 
 async function makeFolder(
@@ -149,7 +177,8 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
   const { group, folder, identitySeed, admits, log = silentLog } = options;
   checkGroup(group);
   checkSeed(identitySeed);
-  checkEngineKind(options.engine.kind);
+  checkEngineChoice(options.engine);
+  checkGroupSize(group, options.engine.kind);
   if (folder !== undefined) checkFolder(folder);
   const identity = await createIdentity(identitySeed);
   const index = group.members.findIndex((key) => equalBytes(key, identity.publicKey));
@@ -219,7 +248,10 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
         stopping === undefined ? host.status() : { ...host.status(), status: 'stopped' },
       failed,
       recover: () => host.recover(),
-      metrics: () => metrics.text(),
+      metrics() {
+        gauge(metrics, host.status());
+        return metrics.text();
+      },
       stop() {
         stopping ??= stop(host);
         return stopping;
@@ -229,6 +261,17 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
     await stop();
     throw curable(error, group, folder);
   }
+}
+
+/** How the replica stands, for who is to be alarmed. */
+function gauge(metrics: NodeMetrics, status: ReplicaStatus): void {
+  const takesPart = status.status === 'normal' && status.waitsFor === undefined;
+  metrics.gauge('replication_takes_part', takesPart ? 1 : 0);
+  metrics.gauge('replication_view', status.view);
+  metrics.gauge('replication_executed', status.executed);
+  metrics.gauge('replication_committed', status.committed);
+  metrics.gauge('replication_checkpoint', status.checkpoint);
+  metrics.gauge('replication_damage', status.damage.length);
 }
 
 /** What the disk says of itself, with what to do about it here. */
