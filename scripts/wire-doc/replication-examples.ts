@@ -149,7 +149,7 @@ export const replicationExamples: {
       newKeyBytes(instance, { replica: 2, counter: 1, forgotten: 0 }),
     ),
   },
-  queryStable: { instance, counter: 1 },
+  queryStable: { instance, counter: 1, forgotten: 0 },
   replyStable: { instance, counter: 1, checkpoint: 128, prepared: sequence, view },
   vrPrepare: { instance, view: 0, sequence, commit: 128, low: 0, entry },
   vrPrepareOk: { instance, view: 0, sequence, commit: 128 },

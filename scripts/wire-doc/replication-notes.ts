@@ -147,6 +147,8 @@ export const replicationFields: Readonly<Record<string, string>> = {
   'PbftStatus.viewChanges': 'bit i: the VIEW-CHANGE of member i for `view` is here',
   slots: 'batches from `executed` + 1 on, without a gap',
   'NewKey.counter': "of the author's changes of keys; what it sent on channels of before is void",
+  'QueryStable.forgotten':
+    "that of the sender's newest `newKey`: who has another one sends that instead of an answer",
   'NewKey.forgotten':
     'the counter with which the author began anew after the loss of its disk, 0 for never: its VIEW-CHANGEs with a smaller one are void',
   'ViewChangeStatement.forgotten': 'as in the newest `newKey` of the author',

@@ -149,7 +149,12 @@ export const NewKey = new ContainerType({
  * A recovering member asks how far the others are; `counter` is that of its newest NEW-KEY, 0 if it does not know. Who
  * has a newer NEW-KEY of it sends that.
  */
-export const QueryStable = new ContainerType({ instance: Bytes32, counter: Uint64 });
+export const QueryStable = new ContainerType({
+  instance: Bytes32,
+  counter: Uint64,
+  /** Of the same NEW-KEY: only who has that one may answer. */
+  forgotten: Uint64,
+});
 export const ReplyStable = new ContainerType({
   instance: Bytes32,
   counter: Uint64,

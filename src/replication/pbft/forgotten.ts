@@ -34,7 +34,11 @@ export class Forgotten {
     const { n, index, out, instance } = this.#core;
     for (let member = 0; member < n; member++) {
       if (member === index || this.#known[member] !== undefined) continue;
-      out.sendUrgently(this.#core.replica(member), 'queryStable', { instance, counter: 0 });
+      out.sendUrgently(this.#core.replica(member), 'queryStable', {
+        instance,
+        counter: 0,
+        forgotten: 0,
+      });
     }
   }
 

@@ -10,14 +10,25 @@ import { encodeRecord } from './records.ts';
 import type { Reported } from './recovery-rules.ts';
 import { newKeyBytes } from './statements.ts';
 
+/**
+ * How often a member is believed that it has lost its disk, in time-outs of a view: it voids VIEW-CHANGEs that others may
+ * rest a view on, so that a liar who said it anew in every view could keep the group from ever entering one.
+ */
+const lossTimeouts = 64;
+
 export class Keys {
   readonly #core: Core;
   /** By member. */
   readonly #newest: (NewKey | undefined)[];
+  /** When a NEW-KEY of each was taken last, and when one that told of a loss was. */
+  readonly #takenMs: number[];
+  readonly #lossMs: number[];
 
   constructor(core: Core) {
     this.#core = core;
     this.#newest = new Array<NewKey | undefined>(core.n).fill(undefined);
+    this.#takenMs = new Array<number>(core.n).fill(Number.NEGATIVE_INFINITY);
+    this.#lossMs = new Array<number>(core.n).fill(Number.NEGATIVE_INFINITY);
   }
 
   /** This member's own. */
@@ -52,10 +63,11 @@ export class Keys {
     if (replica >= n || counter > limits.newKeyCounterMax || forgotten > counter) {
       return out.count('new-key-odd');
     }
-    if (counter <= this.counterOf(replica)) return out.count('new-key-old');
+    if (!this.#isNewer(message)) return out.count('new-key-old');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
     if (forgotten < this.forgottenBy(replica)) return out.count('new-key-odd');
+    if (!this.#mayTake(message)) return out.count('new-key-too-soon');
     this.#newest[replica] = message;
     out.record(encodeRecord('newKey', message));
     out.rekey(replica);
@@ -65,13 +77,36 @@ export class Keys {
     this.#tell(replica, counter);
   }
 
-  onQueryStable(from: number, { counter }: ReplicationMessageValue<'queryStable'>): void {
+  /** A member that lost its disk may not know that it had used the same counter before. */
+  #isNewer({ replica, counter, forgotten }: NewKey): boolean {
+    const known = this.counterOf(replica);
+    return counter > known || (counter === known && forgotten > this.forgottenBy(replica));
+  }
+
+  /** Who is sincere says it again until it is heard. */
+  #mayTake({ replica, forgotten }: NewKey): boolean {
+    const { nowMs, parameters } = this.#core;
+    const { timeoutMs } = parameters;
+    const isLoss = forgotten > this.forgottenBy(replica);
+    if (nowMs - (this.#takenMs[replica] ?? 0) < timeoutMs) return false;
+    if (isLoss && nowMs - (this.#lossMs[replica] ?? 0) < lossTimeouts * timeoutMs) return false;
+    this.#takenMs[replica] = nowMs;
+    if (isLoss) this.#lossMs[replica] = nowMs;
+    return true;
+  }
+
+  /** Who asks counts on the answer as a sign that its NEW-KEY is known: of that one, not just of one with this counter. */
+  onQueryStable(
+    from: number,
+    { counter, forgotten }: ReplicationMessageValue<'queryStable'>,
+  ): void {
     const { out, parts } = this.#core;
     const known = this.#newest[from];
-    const newest = known?.counter ?? 0;
-    if (counter > newest) return out.count('query-stable-early');
+    const newest = this.counterOf(from);
+    const behind = counter - newest || forgotten - this.forgottenBy(from);
+    if (behind > 0) return out.count('query-stable-early');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
-    if (known === undefined || counter === newest) return this.#tell(from, counter);
+    if (known === undefined || behind === 0) return this.#tell(from, counter);
     out.send(this.#core.replica(from), 'newKey', known);
   }
 

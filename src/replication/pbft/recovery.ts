@@ -8,6 +8,7 @@ import { limits } from '../../wire/limits.ts';
 import type { RecoveredRecord } from '../../wire/pbft.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { numberStepMax } from '../client-table.ts';
 import type { SavedCheckpoint } from '../contract.ts';
 import { everyone } from '../outbox.ts';
 import { bundle, requestKinds } from '../requests.ts';
@@ -44,6 +45,8 @@ interface Running {
   /** The request that is being ordered, and its place in this recovery: 0 is the recovery itself. */
   request: SignedRequest | undefined;
   requests: number;
+  /** Number of the first of them. */
+  first: number | undefined;
   /** By member: at which sequence it executed the recovery's request. */
   readonly executedAt: (number | undefined)[];
   /** A stable checkpoint so high ends the recovery. */
@@ -122,7 +125,9 @@ export class Recovery {
     if (counter > limits.newKeyCounterMax) return out.count('recovery-refused');
     // A primary that says nothing for a while would cost everyone its time-out.
     if (core.isActive && core.isPrimary) parts.viewChanges.start(core.view + 1);
-    const forgotten = this.isForgetful ? counter : this.keys.forgottenBy(index);
+    // One loss is one loss, however often its recovery begins again.
+    const known = this.keys.forgottenBy(index);
+    const forgotten = this.isForgetful && known <= this.#recovered ? counter : known;
     const message = this.keys.renew(counter, forgotten);
     out.count('recovery-started');
     log.forgetVotes(undefined, index, n);
@@ -134,6 +139,7 @@ export class Recovery {
       view: this.isForgetful ? undefined : core.view,
       request: undefined,
       requests: 0,
+      first: undefined,
       executedAt: new Array<number | undefined>(n).fill(undefined),
       point: undefined,
       pages: undefined,
@@ -166,10 +172,12 @@ export class Recovery {
       if (isSilent) out.send(core.replica(member), 'newKey', message);
       // Who has answered is asked again while that is not enough: it may not have been far enough to vouch for others.
       if (!isSilent && running.bound !== undefined && running.view === undefined) continue;
-      out.send(core.replica(member), 'queryStable', { instance, counter: running.counter });
+      const { counter, forgotten } = message;
+      out.send(core.replica(member), 'queryStable', { instance, counter, forgotten });
     }
     const { executed } = parts.execution;
     if (running.bound !== undefined && running.seen === executed) this.#submit(running);
+    if (running.bound !== undefined) this.#renumber(running);
     running.seen = executed;
     this.#arm();
   }
@@ -179,10 +187,11 @@ export class Recovery {
   /** Somebody shows this member a NEW-KEY of its own, which it may have forgotten. */
   onOwnKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
     const { out, statements } = this.#core;
-    const isAsked = this.isForgetful && this.#running === undefined;
-    if (!isAsked || message.counter >= limits.newKeyCounterMax) return out.count('new-key-odd');
+    const isOfUse = this.isForgetful && message.counter > (this.#running?.counter ?? -1);
+    if (!isOfUse || message.counter >= limits.newKeyCounterMax) return out.count('new-key-odd');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
-    this.#onKnown(from, message.counter);
+    if (this.#running === undefined) this.#onKnown(from, message.counter);
+    else this.#beginWith(message.counter + 1);
   }
 
   #onKnown(from: number, counter: number): void {
@@ -253,7 +262,8 @@ export class Recovery {
     const { out, instance, index, group, signer, parts } = this.#core;
     const client = group.members[index] as Bytes;
     if (running.request === undefined) {
-      const number = running.counter * requestsPerRecovery + running.requests;
+      const number = this.#numberOf(running);
+      running.first ??= number;
       const { claim: kind } = requestKinds;
       const request = { client, number, kind, operation: emptyBytes };
       running.request = bundle(signer, instance, [request])[0];
@@ -265,13 +275,33 @@ export class Recovery {
     parts.clientRequests.onSubmit({ kind: 'client', key: client }, value);
   }
 
+  /** Whoever had this member's key before may have used any numbers up. */
+  #numberOf({ counter, requests }: Running): number {
+    const { executor, group, index } = this.#core;
+    const largest = executor.table.largest(group.members[index] as Bytes);
+    const number = counter * requestsPerRecovery + requests;
+    const isFar = number > largest + numberStepMax / 2;
+    return number <= largest || isFar ? largest + 1 : number;
+  }
+
+  /** The first request has a number that can never be executed: another one takes its place. */
+  #renumber(running: Running): void {
+    const { executor, group, index } = this.#core;
+    if (running.point !== undefined || running.first === undefined) return;
+    const found = executor.table.find(group.members[index] as Bytes, running.first);
+    if (found.kind !== 'too-old') return;
+    running.first = undefined;
+    running.request = undefined;
+    running.executedAt.fill(undefined);
+    this.#submit(running);
+  }
+
   /** A member, or this one itself, says at which sequence a request of the recovery was executed. */
   onReply(from: number, reply: ReplicationMessageValue<'requestReply'>): void {
     const { faults, parameters } = this.#core;
     const running = this.#running;
     if (running?.bound === undefined || running.point !== undefined) return;
-    if (reply.kind !== 0 || reply.outcome !== 0) return;
-    if (reply.number !== running.counter * requestsPerRecovery) return;
+    if (reply.kind !== 0 || reply.outcome !== 0 || reply.number !== running.first) return;
     running.executedAt[from] = reply.sequence;
     const { checkpointInterval, window } = parameters;
     const equal = running.executedAt.filter((at) => at === reply.sequence).length;

@@ -134,7 +134,8 @@ export class ViewChanges {
     if (!this.#isOfUse(view)) return out.count('view-change-old');
     const known = this.#latest[replica];
     const isAwaited = core.parts.newViews.isAwaiting(view);
-    if (known !== undefined && known.message.statement.view > view && !isAwaited) {
+    const before = known?.message.statement;
+    if (before !== undefined && !isAwaited && isLater(before, message.statement)) {
       return out.count('view-change-old');
     }
     if (!core.parts.statusExchange.maySpend(from, 'viewChange')) return out.count('peer-too-eager');
@@ -149,10 +150,14 @@ export class ViewChanges {
       core.parts.newViews.onSupport(held);
       return core.parts.newViews.tryAll();
     }
-    if (known !== undefined && known.message.statement.view === view) {
+    if (
+      known !== undefined &&
+      before?.view === view &&
+      before.forgotten === message.statement.forgotten
+    ) {
       const accused = core.group.members[replica] as Bytes;
       out.evidence(contradictingViewChanges(accused, known.message, message));
-    } else if (known === undefined || known.message.statement.view < view) {
+    } else if (before === undefined || isLater(message.statement, before)) {
       this.#latest[replica] = held;
     }
     core.parts.newViews.onSupport(held);
@@ -235,6 +240,8 @@ export class ViewChanges {
       (held): held is HeldViewChange => held?.message.statement.view === view,
     );
     if (!rules.isViewChangeQuorum(support.length, faults)) return;
+    // Who has lost its disk, or gone back to a view, may have opened it before.
+    if (this.#latest[core.index]?.message.statement.view !== view) return;
     const set = new ViewChangeSet(
       support.map(({ message }) => message.statement),
       faults,
@@ -349,4 +356,9 @@ export class ViewChanges {
     const digest = viewChangeDigest(message.statement);
     this.#latest[core.index] = { message, digest };
   }
+}
+
+/** Of one author: what it says since it lost its disk, for a later view otherwise. */
+function isLater(a: ViewChangeStatement, b: ViewChangeStatement): boolean {
+  return a.forgotten === b.forgotten ? a.view > b.view : a.forgotten > b.forgotten;
 }

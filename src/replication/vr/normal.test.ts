@@ -40,7 +40,9 @@ describe('the normal case of Viewstamped Replication', () => {
     [' with witnesses', { witnesses: true }, 4],
     [' in three messages', { threeMessageWrites: true }, 8],
   ] as const)('costs as many messages for a write as the papers say%s', (_, parameters, count) => {
-    const cluster = started({ parameters: { ...parameters, heartbeatMs: 1000, primaryTimeoutMs: 5000 } });
+    const cluster = started({
+      parameters: { ...parameters, heartbeatMs: 1000, primaryTimeoutMs: 5000 },
+    });
     const names = listen(cluster);
     cluster.clients[0]?.work(1);
     cluster.run(20);
