@@ -27,7 +27,7 @@ export function accepts(registry: TestedRegistry, name: string, bytes: Uint8Arra
 }
 
 export function describeMessages(registry: TestedRegistry): void {
-  const [values, damaged, any] = registry.runs;
+  const [values, damaged, runsOfAnyBytes] = registry.runs;
   const cases = Object.entries(registry.entries).map(([name, type]) => ({
     name,
     shape: shapeOf(type),
@@ -66,7 +66,7 @@ export function describeMessages(registry: TestedRegistry): void {
           const isValid = decodeNaively(shape, bytes) !== undefined;
           expect(accepts(registry, name, bytes)).toBe(isValid);
         }),
-        { numRuns: any, seed: 3 },
+        { numRuns: runsOfAnyBytes, seed: 3 },
       );
     });
   });
