@@ -295,3 +295,15 @@ it('what a member says of a view after the loss replaces what it said before, an
   expect(cluster.evidence).toEqual([]);
   expect(cluster.count('view-change-old')).toBe(1);
 });
+
+it('a liar has a member that lost its disk check few forged NEW-KEYs of its own', () => {
+  const cluster = new TestCluster({ seed: 6, parameters });
+  write(cluster, 1);
+  cluster.filter = () => false;
+  cluster.wipe(2);
+  const forged = { ...newKey(cluster, 2, 9, 0), signature: new Uint8Array(64) };
+  for (let i = 0; i < 1000; i++) cluster.speak(3, 2, 'newKey', { ...forged, counter: 9 + i });
+  expect(cluster.count('new-key-not-signed')).toBeGreaterThan(0);
+  expect(cluster.count('new-key-not-signed')).toBeLessThan(100);
+  expect(cluster.count('peer-too-eager')).toBeGreaterThan(900);
+});

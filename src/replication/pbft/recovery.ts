@@ -186,9 +186,10 @@ export class Recovery {
 
   /** Somebody shows this member a NEW-KEY of its own, which it may have forgotten. */
   onOwnKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
-    const { out, statements } = this.#core;
+    const { out, parts, statements } = this.#core;
     const isOfUse = this.isForgetful && message.counter > (this.#running?.counter ?? -1);
     if (!isOfUse || message.counter >= limits.newKeyCounterMax) return out.count('new-key-odd');
+    if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
     if (this.#running === undefined) this.#onKnown(from, message.counter);
     else this.#beginWith(message.counter + 1);
