@@ -2,7 +2,9 @@
 
 import type { Bytes } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
+import type { SignedRequest } from '../wire/replication.ts';
 import type { Outcome } from './contract.ts';
+import type { ReplyBox } from './reply-box.ts';
 
 export type Settle = (outcome: Outcome | HoldfastError) => void;
 
@@ -35,6 +37,28 @@ export class Operation {
     this.#isOver = true;
     this.#settle(outcome);
   }
+}
+
+/** An operation that was sent. */
+export interface InFlight {
+  readonly operation: Operation;
+  readonly number: number;
+  /** The request with its proof; undefined for a read in one round. */
+  readonly signed: SignedRequest | undefined;
+  readonly fullReplier: number;
+  readonly box: ReplyBox;
+  readonly sentAtMs: number;
+  /** How often it was sent again. */
+  retries: number;
+  retryAtMs: number;
+  /** Enough members agree on a result that none of them has sent whole. */
+  lacksBody: boolean;
+}
+
+/** @param outcome as in a `requestReply`. */
+export function outcomeOf(outcome: number, result: Bytes): Outcome {
+  if (outcome === 0) return { kind: 'result', result };
+  return outcome === 1 ? { kind: 'ended' } : { kind: 'too-old' };
 }
 
 export interface Entry {

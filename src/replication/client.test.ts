@@ -12,7 +12,7 @@ import {
   replicationMessageNumber,
 } from '../wire/replication-registry.ts';
 import { byzantineAcceptance } from './acceptance.ts';
-import { GroupClient } from './client.ts';
+import { GroupClient, type GroupClientOptions } from './client.ts';
 import type { Outcome, ReplicaGroup } from './contract.ts';
 import { RequestVerifier, resultDigest } from './requests.ts';
 import { TestEnv } from './test-env.ts';
@@ -35,7 +35,7 @@ class Stage {
   /** What a fresh client says first. */
   readonly greeting: readonly string[] = [];
 
-  constructor(isFresh = true) {
+  constructor(isFresh = true, more: Partial<GroupClientOptions> = {}) {
     this.client = new GroupClient({
       env: this.test.env,
       signer,
@@ -43,6 +43,7 @@ class Stage {
       addresses,
       acceptance: byzantineAcceptance(1),
       isFresh,
+      ...more,
     });
     if (isFresh)
       this.greeting = this.taken().map(({ member, message }) => `${member} ${message.name}`);
@@ -256,6 +257,83 @@ describe('a client of a group', () => {
     stage.watch(stage.client.submit(utf8('b'), { signal: abort.signal }));
     await settled();
     expect(stage.outcomes).toHaveLength(2);
+  });
+
+  it('tells that nobody answers, less and less often, and that somebody does again', async () => {
+    const stage = new Stage(true, { connected: () => 2 });
+    const { logged } = stage.test;
+    await stage.submit('a', 'b');
+    stage.test.advance(4_900);
+    // Something is said, but nothing that could be believed.
+    await stage.reply(1, 1, 'lie');
+    expect(logged).toEqual([]);
+    stage.test.advance(200);
+    const said = { members: 4, connected: 2, answering: 1, operations: 2 };
+    expect(logged).toEqual([`group-silent ${JSON.stringify({ silentMs: 5000, ...said })}`]);
+    stage.test.advance(3_600_000);
+    expect(logged.length).toBeGreaterThan(10);
+    expect(logged.length).toBeLessThan(20);
+    expect(logged[1]).toContain('"answering":0');
+    logged.length = 0;
+    await stage.reply(0, 1, 'lie');
+    expect(logged).toEqual(['group-answers {"silentMs":3605100}']);
+    await stage.reply(0, 2, 'b');
+    await stage.reply(1, 2, 'b');
+    expect(stage.outcomes).toHaveLength(2);
+    stage.test.advance(600_000);
+    expect(logged).toHaveLength(1);
+    // From when something waits again.
+    await stage.submit('c');
+    stage.test.advance(4_900);
+    expect(logged).toHaveLength(1);
+    stage.test.advance(200);
+    expect(logged).toHaveLength(2);
+  });
+
+  it('tells that nobody answers before anything is asked, while it looks for its first number', () => {
+    const stage = new Stage(false);
+    stage.test.advance(5_100);
+    expect(stage.test.logged).toEqual([expect.stringContaining('"operations":0')]);
+  });
+
+  it('gives up after the time-out, and says what that means', async () => {
+    const stage = new Stage(true, { timeoutMs: 1_000 });
+    await stage.submit('a', ...Array.from({ length: limits.clientWindow }, (_, i) => `${i}`));
+    stage.test.advance(400);
+    stage.watch(stage.client.query(utf8('q')));
+    await settled();
+    stage.test.advance(590);
+    await settled();
+    expect(stage.outcomes).toEqual([]);
+    stage.test.advance(10);
+    await settled();
+    expect(stage.outcomes).toHaveLength(limits.clientWindow + 1);
+    const [error] = stage.outcomes;
+    expect(error).toMatchObject({ code: 'unavailable', details: { timeoutMs: 1_000 } });
+    if (!(error instanceof HoldfastError)) expect.unreachable();
+    expect(error.message).toContain('may have been executed or not');
+    expect(error.cure).toContain('status()');
+    stage.test.advance(400);
+    await settled();
+    const read = stage.outcomes.at(-1);
+    if (!(read instanceof HoldfastError)) expect.unreachable();
+    expect(read.message).not.toContain('executed');
+    // What was sent keeps its place; what was not sent is never sent; what is answered in time is not given up.
+    stage.taken();
+    for (let number = 1; number <= limits.clientWindow; number++) {
+      for (const member of [0, 1]) await stage.reply(member, number, 'late');
+    }
+    expect(stage.requests().filter((sent) => !sent.endsWith(`:${limits.clientWindow}`))).toEqual(
+      [],
+    );
+    const before = stage.outcomes.length;
+    await stage.submit('c');
+    const [sent] = stage.requests();
+    const number = Number(sent?.split(':')[1]);
+    for (const member of [0, 1]) await stage.reply(member, number, 'c');
+    stage.test.advance(10_000);
+    await settled();
+    expect(stage.outcomes.slice(before)).toEqual(['c']);
   });
 
   it('reads in one round from all, and orders the read when that comes to nothing', async () => {

@@ -11,11 +11,13 @@ import { limits } from '../wire/limits.ts';
 import type { SignedRequest } from '../wire/replication.ts';
 import type { ReplicationMessageValue } from '../wire/replication-registry.ts';
 import type { Acceptance, Judgement } from './acceptance.ts';
-import { enter, Operation, type Settle } from './client-operation.ts';
+import { enter, type InFlight, Operation, outcomeOf, type Settle } from './client-operation.ts';
 import type { Outcome, ReplicaGroup, ReplicatedClient, SubmitOptions } from './contract.ts';
 import { FirstNumber } from './first-number.ts';
 import { FullRepliers } from './full-repliers.ts';
+import { GroupSilence } from './group-silence.ts';
 import { MemberLinks } from './member-links.ts';
+import { OperationDeadlines } from './operation-deadlines.ts';
 import { ReplyBox } from './reply-box.ts';
 import { bundle, requestKinds } from './requests.ts';
 import { RetryDelay } from './retry-delay.ts';
@@ -33,21 +35,10 @@ export interface GroupClientOptions {
    * Two clients never use one key at the same time.
    */
   readonly isFresh: boolean;
-}
-
-interface InFlight {
-  readonly operation: Operation;
-  readonly number: number;
-  /** The request with its proof; undefined for a read in one round. */
-  readonly signed: SignedRequest | undefined;
-  readonly fullReplier: number;
-  readonly box: ReplyBox;
-  readonly sentAtMs: number;
-  /** How often it was sent again. */
-  retries: number;
-  retryAtMs: number;
-  /** Enough members agree on a result that none of them has sent whole. */
-  lacksBody: boolean;
+  /** How long an operation may wait for its outcome; undefined: as long as it takes. */
+  readonly timeoutMs?: number | undefined;
+  /** How many members the client is connected to, where that is known. */
+  readonly connected?: () => number;
 }
 
 /** Questions for used numbers before too few answers must do. */
@@ -74,6 +65,8 @@ export class GroupClient implements ReplicatedClient {
   #nextQuery: number;
   #view = 0;
   readonly #fullRepliers: FullRepliers;
+  readonly #silence: GroupSilence;
+  readonly #deadlines: OperationDeadlines;
   #isScheduled = false;
   #timer: Timer | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
@@ -88,6 +81,9 @@ export class GroupClient implements ReplicatedClient {
       onLastNumber: (from, value) => this.#onLastNumber(from, value),
     });
     this.#fullRepliers = new FullRepliers(group.members.length);
+    const { connected = () => undefined, timeoutMs } = options;
+    this.#silence = new GroupSilence({ log: env.log, members: group.members.length, connected });
+    this.#deadlines = new OperationDeadlines(timeoutMs);
     this.#firstNumber = new FirstNumber(options.acceptance, env.entropy);
     const random = env.entropy.bytes(6);
     this.#nextQuery = random.reduce((number, byte) => number * 256 + byte, 0);
@@ -122,9 +118,14 @@ export class GroupClient implements ReplicatedClient {
     return enter(operation, kind, signal, {
       begin: (begun) => {
         this.#queue.push(begun);
+        this.#deadlines.begin(begun, this.#options.env.clock.nowMs());
+        this.#wake(this.#deadlines.nextMs);
         this.#schedule();
       },
-      abandon: (abandoned) => this.#abandon(abandoned),
+      abandon: (abandoned) => {
+        this.#deadlines.settled(abandoned);
+        this.#abandon(abandoned);
+      },
     });
   }
 
@@ -224,6 +225,7 @@ export class GroupClient implements ReplicatedClient {
   #begin(operation: Operation, number: number, signed: SignedRequest | undefined): InFlight {
     const nowMs = this.#options.env.clock.nowMs();
     const retryAtMs = nowMs + this.#delay.afterMs(0);
+    this.#silence.begin(nowMs);
     this.#wake(retryAtMs);
     return {
       operation,
@@ -254,6 +256,7 @@ export class GroupClient implements ReplicatedClient {
   }
 
   #onReply(from: number, value: ReplicationMessageValue<'requestReply'>): void {
+    this.#silence.heard(from);
     const isQuery = value.kind === 2;
     const inFlight = (isQuery ? this.#queries : this.#requests).get(value.number);
     if (inFlight?.box.take(from, value) === true) this.#judge(inFlight);
@@ -285,6 +288,8 @@ export class GroupClient implements ReplicatedClient {
       this.#delay.note(nowMs - sentAtMs);
     }
     this.#learnView(box);
+    this.#silence.answered(nowMs, this.#requests.size + this.#queries.size > 0);
+    this.#deadlines.settled(operation);
     operation.finish(outcome);
     if (outcome.kind === 'too-old' && operation.kind === 0) this.#renumber();
     if (this.#queue.length > 0) this.#schedule();
@@ -338,12 +343,15 @@ export class GroupClient implements ReplicatedClient {
     const guess = this.#asked >= asksMax ? this.#firstNumber.guess() : undefined;
     if (guess !== undefined) return this.#claim(guess);
     this.#greet();
-    this.#askAgainAtMs = this.#options.env.clock.nowMs() + this.#delay.afterMs(this.#asked);
+    const nowMs = this.#options.env.clock.nowMs();
+    this.#silence.begin(nowMs);
+    this.#askAgainAtMs = nowMs + this.#delay.afterMs(this.#asked);
     this.#asked += 1;
     this.#wake(this.#askAgainAtMs);
   }
 
   #onLastNumber(from: number, { nonce, number }: ReplicationMessageValue<'lastNumberIs'>): void {
+    this.#silence.heard(from);
     if (!this.#isAsking || this.#isClosed) return;
     const first = this.#firstNumber.note(from, nonce, number);
     if (first !== undefined) this.#claim(first);
@@ -379,11 +387,13 @@ export class GroupClient implements ReplicatedClient {
   #onTimer(): void {
     this.#timerAtMs = Number.POSITIVE_INFINITY;
     const nowMs = this.#options.env.clock.nowMs();
+    for (const operation of this.#deadlines.expire(nowMs)) this.#abandon(operation);
+    this.#silence.check(nowMs, this.#operations);
     if (this.#isAsking && this.#askAgainAtMs <= nowMs) this.#askForNumber();
     for (const query of [...this.#queries.values()]) {
       if (query.retryAtMs <= nowMs) this.#orderQuery(query);
     }
-    let earliestMs = Number.POSITIVE_INFINITY;
+    let earliestMs = Math.min(this.#silence.nextMs, this.#deadlines.nextMs);
     for (const request of this.#requests.values()) {
       if (request.retryAtMs <= nowMs) this.#retry(request, nowMs);
       earliestMs = Math.min(earliestMs, request.retryAtMs);
@@ -394,6 +404,13 @@ export class GroupClient implements ReplicatedClient {
     if (Number.isFinite(earliestMs)) this.#wake(earliestMs);
   }
 
+  /** Of the application's, how many wait. */
+  get #operations(): number {
+    const sent = [...this.#requests.values(), ...this.#queries.values()];
+    const waiting = [...this.#queue, ...sent.map(({ operation }) => operation)];
+    return waiting.filter(({ isOver, kind }) => !isOver && kind !== requestKinds.claim).length;
+  }
+
   /** The primary may be dead or hostile: everyone hears of the request, and makes the primary order it. */
   #retry(request: InFlight, nowMs: number): void {
     request.retries += 1;
@@ -401,9 +418,4 @@ export class GroupClient implements ReplicatedClient {
     if (request.lacksBody) this.#askForBody(request);
     else this.#send(request, this.#links.everyone, request.fullReplier);
   }
-}
-
-function outcomeOf(outcome: number, result: Bytes): Outcome {
-  if (outcome === 0) return { kind: 'result', result };
-  return outcome === 1 ? { kind: 'ended' } : { kind: 'too-old' };
 }

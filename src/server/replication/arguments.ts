@@ -58,6 +58,18 @@ export function checkSeed(seed: Bytes): void {
   throw bad('identitySeed is a Uint8Array of 32 bytes', 'Give the 32 secret bytes themselves.');
 }
 
+/** The longest delay that a timer of the system can have. */
+const timeoutMsMax = 2 ** 31 - 1;
+
+/** @throws HoldfastError `bad-configuration` */
+export function checkTimeout(timeoutMs: number): void {
+  if (Number.isInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= timeoutMsMax) return;
+  throw bad(
+    `timeoutMs is a whole number, 1 … ${timeoutMsMax}, not ${String(timeoutMs)}`,
+    'Leave it out to wait as long as it takes.',
+  );
+}
+
 /** @throws HoldfastError `bad-configuration` */
 export function checkEngineKind(kind: string): void {
   if (kind === 'pbft' || kind === 'vr') return;

@@ -1,6 +1,7 @@
 // A client of a group as part of a process: the real env round `GroupClient`.
 
-import type { Bytes } from '../../base/bytes.ts';
+import type { PeerId } from '../../base/brand.ts';
+import { type Bytes, toHex } from '../../base/bytes.ts';
 import { ed25519 } from '../../crypto/signature.ts';
 import { type Log, silentLog } from '../../env/log.ts';
 import { systemClock, systemTimers } from '../../node/clock.ts';
@@ -23,6 +24,7 @@ import {
   checkGroupSize,
   checkOperation,
   checkSeed,
+  checkTimeout,
 } from './arguments.ts';
 import type { PlacedGroup } from './group.ts';
 
@@ -36,6 +38,12 @@ export interface ConnectGroupOptions {
    * key of its own that ends with it.
    */
   readonly identitySeed?: Bytes;
+  /**
+   * How long `submit` and `query` wait before they throw `unavailable`, when the operation may have been executed or not.
+   * 1 … 2^31 - 1; unless given they wait as long as it takes, and `log` tells that nobody answers.
+   */
+  readonly timeoutMs?: number;
+  /** Told, among other things, when nobody answers (`group-silent`, a warning) and when somebody does again (`group-answers`). */
   readonly log?: Log;
 }
 
@@ -46,11 +54,12 @@ export interface ConnectedGroup extends ReplicatedClient {
 
 /** Connects to a group; members that are out are dialled again by themselves. */
 export async function connectGroup(options: ConnectGroupOptions): Promise<ConnectedGroup> {
-  const { group, engine, identitySeed, log = silentLog } = options;
+  const { group, engine, identitySeed, timeoutMs, log = silentLog } = options;
   checkGroup(group);
   checkEngineKind(engine);
   checkGroupSize(group, engine);
   if (identitySeed !== undefined) checkSeed(identitySeed);
+  if (timeoutMs !== undefined) checkTimeout(timeoutMs);
   const seed = identitySeed ?? systemEntropy.bytes(32);
   const metrics = new NodeMetrics();
   const network = await createTlsNetwork({
@@ -78,6 +87,7 @@ export async function connectGroup(options: ConnectGroupOptions): Promise<Connec
     log,
     metrics,
   };
+  const peers = group.members.map((key) => toHex(key) as PeerId);
   const client = new GroupClient({
     env,
     signer: ed25519.signer(seed),
@@ -87,6 +97,8 @@ export async function connectGroup(options: ConnectGroupOptions): Promise<Connec
       engine === 'pbft' ? pbftAcceptance(group) : vrAcceptance(group.faults, options.hasWitnesses),
     // Also a new key: others that begin like it may have raised the number from which it may count.
     isFresh: false,
+    timeoutMs,
+    connected: () => peers.filter((peer) => network.state(peer)?.phase === 'connected').length,
   });
   return {
     async submit(operation: Bytes, more?: SubmitOptions): Promise<Outcome> {
