@@ -59,11 +59,15 @@ export function createVrEngine(options: VrEngineOptions): Engine {
   return new VrEngine(new Core({ group, index, service, parameters, rules, nonce }));
 }
 
+/** Runs out when all that has come before is done. */
+const turnTimer = 'turn';
+
 /** `core` is there for tests that look inside. */
 export class VrEngine implements Engine {
   readonly core: Core;
   /** The own disk says what this replica cannot have written: whatever it promised is unknown, so it stays silent. */
   #isMute = false;
+  #isTurnAwaited = false;
 
   constructor(core: Core) {
     this.core = core;
@@ -85,7 +89,16 @@ export class VrEngine implements Engine {
     this.core.nowMs = nowMs;
     if (this.#isMute) out.count('vr-disk-unreadable');
     else this.#dispatch(event);
+    this.#awaitTurn();
     return out.take();
+  }
+
+  /** Reads that nobody orders have a budget for each turn of the process. */
+  #awaitTurn(): void {
+    const { parts, out, nowMs } = this.core;
+    if (this.#isTurnAwaited || !parts.leases.wantsTurn) return;
+    this.#isTurnAwaited = true;
+    out.timer(turnTimer, nowMs);
   }
 
   #dispatch(event: EngineEvent): void {
@@ -199,6 +212,10 @@ export class VrEngine implements Engine {
 
   #onTimer(name: string): void {
     const { parts, out, nowMs, parameters, status } = this.core;
+    if (name === turnTimer) {
+      this.#isTurnAwaited = false;
+      return parts.leases.beginTurn();
+    }
     if (name === 'batch') return parts.normal.proposeIfDue();
     if (name === 'transfer') return parts.fetch.onTransferTimer();
     if (name === repairTimer) return parts.repair.onTimer();

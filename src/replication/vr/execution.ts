@@ -18,6 +18,11 @@ export class Execution {
     this.#core = core;
   }
 
+  /** Whether the state is that of a batch which may still be taken back. */
+  get isAhead(): boolean {
+    return this.#isTentative;
+  }
+
   /** Executes all that is committed and not executed yet. */
   run(): void {
     const core = this.#core;

@@ -2,9 +2,9 @@
 // backups promise not to vote for a while, so no other view can begin meanwhile. All times are compared with the clock
 // read for the event at hand, never with the order in which a timer's event comes.
 
-import type { Bytes } from '../../base/bytes.ts';
-import { limits } from '../../wire/limits.ts';
+import { type Bytes, mapKey } from '../../base/bytes.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { answerCostBytes, QuestionTurns } from '../question-turns.ts';
 import { resultDigest } from '../requests.ts';
 import { noDigest, withoutResult } from './acceptance.ts';
 import type { Core } from './core.ts';
@@ -18,6 +18,8 @@ interface Read {
   readonly client: Bytes;
   readonly number: number;
   readonly operation: Bytes;
+  /** It is of no use in a later one: nothing of a lease outlives its view. */
+  readonly view: number;
   /** How far must be committed before it is served. */
   readonly target: number;
 }
@@ -30,8 +32,7 @@ export class Leases {
   #asked: Asked[] = [];
   #leaseUntilMs = Number.NEGATIVE_INFINITY;
   #promisedUntilMs = Number.NEGATIVE_INFINITY;
-  /** Ascending by target. */
-  #reads: Read[] = [];
+  readonly #reads = new QuestionTurns<Read>((read) => this.#tryAnswer(read));
 
   constructor(core: Core) {
     this.#core = core;
@@ -91,11 +92,11 @@ export class Leases {
     this.#leaseUntilMs = Math.max(this.#leaseUntilMs, end);
   }
 
-  /** The view is left: the lease and the reads that rest on it are gone; the promises stay. */
+  /** The view is left: the lease is gone, and reads that rest on it are declined; the promises stay. */
   drop(): void {
     this.#asked = [];
     this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
-    this.#reads = [];
+    this.serveReads();
   }
 
   // ---- Reads ----
@@ -109,29 +110,37 @@ export class Leases {
   onQuery(client: Bytes, { number, operation }: ReplicationMessageValue<'queryRequest'>): void {
     const core = this.#core;
     if (core.isWitness || !this.#mayRead) return this.#decline(client, number);
-    if (this.#reads.length >= limits.heldQueriesMax) return core.out.count('vr-queue-full');
-    const { rules, commit, log, parameters } = core;
+    const { rules, view, commit, log, parameters } = core;
     const target = rules.readTarget(commit, log.last, parameters.threeMessageWrites);
-    this.#reads.push({ client, number, operation, target });
-    this.serveReads();
+    const asked = this.#reads.ask(mapKey(client), { client, number, operation, view, target });
+    if (asked === 'taken') return;
+    core.out.count('vr-reads-full');
+    if (asked === 'refused') this.#decline(client, number);
   }
 
-  /** Serves what waits for no more than is executed for good, provided that nothing else is executed. */
+  /** Serves what waits for no more than is executed for good, as far as the budget goes. */
   serveReads(): void {
-    const { parts, commit } = this.#core;
-    if (this.#reads.length === 0) return;
-    if (!this.#mayRead) {
-      for (const { client, number } of this.#reads) this.#decline(client, number);
-      this.#reads = [];
-      return;
+    if (this.#reads.count > 0) this.#reads.run();
+  }
+
+  get wantsTurn(): boolean {
+    return this.#reads.wantsTurn;
+  }
+
+  beginTurn(): void {
+    this.#reads.beginTurn();
+  }
+
+  /** @returns what it cost, in bytes; undefined: it must wait. */
+  #tryAnswer(read: Read): number | undefined {
+    const { parts, view, commit, rules } = this.#core;
+    if (read.view !== view || !this.#mayRead) {
+      this.#decline(read.client, read.number);
+      return 0;
     }
-    let served = 0;
-    for (const read of this.#reads) {
-      if (read.target > commit || parts.execution.executed < read.target) break;
-      this.#serve(read);
-      served += 1;
-    }
-    if (served > 0) this.#reads = this.#reads.slice(served);
+    const { executed, isAhead } = parts.execution;
+    if (read.target > commit || !rules.mayServe(read.target, executed, isAhead)) return undefined;
+    return this.#serve(read);
   }
 
   /** The client has its read ordered instead. */
@@ -143,10 +152,17 @@ export class Leases {
     out.toClient(client, 'requestReply', value, undefined, true);
   }
 
-  #serve({ client, number, operation }: Read): void {
+  /** @returns what it cost, in bytes. */
+  #serve({ client, number, operation }: Read): number {
     const { executor, instance, view, commit, out } = this.#core;
+    const { state } = executor;
+    const pages = state.servicePagesRead;
     const answer = executor.query(operation);
-    if (answer === undefined) return out.count('vr-not-a-read');
+    const costBytes = answerCostBytes * (1 + state.servicePagesRead - pages);
+    if (answer === undefined) {
+      out.count('vr-not-a-read');
+      return costBytes;
+    }
     const { outcome, result } = answer;
     const digest = resultDigest(outcome, result);
     out.toClient(
@@ -156,5 +172,6 @@ export class Leases {
       view,
       true,
     );
+    return costBytes + result.length;
   }
 }

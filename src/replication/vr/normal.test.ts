@@ -4,7 +4,7 @@ import type { ReplicationMessage } from '../../wire/replication-registry.ts';
 import { replicationMessageName } from '../../wire/replication-registry.ts';
 import { type Packet, TestCluster } from './test-cluster.ts';
 import type { ClusterOptions } from './test-options.ts';
-import { countOperation } from './test-service.ts';
+import { countOperation, countQuery } from './test-service.ts';
 
 function started(options: Partial<ClusterOptions> = {}): TestCluster {
   const cluster = new TestCluster({ seed: 3, delayMsMax: 1, syncMsMax: 1, ...options });
@@ -295,4 +295,76 @@ it('asks on from where a log has come by itself, for what others still have', ()
   expect(log.last).toBe(12);
   cluster.filter = ({ to, message }) => to !== 2 || message.name !== 'vrPrepare';
   expect(cluster.run(3000, () => log.last === 13)).toBe(true);
+});
+
+describe('reads under a lease', () => {
+  function flooded(options: Partial<ClusterOptions> = {}): {
+    cluster: TestCluster;
+    answers: number[];
+  } {
+    const cluster = started({ ...options, parameters: { leaseMs: 200, ...options.parameters } });
+    cluster.run(100);
+    const key = new Uint8Array(32).fill(222);
+    const from = { kind: 'client', key } as const;
+    const answers: number[] = [];
+    cluster.filter = ({ to, message }) => {
+      if (message.name !== 'requestReply' || typeof to === 'number' || to[0] !== 222) return true;
+      answers.push(message.value.outcome);
+      return false;
+    };
+    for (let number = 1; number <= 500; number++) {
+      const { instance } = cluster;
+      const value = { instance, number, fullReplier: 0, operation: countQuery };
+      const message = { name: 'queryRequest', value } as const;
+      cluster.handle(cluster.node(0), { kind: 'message', from, message });
+    }
+    return { cluster, answers };
+  }
+
+  it('have a budget in each turn of the process, so that one client keeps no other from reading', () => {
+    const { cluster, answers } = flooded();
+    const served = answers.filter((outcome) => outcome === 0).length;
+    expect(served).toBeGreaterThan(0);
+    expect(served).toBeLessThan(100);
+    cluster.clients[0]?.read(0);
+    cluster.run(100);
+    expect(cluster.clients[0]?.reads).toEqual([0]);
+    expect(answers.filter((outcome) => outcome === 0).length).toBeLessThan(150);
+    // It need not wait to learn that it must have them ordered.
+    expect(answers.filter((outcome) => outcome === 3).length).toBe(32);
+    expect(cluster.counts.get('vr-reads-full')).toBeGreaterThan(300);
+  });
+
+  it('that wait are declined when the view is left', () => {
+    const { cluster, answers } = flooded();
+    const served = answers.filter((outcome) => outcome === 0).length;
+    const from = { kind: 'replica', index: 1 } as const;
+    const value = { instance: cluster.instance, view: 1 };
+    const message = { name: 'vrStartViewChange', value } as const;
+    cluster.handle(cluster.node(0), { kind: 'message', from, message });
+    cluster.run(50);
+    expect(answers.filter((outcome) => outcome === 0)).toHaveLength(served);
+    expect(answers.filter((outcome) => outcome === 3)).toHaveLength(32 + 64);
+  });
+
+  it('see nothing tentative, though they had to wait for their turn', () => {
+    const { cluster, answers } = flooded({ parameters: { threeMessageWrites: true } });
+    const before = answers.length;
+    // The others acknowledge nothing, so what is executed next may be taken back.
+    const listen = cluster.filter;
+    cluster.filter = (packet) => packet.message.name !== 'vrPrepareOk' && listen(packet);
+    const proof = { signature: new Uint8Array(64), count: 0, index: 0, path: [] };
+    const client = cluster.members[1] ?? new Uint8Array(32);
+    const request = { client, number: 1, kind: 0, operation: countOperation(7, 1) };
+    const asked = { instance: cluster.instance, request: { request, proof }, fullReplier: 0 };
+    const submitted = { name: 'submitRequest', value: asked } as const;
+    const from = { kind: 'client', key: client } as const;
+    cluster.handle(cluster.node(0), { kind: 'message', from, message: submitted });
+    expect(cluster.node(0).service.count).toBe(1);
+    cluster.run(20);
+    expect(answers.slice(before).filter((outcome) => outcome === 0)).toEqual([]);
+    cluster.filter = listen;
+    cluster.run(100);
+    expect(answers.slice(before).filter((outcome) => outcome === 0).length).toBeGreaterThan(30);
+  });
 });

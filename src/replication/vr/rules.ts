@@ -175,6 +175,11 @@ export const vrRules = {
     return threeMessageWrites ? last : commit;
   },
 
+  /** Whether the state is one that a read may see: all that it waits for, and nothing that may still be taken back. */
+  mayServe(target: number, executed: number, isAhead: boolean): boolean {
+    return executed >= target && !isAhead;
+  },
+
   /** Whether the marks of requests under way are made anew when a log was replaced; stale ones drop retries for ever. */
   rebuildsPending(): boolean {
     return true;

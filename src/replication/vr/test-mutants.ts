@@ -68,7 +68,10 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   },
   'reads do not wait for three-message writes': {
     mode: 'three messages with leases',
-    rules: { readTarget: (commit) => commit },
+    rules: {
+      readTarget: (commit) => commit,
+      mayServe: (target, executed) => executed >= target,
+    },
   },
   'marks of requests outlive the log': {
     mode: 'full',
