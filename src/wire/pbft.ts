@@ -194,6 +194,8 @@ export const BodyRecord = new ContainerType({ requests: Requests, agreed: Agreed
 export const RecoveredRecord = new ContainerType({ counter: Uint64, view: Uint64 });
 /** A CHECKPOINT was signed: whatever becomes of the pages, it counts as taken. */
 export const VotedRecord = new ContainerType({ sequence: Uint64 });
+/** Patience with this view was lost, and others were told so. */
+export const DoubtedRecord = new ContainerType({ view: Uint64 });
 /** A saved checkpoint's notes. `genesis`: root of checkpoint 0. */
 export const CheckpointNotes = new ContainerType({ isFinal: Uint8, genesis: Bytes32 });
 

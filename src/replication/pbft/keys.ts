@@ -67,13 +67,14 @@ export class Keys {
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
     if (forgotten < this.forgottenBy(replica)) return out.count('new-key-odd');
-    if (!this.#mayTake(message)) return out.count('new-key-too-soon');
+    const isLoss = forgotten > this.forgottenBy(replica);
+    if (!this.#mayTake(replica, isLoss)) return out.count('new-key-too-soon');
     this.#newest[replica] = message;
     out.record(encodeRecord('newKey', message));
     out.rekey(replica);
     out.count('new-key');
     log.forgetVotes(replica, index, n);
-    parts.viewChanges.onForgotten(replica);
+    if (isLoss) parts.viewChanges.onForgotten(replica);
     this.#tell(replica, counter);
   }
 
@@ -84,10 +85,9 @@ export class Keys {
   }
 
   /** Who is sincere says it again until it is heard. */
-  #mayTake({ replica, forgotten }: NewKey): boolean {
+  #mayTake(replica: number, isLoss: boolean): boolean {
     const { nowMs, parameters } = this.#core;
     const { timeoutMs } = parameters;
-    const isLoss = forgotten > this.forgottenBy(replica);
     if (nowMs - (this.#takenMs[replica] ?? 0) < timeoutMs) return false;
     if (isLoss && nowMs - (this.#lossMs[replica] ?? 0) < lossTimeouts * timeoutMs) return false;
     this.#takenMs[replica] = nowMs;

@@ -5,6 +5,7 @@
 //   NEW-VIEW, sent or taken   enteredView, and `accepted` of all its batches that are here
 //   a raised water mark       stable
 //   CHECKPOINT                voted
+//   a status that doubts      doubted
 
 import type { Bytes } from '../../base/bytes.ts';
 import * as wire from '../../wire/pbft.ts';
@@ -24,6 +25,7 @@ const types = {
   newKey: { kind: 9, type: wire.NewKey },
   recovered: { kind: 10, type: wire.RecoveredRecord },
   voted: { kind: 11, type: wire.VotedRecord },
+  doubted: { kind: 12, type: wire.DoubtedRecord },
 } as const;
 
 type Kinds = typeof types;

@@ -90,6 +90,9 @@ class Recollection {
       case 'voted':
         this.#core.parts.checkpoints.restoreVoted(record.value.sequence);
         return;
+      case 'doubted':
+        this.#core.parts.viewChanges.restoreDoubted(record.value.view);
+        return;
       case 'recovered':
         this.#core.parts.recovery.restoreRecovered(record.value);
         return;

@@ -165,7 +165,9 @@ export class StatusExchange {
       viewChanges: parts.viewChanges.supporters(),
       slots: this.#slots(Math.max(executed, log.height) + 1),
     };
-    out.sendUrgently(everyone, 'pbftStatus', value);
+    // What others may leave a view for must not be forgotten.
+    if (value.isDoubting === 1) out.send(everyone, 'pbftStatus', value);
+    else out.sendUrgently(everyone, 'pbftStatus', value);
   }
 
   #slots(first: number): SlotStatus[] {

@@ -53,12 +53,13 @@ export class ViewChanges {
   /**
    * This member has lost patience with the view. It says so and goes on in it until f+1 have: whoever leaves alone is
    * lost as a voter until the others follow, for what it has said in its VIEW-CHANGE binds it. What was said stays so
-   * while the view lasts; otherwise one member could leave on the word of others that have taken it back.
+   * while the view lasts, over restarts too; otherwise one member could leave on the word of others that have taken it back.
    */
   doubt(): void {
     const { index, view, out, parts } = this.#core;
     if (this.isDoubting || parts.recovery.isForgetful) return;
     this.#doubted[index] = view;
+    out.record(encodeRecord('doubted', { view }));
     out.count('view-doubted');
     parts.statusExchange.tellNow();
     this.#react();
@@ -191,9 +192,10 @@ export class ViewChanges {
     return this.#core.rules.isVoid(forgotten, this.#core.parts.recovery.keys.forgottenBy(replica));
   }
 
-  /** A member says that it has lost its disk. */
+  /** A member says that it has lost its disk: with it the patience that it had lost, which it does not repeat. */
   onForgotten(replica: number): void {
     const held = this.#latest[replica];
+    this.#doubted[replica] = -1;
     if (held !== undefined && this.isVoid(held.message.statement))
       this.#latest[replica] = undefined;
   }
@@ -335,6 +337,7 @@ export class ViewChanges {
 
   *records(): Generator<Bytes> {
     const own = this.#latest[this.#core.index];
+    if (this.isDoubting) yield encodeRecord('doubted', { view: this.#core.view });
     if (!this.#core.isActive && own !== undefined) yield encodeRecord('leftView', own.message);
   }
 
@@ -344,6 +347,11 @@ export class ViewChanges {
     core.view = view;
     core.isActive = view === 0;
     core.newViewTop = 0;
+  }
+
+  /** This member had said that it has lost patience with a view. */
+  restoreDoubted(view: number): void {
+    this.#doubted[this.#core.index] = view;
   }
 
   /** This member had left for a view, with this message. */
