@@ -145,6 +145,14 @@ export class StateTransfer {
     return this.#step(nowMs);
   }
 
+  /** A source has a new channel: what it was asked on the one before may be lost, and is asked for again at once. */
+  onReached(source: number, nowMs: number): TransferStep {
+    this.#takeBack(source);
+    this.#restsUntilMs.delete(source);
+    this.#restMs.delete(source);
+    return this.#step(nowMs);
+  }
+
   /** @param from the member whose channel brought it. */
   onPart(from: number, part: StatePart, nowMs: number): TransferStep {
     const inquiry = this.#inquiryOf(from, part);
@@ -273,14 +281,18 @@ export class StateTransfer {
   /** Takes everything back from a source and lets it rest, twice as long each time in a row. */
   #dismiss(source: number, code: string, nowMs: number): void {
     this.#counts.push(code);
+    this.#takeBack(source);
+    const restMs = this.#restMs.get(source) ?? this.#options.timeoutMs;
+    this.#restsUntilMs.set(source, nowMs + restMs);
+    this.#restMs.set(source, Math.min(2 * restMs, 64 * this.#options.timeoutMs));
+  }
+
+  #takeBack(source: number): void {
     for (const inquiry of this.#inquiries) {
       if (inquiry.source !== source) continue;
       for (const item of inquiry.items.values()) this.#wait(item);
     }
     this.#inquiries = this.#inquiries.filter((inquiry) => inquiry.source !== source);
-    const restMs = this.#restMs.get(source) ?? this.#options.timeoutMs;
-    this.#restsUntilMs.set(source, nowMs + restMs);
-    this.#restMs.set(source, Math.min(2 * restMs, 64 * this.#options.timeoutMs));
   }
 
   #step(nowMs: number): TransferStep {

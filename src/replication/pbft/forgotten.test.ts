@@ -102,6 +102,16 @@ describe('a member whose disk is lost', () => {
     isNeeded(cluster, 3);
   });
 
+  it('fetches the state at once, though its new keys close the channels on which it has asked for that', () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const cluster = group(seed, 9);
+      cluster.wipe(seed % 4);
+      cluster.run(cluster.nowMs + 5000, () => cluster.count('transfer-done') > 0);
+      expect(cluster.count('transfer-done')).toBe(1);
+      expect(cluster.count('transfer-silent')).toBe(0);
+    }
+  });
+
   it('may lose it again, and another one after it', () => {
     const cluster = group(50, 9);
     for (const index of [2, 2, 1, 3]) {

@@ -212,6 +212,8 @@ export class Recovery {
     }
     const { checkpoint, prepared, view } = message;
     const known = running.reported[from];
+    // The new keys have cost what the old channels carried.
+    if (known === undefined) this.#core.parts.transfers.onReached(from);
     running.reported[from] = {
       checkpoint: Math.min(checkpoint, known?.checkpoint ?? checkpoint),
       prepared: Math.max(prepared, known?.prepared ?? prepared),

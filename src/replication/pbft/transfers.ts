@@ -94,6 +94,12 @@ export class Transfers {
     this.#apply(this.#transfer.onPart(from, part, nowMs));
   }
 
+  /** All channels were closed, and the one with this member is there again. */
+  onReached(member: number): void {
+    if (this.#transfer !== undefined)
+      this.#apply(this.#transfer.onReached(member, this.#core.nowMs));
+  }
+
   onTimer(): void {
     if (this.#transfer !== undefined) this.#apply(this.#transfer.onTimer(this.#core.nowMs));
   }
