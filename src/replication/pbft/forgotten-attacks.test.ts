@@ -3,10 +3,12 @@
 import { describe, expect, it } from 'vitest';
 import { type Bytes, emptyBytes, fromHex } from '../../base/bytes.ts';
 import type { Signer } from '../../crypto/signature.ts';
+import { limits } from '../../wire/limits.ts';
 import type { Certificate, NewKey, NewView, ViewChange } from '../../wire/pbft.ts';
 import type { ReplicaStatus } from '../contract.ts';
 import { bundle, requestDigest } from '../requests.ts';
 import { batchDigest } from './batch.ts';
+import { counterRiseMax } from './keys.ts';
 import {
   newKeyBytes,
   newViewBytes,
@@ -283,6 +285,58 @@ it('a member that lost its disk recovers though an intruder has shown a large co
   cluster.wipe(2);
   const isBack = () => statusOf(cluster, 2).status === 'normal';
   expect(cluster.run(cluster.nowMs + 60_000, isBack)).toBe(true);
+});
+
+describe('the last number that a counter can have', () => {
+  const last = limits.newKeyCounterMax;
+
+  it('does not keep a member from recovering, shown to one member before the disk was lost', () => {
+    for (const counter of [last, last - 1]) {
+      const cluster = new TestCluster({ seed: 7, parameters });
+      write(cluster, 3);
+      cluster.speak(2, 1, 'newKey', newKey(cluster, 2, counter, 0));
+      cluster.run(cluster.nowMs + 500);
+      cluster.wipe(2);
+      const isBack = () => statusOf(cluster, 2).status === 'normal';
+      expect(cluster.run(cluster.nowMs + 60_000, isBack)).toBe(true);
+      expect(cluster.count('new-key-far')).toBeGreaterThan(0);
+    }
+  });
+
+  it('nor shown by a liar to the member that has lost its disk, at once or step by step', () => {
+    for (const rise of [last - 1, counterRiseMax - 1, 2]) {
+      const [member, liar] = [2, 1];
+      const cluster = new TestCluster({ seed: 7, faults: 2, parameters });
+      write(cluster, 3);
+      cluster.crash(liar);
+      cluster.filter = (_, to, { name }) => to !== liar || name !== 'newKey';
+      let counter = 0;
+      cluster.wipe(member);
+      for (let i = 0; i < 40; i++) {
+        counter = Math.min(last - 1, counter + rise);
+        cluster.speak(liar, member, 'newKey', newKey(cluster, member, counter, 0));
+        cluster.run(cluster.nowMs + 40);
+      }
+      const isBack = () => statusOf(cluster, member).status === 'normal';
+      expect(cluster.run(cluster.nowMs + 60_000, isBack)).toBe(true);
+    }
+  });
+
+  it('is far away: a member believes one step in each time-out once a million are used up', () => {
+    const cluster = new TestCluster({ seed: 7, parameters });
+    cluster.run(1000);
+    const taken = (counter: number): boolean => {
+      const before = cluster.count('new-key');
+      cluster.speak(2, 1, 'newKey', newKey(cluster, 2, counter, 0));
+      return cluster.count('new-key') > before;
+    };
+    expect(taken(counterRiseMax + 6)).toBe(false);
+    expect(taken(counterRiseMax + 5)).toBe(true);
+    cluster.run(2000);
+    expect(taken(2 * counterRiseMax)).toBe(false);
+    expect(taken(counterRiseMax + 11)).toBe(false);
+    expect(taken(counterRiseMax + 10)).toBe(true);
+  });
 });
 
 it('what a member says of a view after the loss replaces what it said before, and is no evidence', () => {

@@ -3,6 +3,7 @@
 // that it ever used, and does not know which those were; 2f+1 of the others do, because a recovery needs as many.
 
 import type { Core } from './core.ts';
+import { counterRiseMax } from './keys.ts';
 
 export class Forgotten {
   readonly #core: Core;
@@ -42,11 +43,18 @@ export class Forgotten {
     }
   }
 
-  /** @returns the largest counter, when enough have said what they know. */
-  onAnswer(member: number, counter: number): number | undefined {
+  /**
+   * @param began the counter with which this recovery began; 0 before.
+   * @returns the largest counter that a member knows, when enough have said what they know.
+   */
+  onAnswer(member: number, counter: number, began = 0): number | undefined {
     this.#known[member] = counter;
-    const known = this.#known.filter((each) => each !== undefined);
-    return this.hasEnough(known.length) ? Math.max(...known) : undefined;
+    const all = this.#known.flatMap((known) => known ?? []).sort((a, b) => b - a);
+    // This member is one of the f that may be faulty: of f others one is correct.
+    const vouched = Math.max(all[this.#core.faults - 1] ?? 0, began);
+    // What lies far above has been taken by no correct member, nor would a number above it be: only liars have it to show.
+    const credible = all.filter((known) => known <= vouched + counterRiseMax / 2);
+    return this.hasEnough(credible.length) || began > 0 ? credible[0] : undefined;
   }
 
   /** Recovered: as good as any other member, from this view on. */

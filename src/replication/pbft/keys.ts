@@ -16,6 +16,13 @@ import { newKeyBytes } from './statements.ts';
  */
 const lossTimeouts = 64;
 
+/**
+ * How far the counter of a member is believed to rise at once, since the start; besides by one in each time-out. Its own
+ * changes of keys are seldom. Without this an intruder could sign the last number that there is, after which a member
+ * that lost its disk could never say that it has newer keys.
+ */
+export const counterRiseMax = 2 ** 20;
+
 export class Keys {
   readonly #core: Core;
   /** By member. */
@@ -23,12 +30,20 @@ export class Keys {
   /** When a NEW-KEY of each was taken last, and when one that told of a loss was. */
   readonly #takenMs: number[];
   readonly #lossMs: number[];
+  /** By member: how far its counter has risen since the start. */
+  readonly #risen: number[];
+  #startedMs = 0;
 
   constructor(core: Core) {
     this.#core = core;
     this.#newest = new Array<NewKey | undefined>(core.n).fill(undefined);
     this.#takenMs = new Array<number>(core.n).fill(Number.NEGATIVE_INFINITY);
     this.#lossMs = new Array<number>(core.n).fill(Number.NEGATIVE_INFINITY);
+    this.#risen = new Array<number>(core.n).fill(0);
+  }
+
+  start(): void {
+    this.#startedMs = this.#core.nowMs;
   }
 
   /** This member's own. */
@@ -64,11 +79,13 @@ export class Keys {
       return out.count('new-key-odd');
     }
     if (!this.#isNewer(message)) return out.count('new-key-old');
+    if (!this.#isNear(message)) return out.count('new-key-far');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
     if (forgotten < this.forgottenBy(replica)) return out.count('new-key-odd');
     const isLoss = forgotten > this.forgottenBy(replica);
     if (!this.#mayTake(replica, isLoss)) return out.count('new-key-too-soon');
+    this.#risen[replica] = this.#riseOf(message);
     this.#newest[replica] = message;
     out.record(encodeRecord('newKey', message));
     out.rekey(replica);
@@ -82,6 +99,17 @@ export class Keys {
   #isNewer({ replica, counter, forgotten }: NewKey): boolean {
     const known = this.counterOf(replica);
     return counter > known || (counter === known && forgotten > this.forgottenBy(replica));
+  }
+
+  #riseOf({ replica, counter }: NewKey): number {
+    return (this.#risen[replica] ?? 0) + counter - this.counterOf(replica);
+  }
+
+  /** What is too far now may be near enough later. */
+  #isNear(message: NewKey): boolean {
+    const { nowMs, parameters } = this.#core;
+    const timeouts = Math.floor((nowMs - this.#startedMs) / parameters.timeoutMs);
+    return this.#riseOf(message) <= counterRiseMax + timeouts;
   }
 
   /** Who is sincere says it again until it is heard. */

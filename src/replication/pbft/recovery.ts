@@ -98,6 +98,7 @@ export class Recovery {
     if (recoveryIntervalMs > 0) {
       out.timer(recoveryTimer, nowMs + (recoveryIntervalMs * (index + 1)) / n);
     }
+    this.keys.start();
     if (this.isForgetful) out.record(encodeRecord('recovered', this.#recoveredRecord()));
     if (this.keys.counterOf(index) > this.#recovered) this.begin();
     else if (this.isForgetful) this.onTick();
@@ -191,8 +192,11 @@ export class Recovery {
     if (!isOfUse || message.counter >= limits.newKeyCounterMax) return out.count('new-key-odd');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
-    if (this.#running === undefined) this.#onKnown(from, message.counter);
-    else this.#beginWith(message.counter + 1);
+    if (this.#running === undefined) return this.#onKnown(from, message.counter);
+    const began = this.keys.forgottenBy(this.#core.index);
+    const largest = this.#forgotten.onAnswer(from, message.counter, began) ?? 0;
+    if (largest > this.#running.counter) this.#beginWith(largest + 1);
+    else out.count('new-key-far');
   }
 
   #onKnown(from: number, counter: number): void {
