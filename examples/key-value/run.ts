@@ -3,6 +3,8 @@
 //   npx tsx examples/key-value/run.ts create           keys, folders and the list of members, in ./key-value
 //   npx tsx examples/key-value/run.ts replica 0        a member; one terminal each for 0, 1, 2 and 3
 //   npx tsx examples/key-value/run.ts put apples 3     a client: put, get, delete, cas and scan
+//   npx tsx examples/key-value/run.ts end              ends it, for good; then stop the members
+//   npx tsx examples/key-value/run.ts next             another group, which goes on with its state
 //
 // `create --engine vr` makes three members of which one may stop. On machines of their own, write their addresses into
 // `group.json`; each gets that file and its own folder, and nobody else's.
@@ -18,6 +20,7 @@ import {
   describeGroup,
   memberKey,
   type PlacedGroup,
+  readEnding,
   startReplica,
 } from 'holdfast/replication';
 import { decodeResult, encodeOperation, KeyValueStore, type Operation } from './index.ts';
@@ -25,10 +28,16 @@ import { decodeResult, encodeOperation, KeyValueStore, type Operation } from './
 const usage = `Usage: run.ts [--folder ./key-value] COMMAND
   create [--port 7501] [--engine pbft|vr]
   replica NUMBER
-  put KEY VALUE | get KEY | delete KEY | cas KEY EXPECTED VALUE | scan FROM`;
+  put KEY VALUE | get KEY | delete KEY | cas KEY EXPECTED VALUE | scan FROM
+  end
+  next`;
 
 interface GroupFile {
   readonly engine: 'pbft' | 'vr';
+  /** How many groups have handed their state on to this one. */
+  readonly generation: number;
+  /** The root of that state, in hexadecimal. */
+  readonly genesis?: string;
   /** Public keys are hexadecimal. */
   readonly members: readonly {
     readonly publicKey: string;
@@ -40,14 +49,16 @@ interface GroupFile {
 const groupPath = (folder: string): string => join(folder, 'group.json');
 const memberPath = (folder: string, index: number): string => join(folder, `member-${index}`);
 const seedPath = (folder: string, index: number): string => join(memberPath(folder, index), 'seed');
-const dataPath = (folder: string, index: number): string => join(memberPath(folder, index), 'data');
+const dataPath = (folder: string, index: number, generation: number): string =>
+  join(memberPath(folder, index), `data-${generation}`);
 
-function groupOf({ members }: Pick<GroupFile, 'members'>): PlacedGroup {
+function groupOf({ members, genesis }: Pick<GroupFile, 'members' | 'genesis'>): PlacedGroup {
   const placed = members.map(({ publicKey, host, port }) => ({
     publicKey: new Uint8Array(Buffer.from(publicKey, 'hex')),
     address: { host, port },
   }));
-  return describeGroup('key-value', placed, 1);
+  const root = genesis === undefined ? undefined : new Uint8Array(Buffer.from(genesis, 'hex'));
+  return describeGroup('key-value', placed, 1, root);
 }
 
 async function readGroup(folder: string): Promise<GroupFile> {
@@ -64,10 +75,34 @@ async function create(folder: string, engine: GroupFile['engine'], port: number)
   for (const [index, seed] of seeds.entries()) {
     await mkdir(memberPath(folder, index), { recursive: true });
     await writeFile(seedPath(folder, index), seed.toString('hex'), { flag: 'wx', mode: 0o600 });
-    await createReplicaFolder(dataPath(folder, index), group, index);
+    await createReplicaFolder(dataPath(folder, index, 0), group, index);
   }
-  await writeFile(groupPath(folder), JSON.stringify({ engine, members }, undefined, 2));
+  await writeGroup(folder, { engine, generation: 0, members });
   console.log(`${members.length} members are in ${folder}.`);
+}
+
+async function writeGroup(folder: string, file: GroupFile): Promise<void> {
+  await writeFile(groupPath(folder), JSON.stringify(file, undefined, 2));
+}
+
+/**
+ * Another group of the same members begins with the state that this one ended with. Any member's copy will do: it is checked
+ * against what `2f+1` members have signed. Others could fetch it from those that have it.
+ */
+async function beginNext(folder: string): Promise<void> {
+  const file = await readGroup(folder);
+  const ending = await readEnding(dataPath(folder, 0, file.generation), groupOf(file), 0);
+  const next: GroupFile = {
+    ...file,
+    generation: file.generation + 1,
+    genesis: Buffer.from(ending.root).toString('hex'),
+  };
+  const group = groupOf(next);
+  for (const index of next.members.keys()) {
+    await createReplicaFolder(dataPath(folder, index, next.generation), group, index, ending);
+  }
+  await writeGroup(folder, next);
+  console.log(`Group ${next.generation} begins with the state ${next.genesis}.`);
 }
 
 async function serve(folder: string, index: number): Promise<void> {
@@ -78,7 +113,7 @@ async function serve(folder: string, index: number): Promise<void> {
     identitySeed: new Uint8Array(Buffer.from(seed, 'hex')),
     engine: { kind: file.engine },
     service: new KeyValueStore(),
-    folder: dataPath(folder, index),
+    folder: dataPath(folder, index, file.generation),
   });
   console.log(`Member ${index} is up. Ctrl-C ends it.`);
   process.once('SIGINT', () => void replica.stop());
@@ -93,6 +128,7 @@ async function serve(folder: string, index: number): Promise<void> {
 
 function operationOf(command: string, words: readonly string[]): Operation | undefined {
   const [key, second, third] = words.map((word) => new Uint8Array(Buffer.from(word)));
+  if (command === 'end' && words.length === 0) return { kind: 'stop' };
   if (key === undefined) return undefined;
   if (words.length === 1) {
     if (command === 'get' || command === 'delete') return { kind: command, key };
@@ -146,6 +182,8 @@ try {
   if (operation !== undefined) await ask(folder, operation);
   else if (command === 'create' && (engine === 'pbft' || engine === 'vr')) {
     await create(folder, engine, Number(values.port));
+  } else if (command === 'next') {
+    await beginNext(folder);
   } else if (command === 'replica' && /^\d$/.test(words.join())) {
     await serve(folder, Number(words[0]));
   } else {

@@ -55,6 +55,11 @@ export interface ReplicaGroup {
   readonly members: readonly Bytes[];
   /** Faulty members tolerated: PBFT needs 3f+1 members, Viewstamped Replication 2f+1. */
   readonly faults: number;
+  /**
+   * Root over the pages that another instance ended with and this one begins with, as checkpoint 0. Undefined: it begins with no pages.
+   * Bound by `instance`. Members that do not have the pages fetch them from those that do.
+   */
+  readonly genesis?: Bytes;
 }
 
 /** Who sent a message: the key that authenticated the channel, as a member's index or as a client. */
@@ -63,7 +68,7 @@ export type Sender =
   | { readonly kind: 'client'; readonly key: Bytes };
 
 export type EngineEvent =
-  /** The first event. `restored` is undefined for a group's first start only. */
+  /** The first event. `restored` is undefined for a first start on a disk that holds no pages. */
   | { readonly kind: 'start'; readonly restored: Restored | undefined }
   | { readonly kind: 'message'; readonly from: Sender; readonly message: ReplicationMessage }
   /** A timer that the engine set has run out. */
@@ -88,6 +93,8 @@ export interface Restored {
   readonly records: readonly Bytes[];
   /** Codes of what the disk itself found wrong with its table. Whether the pages are right is for the engine to say. */
   readonly damage: readonly string[];
+  /** Nothing has run on this disk yet: the checkpoint holds what the instance begins with. */
+  readonly isFirstStart?: boolean;
   /** This disk was made in the place of one that is lost: promises were made that it knows nothing of. PBFT only. */
   readonly hasForgotten?: boolean;
 }
@@ -238,6 +245,17 @@ export interface ReplicaStatus {
 /** Counted when `divergedAt` gets a value. */
 export const statesDifferCode = 'states-differ';
 
+/** The state right after the STOP of an instance: what the next one begins with. */
+export interface EngineEnding {
+  readonly sequence: number;
+  /** Over all pages: the next group's `genesis`. */
+  readonly root: Bytes;
+  /** What proves the root to others; empty where members are trusted (Viewstamped Replication). */
+  readonly proof: Bytes;
+  /** All of them, the table of clients included. May be iterated at any time, and more than once. */
+  readonly pages: Iterable<PageChange>;
+}
+
 /** A replica engine: synchronous, owns no thread, timer, socket or randomness. */
 export interface Engine {
   /** @param nowMs the monotonic clock, read after the event was taken from its source. Never throws on account of a peer. */
@@ -245,6 +263,8 @@ export interface Engine {
   /** Whether a send of this view may still leave. */
   isCurrent(view: number): boolean;
   status(): ReplicaStatus;
+  /** Undefined before the instance has ended here, with a proof of it, and at members that keep no state. */
+  ending(): EngineEnding | undefined;
 }
 
 export type Outcome =

@@ -35,7 +35,6 @@ export class Executor {
   /** Every call of it ends with what the contract says, or throws ServiceFailed. */
   readonly service: StateMachine;
   #ended = false;
-  #endedAtMark = false;
 
   constructor(service: StateMachine) {
     this.service = guardedService(service);
@@ -68,7 +67,7 @@ export class Executor {
     if (found.kind === 'too-old') return tooOld;
     const result = this.#run(request, agreed);
     this.table.record(client, number, result, sequence);
-    if (this.isStop(request)) this.#ended = true;
+    if (this.isStop(request)) this.#end();
     return { outcome: 0, result, isNew: true };
   }
 
@@ -85,17 +84,15 @@ export class Executor {
     return this.state.checkpoint(sequence);
   }
 
-  /** Begins tentative execution. */
+  /** Begins tentative execution. No STOP is executed before it ends. */
   mark(): void {
     this.state.mark();
     this.table.mark();
-    this.#endedAtMark = this.#ended;
   }
 
   /** Takes back all that was executed since `mark`. */
   undo(): void {
     this.table.undo();
-    this.#ended = this.#endedAtMark;
     if (this.state.undo()) this.service.load(this.state.region('service'));
   }
 
@@ -123,6 +120,12 @@ export class Executor {
     this.state.rollback(sequence);
     this.#ended = isEnded;
     this.#load();
+  }
+
+  /** The state from here on is what the next instance begins with, whose sequence begins at 0. */
+  #end(): void {
+    this.#ended = true;
+    this.table.resetSequences();
   }
 
   #load(): void {

@@ -61,6 +61,8 @@ class ScriptedEngine implements Engine {
     return { ...nothing, ...(isScripted ? this.script.shift() : undefined) };
   }
 
+  ending(): undefined {}
+
   isCurrent(view: number): boolean {
     return view === this.currentView;
   }

@@ -16,6 +16,7 @@ import {
   type CheckpointSave,
   type Effects,
   type Engine,
+  type EngineEnding,
   type EngineEvent,
   type Evidence,
   type ReplicaGroup,
@@ -146,6 +147,11 @@ export class ReplicaHost {
 
   status(): ReplicaStatus {
     return this.#options.engine.status();
+  }
+
+  /** What the next instance begins with; undefined before this one has ended here. */
+  ending(): EngineEnding | undefined {
+    return this.#options.engine.ending();
   }
 
   /** Stops at once, as a crash would: nothing that waits leaves. */

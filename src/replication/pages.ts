@@ -199,10 +199,14 @@ export class PagedState {
     for (const held of this.#frozen.keys()) if (held > sequence) this.#frozen.delete(held);
   }
 
-  /** Every page there is now, whatever is written while they are iterated. */
-  *allFrozen(): Generator<PageChange> {
+  /** Every page there is now, whatever is written later. May be iterated more than once. */
+  frozenPages(): Iterable<PageChange> {
     const { trees } = this.snapshot();
-    for (const region of regions) yield* pagesUnder(region, trees[region], rootLevel, 0);
+    return {
+      *[Symbol.iterator]() {
+        for (const region of regions) yield* pagesUnder(region, trees[region], rootLevel, 0);
+      },
+    };
   }
 
   /** The current pages, frozen but not as a checkpoint. */

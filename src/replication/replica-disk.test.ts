@@ -60,9 +60,52 @@ describe('a replica on its disk', () => {
     expect(again.restored).toEqual(nothing);
   });
 
+  it('begins with the pages that it was made with, as checkpoint 0', async () => {
+    const disk = new TestDisk();
+    const pages: PageChange[] = [
+      { region: 'service', page: 3, bytes: utf8('three') },
+      { region: 'clients', page: 0, bytes: utf8('a client') },
+    ];
+    const heir = { ...group, genesis: root };
+    await createReplica(disk, heir, 2, { pages });
+    expect(ReplicaDisk.hasStarted(disk, heir, 2)).toBe(false);
+    const kept = { 'service/3': shown(utf8('three')), 'clients/0': shown(utf8('a client')) };
+    const { disk: opened, restored } = await ReplicaDisk.open(disk, heir, 2);
+    expect(restored).toMatchObject({ isFirstStart: true, records: [], damage: [] });
+    expect(restored?.checkpoint).toMatchObject({ sequence: 0, root, notes: new Uint8Array(0) });
+    expect(pagesOf(restored)).toEqual(kept);
+    expect(ReplicaDisk.hasStarted(disk, heir, 2)).toBe(true);
+    const again = (await ReplicaDisk.open(disk, heir, 2)).restored;
+    expect(again?.isFirstStart).toBeUndefined();
+    expect(pagesOf(again)).toEqual(kept);
+    // What is saved later takes their place, and they are not taken for a part of it.
+    const bytes = utf8('four');
+    await opened.save({
+      sequence: 4,
+      root,
+      notes: new Uint8Array(0),
+      changes: [{ region: 'service', page: 3, bytes }],
+      isWhole: false,
+    });
+    const later = (await ReplicaDisk.open(disk, heir, 2)).restored;
+    expect(later?.checkpoint?.sequence).toBe(4);
+    expect(pagesOf(later)).toEqual({ ...kept, 'service/3': shown(bytes) });
+  });
+
+  it('is nobody’s after a crash while it was made', async () => {
+    const disk = new TestDisk();
+    const torn = function* (): Generator<PageChange> {
+      yield { region: 'service', page: 1, bytes: utf8('one') };
+      throw new TypeError('the machine crashed');
+    };
+    const making = createReplica(disk, { ...group, genesis: root }, 2, { pages: torn() });
+    await expect(making).rejects.toThrow('crashed');
+    expect(await refusal(ReplicaDisk.open(disk, group, 2))).toContain('no replica');
+  });
+
   it('says at every start that it took the place of a lost one', async () => {
     const disk = new TestDisk();
-    await createReplica(disk, group, 2, true);
+    await createReplica(disk, group, 2, { isDiskLost: true });
     for (const records of [[], ['a'], ['a', 'a']]) {
       const { disk: opened, restored } = await ReplicaDisk.open(disk, group, 2);
       expect(restored?.hasForgotten).toBe(true);

@@ -41,6 +41,9 @@ const recordKinds = {
   compactedEnd: 3,
   head: 4,
 } as const;
+/** Pages that do not fit in memory twice may come one by one. */
+type SavedChanges = Omit<CheckpointSave, 'changes'> & { readonly changes: Iterable<PageChange> };
+
 const noBytes = new Uint8Array(0);
 const nothingSaved = {
   sequence: 0,
@@ -49,16 +52,22 @@ const nothingSaved = {
   pages: [],
 };
 
+export interface NewReplica {
+  /** The member had another disk, which is lost with all that it promised. */
+  readonly isDiskLost?: boolean;
+  /** What the instance begins with, if that is not nothing. Without it the member fetches it from the others. */
+  readonly pages?: Iterable<PageChange> | undefined;
+}
+
 /**
  * Makes an empty disk the disk of member `self`. Done once, when the group is created or the member joins it.
- * @param isDiskLost it had another one, which is lost with all that it promised.
  * @throws HoldfastError when the disk is a replica's of this group already.
  */
 export async function createReplica(
   disk: Disk,
   group: ReplicaGroup,
   self: number,
-  isDiskLost = false,
+  { isDiskLost = false, pages }: NewReplica = {},
 ): Promise<void> {
   const keys = keysOf(group.instance);
   if (disk.table.get(keys.format) !== undefined) {
@@ -70,6 +79,10 @@ export async function createReplica(
       },
     );
   }
+  if (pages !== undefined && group.genesis !== undefined) {
+    await new ReplicaDisk(disk, keys).inherit(group.genesis, pages);
+  }
+  // Last: without it this is nobody's disk.
   await disk.table.write([formatRecord(keys, self, isDiskLost ? 'diskLost' : 'created')]);
 }
 
@@ -93,9 +106,14 @@ export class ReplicaDisk {
   /** Records that a compaction made needless: they go when it is durable. */
   #trimUpTo: Position | undefined;
 
-  private constructor(disk: Disk, keys: Keys) {
+  constructor(disk: Disk, keys: Keys) {
     this.#disk = disk;
     this.#keys = keys;
+  }
+
+  /** Whether the replica has ever run on this disk. @throws HoldfastError when it was not created for this member. */
+  static hasStarted(disk: Disk, group: ReplicaGroup, self: number): boolean {
+    return readFormat(disk, keysOf(group.instance), self) !== 'created';
   }
 
   /**
@@ -115,7 +133,7 @@ export class ReplicaDisk {
       opened.#append(recordKinds.head, group.instance);
       await disk.journal.sync();
       await disk.table.write([formatRecord(keys, self, 'started')]);
-      return { disk: opened, restored: undefined };
+      return { disk: opened, restored: await opened.#inherited() };
     }
     let records = opened.#recover();
     if (records === undefined && past === 'diskLost') {
@@ -134,6 +152,18 @@ export class ReplicaDisk {
     }
     const hasForgotten = past === 'diskLost';
     return { disk: opened, restored: { checkpoint, records, damage: [...found], hasForgotten } };
+  }
+
+  /** Saves what the instance begins with as checkpoint 0. */
+  inherit(root: Bytes, changes: Iterable<PageChange>): Promise<void> {
+    return this.save({ sequence: 0, root, notes: noBytes, changes, isWhole: true });
+  }
+
+  async #inherited(): Promise<Restored | undefined> {
+    const found = new Set<string>();
+    const checkpoint = await this.#readCheckpoint(found);
+    if (checkpoint === undefined) return undefined;
+    return { checkpoint, records: [], damage: [...found], isFirstStart: true };
   }
 
   /** `compact` takes the place of all earlier records; `records` follow. Nothing is durable before `sync`. */
@@ -163,7 +193,7 @@ export class ReplicaDisk {
    * Saves a checkpoint; saves run one after the other. A crash midway leaves the one before whole: pages are written
    * beside those that they replace, and the last write names the new checkpoint and takes the replaced ones away.
    */
-  async save({ sequence, root, notes, changes, isWhole }: CheckpointSave): Promise<void> {
+  async save({ sequence, root, notes, changes, isWhole }: SavedChanges): Promise<void> {
     this.#version += 1;
     const version = this.#version;
     const replaced: Change[] = [];

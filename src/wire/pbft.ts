@@ -196,8 +196,8 @@ export const RecoveredRecord = new ContainerType({ counter: Uint64, view: Uint64
 export const VotedRecord = new ContainerType({ sequence: Uint64 });
 /** Patience with this view was lost, and others were told so. */
 export const DoubtedRecord = new ContainerType({ view: Uint64 });
-/** A saved checkpoint's notes. `genesis`: root of checkpoint 0. */
-export const CheckpointNotes = new ContainerType({ isFinal: Uint8, genesis: Bytes32 });
+/** A saved checkpoint's notes. */
+export const CheckpointNotes = new ContainerType({ isFinal: Uint8 });
 
 export type PlacedDigest = ValueOf<typeof PlacedDigest>;
 export type Certificate = ValueOf<typeof Certificate>;

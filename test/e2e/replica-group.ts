@@ -10,9 +10,12 @@ import type { Change, TableEntry } from '../../src/env/disk.ts';
 import { openTable } from '../../src/node/table.ts';
 import {
   type ConnectedGroup,
+  checkEnding,
   connectGroup,
   createReplicaFolder,
+  type Ending,
   memberKey,
+  readEnding,
   recoverReplicaFolder,
 } from '../../src/server/replication/index.ts';
 import { projectFolder } from './places.ts';
@@ -35,6 +38,13 @@ export type SeenStatus = z.infer<typeof statusSchema>;
 
 /** 'r', instance, 'p', region and number, version. */
 const pageKeySizeBytes = 1 + 32 + 1 + 8 + 8;
+
+const faults = 1;
+
+function seedsFor(engine: 'pbft' | 'vr'): Uint8Array[] {
+  const size = engine === 'pbft' ? 3 * faults + 1 : 2 * faults + 1;
+  return Array.from({ length: size }, () => new Uint8Array(randomBytes(32)));
+}
 
 const script = join(projectFolder, 'test/e2e/replica-process.ts');
 
@@ -90,19 +100,43 @@ export class ReplicaGroup {
   readonly engine: 'pbft' | 'vr';
   readonly members: readonly Member[];
   readonly #group: ReturnType<typeof groupOf>;
+  readonly #seeds: readonly Uint8Array[];
 
-  private constructor(engine: 'pbft' | 'vr', members: readonly Member[], file: ReplicaFile) {
+  private constructor(
+    engine: 'pbft' | 'vr',
+    members: readonly Member[],
+    file: ReplicaFile,
+    seeds: readonly Uint8Array[],
+  ) {
     this.engine = engine;
     this.members = members;
     this.#group = groupOf(file);
+    this.#seeds = seeds;
   }
 
-  static async start(engine: 'pbft' | 'vr'): Promise<ReplicaGroup> {
+  static start(engine: 'pbft' | 'vr'): Promise<ReplicaGroup> {
+    return ReplicaGroup.#begin(engine, seedsFor(engine));
+  }
+
+  /**
+   * A group that goes on with what this one ended with: a new machine in the place of the first, and as many as its engine
+   * needs.
+   * @param heir the one member that gets the state; the others fetch it.
+   */
+  async next(heir: number, engine: 'pbft' | 'vr' = this.engine): Promise<ReplicaGroup> {
+    const ending = await this.readEnding(heir);
+    const newSeeds = seedsFor(engine);
+    const seeds = newSeeds.map((seed, i) => (i > 0 ? this.#seeds[i] : undefined) ?? seed);
+    return ReplicaGroup.#begin(engine, seeds, { ending, heir });
+  }
+
+  static async #begin(
+    engine: 'pbft' | 'vr',
+    seeds: readonly Uint8Array[],
+    begins?: { readonly ending: Ending; readonly heir: number },
+  ): Promise<ReplicaGroup> {
     const root = mkdtempSync(join(tmpdir(), 'holdfast-replicas-'));
-    const faults = 1;
-    const size = engine === 'pbft' ? 3 * faults + 1 : 2 * faults + 1;
-    const seeds = Array.from({ length: size }, () => new Uint8Array(randomBytes(32)));
-    const ports = await freePorts(size);
+    const ports = await freePorts(seeds.length);
     const identities = seeds.map((seed, i) => ({
       publicKey: Buffer.from(memberKey(seed)).toString('hex'),
       port: ports[i] ?? 0,
@@ -113,13 +147,29 @@ export class ReplicaGroup {
       members: identities,
       seed: Buffer.from(seed).toString('hex'),
       folder: join(root, `replica-${i}`),
+      ...(begins && { genesis: Buffer.from(begins.ending.root).toString('hex') }),
     }));
     const [first] = files;
     if (first === undefined) throw new NeverHappened('a group has members');
-    await Promise.all(files.map((file, i) => createReplicaFolder(file.folder, groupOf(file), i)));
+    await Promise.all(
+      files.map((file, i) => {
+        const inherited = begins?.heir === i ? begins.ending : undefined;
+        return createReplicaFolder(file.folder, groupOf(file), i, inherited);
+      }),
+    );
     const members = files.map((file, i) => new Member(file, join(root, `replica-${i}.json`)));
     await Promise.all(members.map((member) => member.start()));
-    return new ReplicaGroup(engine, members, first);
+    return new ReplicaGroup(engine, members, first, seeds);
+  }
+
+  /** What the folder of a member that is down says of the end. */
+  readEnding(index: number): Promise<Ending> {
+    return readEnding(this.at(index).folder, this.#group, index);
+  }
+
+  /** What a proof of the end says to someone who knows nothing but the group. */
+  checkEnding(proof: Uint8Array): Pick<Ending, 'root' | 'sequence'> {
+    return checkEnding(this.#group, proof);
   }
 
   /** Gives a member that is down a new folder in the place of the one that it lost. */
@@ -188,7 +238,29 @@ export class Counting {
     return { added: this.#added, found };
   }
 
+  /** Ends the instance while the workers work, and gives what they had added until they were told so. */
+  async end(): Promise<number[]> {
+    await this.#client.submit(encodeOperation({ kind: 'stop' }));
+    await Promise.all(this.#workers);
+    await this.#client.close();
+    return this.#added;
+  }
+
+  /** The counters as another group has them. */
+  static async read(group: ReplicaGroup, counters = 4): Promise<number[]> {
+    const counting = new Counting(await group.connect(), counters);
+    return (await counting.judge()).found;
+  }
+
   async #work(counter: number): Promise<void> {
+    try {
+      await this.#count(counter);
+    } catch (error) {
+      if (!(error instanceof InstanceEnded)) throw error;
+    }
+  }
+
+  async #count(counter: number): Promise<void> {
     let atLeast = 0;
     while (!this.#over) {
       const current = await this.#read(counter);
@@ -210,6 +282,7 @@ export class Counting {
 
   async #read(counter: number): Promise<number> {
     const outcome = await this.#client.query(encodeOperation({ kind: 'get', key: keyOf(counter) }));
+    if (outcome.kind === 'ended') throw new InstanceEnded();
     const result = outcome.kind === 'result' ? decodeResult(outcome.result) : undefined;
     if (result?.kind === 'absent') return 0;
     if (result?.kind !== 'value') throw new NeverHappened('a read gives a value');
@@ -218,10 +291,16 @@ export class Counting {
 
   async #submit(operation: Parameters<typeof encodeOperation>[0]) {
     const outcome = await this.#client.submit(encodeOperation(operation));
+    if (outcome.kind === 'ended') throw new InstanceEnded();
     const result = outcome.kind === 'result' ? decodeResult(outcome.result) : undefined;
     if (result === undefined) throw new NeverHappened('an operation gives a result');
     return result;
   }
+}
+
+/** What was asked for was not done, and will not be. */
+class InstanceEnded extends Error {
+  override readonly name = 'InstanceEnded';
 }
 
 function keyOf(counter: number): Uint8Array {

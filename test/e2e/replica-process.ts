@@ -14,16 +14,23 @@ export const replicaFileSchema = z.object({
   members: z.array(z.object({ publicKey: z.string(), port: z.number() })),
   seed: z.string(),
   folder: z.string(),
+  /** Hexadecimal root of the state that the group begins with. */
+  genesis: z.string().optional(),
 });
 
 export type ReplicaFile = z.infer<typeof replicaFileSchema>;
 
-export function groupOf({ faults, members }: Pick<ReplicaFile, 'faults' | 'members'>) {
+export function groupOf({
+  faults,
+  members,
+  genesis,
+}: Pick<ReplicaFile, 'faults' | 'members' | 'genesis'>) {
   const placed = members.map(({ publicKey, port }) => ({
     publicKey: new Uint8Array(Buffer.from(publicKey, 'hex')),
     address: { host: '127.0.0.1', port },
   }));
-  return describeGroup('key-value', placed, faults);
+  const root = genesis === undefined ? undefined : new Uint8Array(Buffer.from(genesis, 'hex'));
+  return describeGroup('key-value', placed, faults, root);
 }
 
 const statusIntervalMs = 50;

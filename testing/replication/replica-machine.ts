@@ -148,7 +148,7 @@ export class ReplicaMachine {
       if (!this.#isCreated) {
         // A crash may have left half of it.
         this.node.disk.create();
-        await createReplica(disk, group, index, this.#isDiskLost);
+        await createReplica(disk, group, index, { isDiskLost: this.#isDiskLost });
         this.#isCreated = true;
       }
       this.watch.restart();

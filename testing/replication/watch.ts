@@ -76,6 +76,7 @@ export class ReplicaWatch implements ExecutionListener {
       },
       isCurrent: (view) => engine.isCurrent(view),
       status: () => engine.status(),
+      ending: () => engine.ending(),
     };
   }
 

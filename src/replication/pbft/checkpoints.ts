@@ -2,8 +2,13 @@
 // stable checkpoint moves the water marks and lets everything below be forgotten.
 
 import { type Bytes, equalBytes } from '../../base/bytes.ts';
-import { type Certificate, CheckpointNotes, type CheckpointVote } from '../../wire/pbft.ts';
-import { type CheckpointSave, statesDifferCode } from '../contract.ts';
+import {
+  type Certificate,
+  Certificate as CertificateType,
+  CheckpointNotes,
+  type CheckpointVote,
+} from '../../wire/pbft.ts';
+import { type CheckpointSave, type EngineEnding, statesDifferCode } from '../contract.ts';
 import { everyone } from '../outbox.ts';
 import type { Core } from './core.ts';
 import { contradictingCheckpoints } from './evidence.ts';
@@ -73,6 +78,17 @@ export class Checkpoints {
     return certificate.isFinal === 1 && this.#core.parts.execution.executed >= certificate.sequence;
   }
 
+  /** What the next instance begins with, once everyone can be shown that it is; undefined without a state that is so. */
+  ending(): EngineEnding | undefined {
+    const { executor, log, parts } = this.#core;
+    const { certificate } = log;
+    const { sequence, root } = certificate;
+    if (!this.isFinished || parts.transfers.isRunning) return undefined;
+    if (!equalBytes(executor.state.rootNow(), root)) return undefined;
+    const proof = CertificateType.serialize(certificate);
+    return { sequence, root, proof, pages: executor.state.frozenPages() };
+  }
+
   // ---- Own checkpoints ----
 
   onExecuted(sequence: number): void {
@@ -107,7 +123,7 @@ export class Checkpoints {
   }
 
   #notes(isFinal: boolean): Bytes {
-    return CheckpointNotes.serialize({ isFinal: isFinal ? 1 : 0, genesis: this.#core.genesis });
+    return CheckpointNotes.serialize({ isFinal: isFinal ? 1 : 0 });
   }
 
   onSaved(sequence: number): void {

@@ -67,10 +67,11 @@ export class Core {
   readonly clientFailures = new FailedChecks();
   readonly memberFailures = new FailedChecks();
   readonly out = new Outbox();
+  /** Root of checkpoint 0. */
+  readonly genesis: Bytes;
+  readonly statements: Statements;
+  readonly log: Log;
   readonly #replicas: readonly Recipient[];
-  #log: Log;
-  #statements: Statements;
-  #genesis: Bytes;
   #parts: Parts | undefined;
 
   /** The monotonic clock at the event being handled. */
@@ -97,17 +98,15 @@ export class Core {
     this.executor = new Executor(service);
     this.service = this.executor.service;
     this.#replicas = group.members.map((_, i) => ({ kind: 'replica', index: i }));
-    this.#genesis = this.executor.checkpoint(0).root;
-    this.#statements = this.#statementsOf();
-    this.#log = this.#emptyLog();
+    const { root } = this.executor.checkpoint(0);
+    this.genesis = group.genesis ?? root;
+    this.statements = new Statements(group, scheme, parameters.window, this.genesis);
+    const certificate = { sequence: 0, root: this.genesis, isFinal: 0, signatures: [] };
+    this.log = new Log(parameters.window, certificate);
   }
 
   get instance(): Bytes {
     return this.group.instance;
-  }
-
-  get log(): Log {
-    return this.#log;
   }
 
   get parts(): Parts {
@@ -117,31 +116,6 @@ export class Core {
 
   connect(parts: Parts): void {
     this.#parts = parts;
-  }
-
-  get statements(): Statements {
-    return this.#statements;
-  }
-
-  /** Root of checkpoint 0. */
-  get genesis(): Bytes {
-    return this.#genesis;
-  }
-
-  /** The instance began with this state, which another one left, instead of with none. */
-  beginFrom(genesis: Bytes): void {
-    this.#genesis = genesis;
-    this.#statements = this.#statementsOf();
-    this.#log = this.#emptyLog();
-  }
-
-  #statementsOf(): Statements {
-    return new Statements(this.group, this.scheme, this.parameters.window, this.#genesis);
-  }
-
-  #emptyLog(): Log {
-    const certificate = { sequence: 0, root: this.#genesis, isFinal: 0, signatures: [] };
-    return new Log(this.parameters.window, certificate);
   }
 
   get primary(): number {

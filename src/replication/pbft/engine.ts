@@ -11,6 +11,7 @@ import type {
   AwaitedThing,
   Effects,
   Engine,
+  EngineEnding,
   EngineEvent,
   ReplicaStatus,
   Sender,
@@ -82,8 +83,7 @@ export class PbftEngine implements Engine {
     if (event.kind === 'start') {
       assert(!this.#isStarted, 'a replica starts once');
       this.#isStarted = true;
-      if (event.restored === undefined) core.parts.normalCase.enterView(0);
-      else restore(core, event.restored);
+      restore(core, event.restored);
       core.parts.statusExchange.start();
       core.parts.recovery.start();
     } else if (this.#isStarted) {
@@ -251,6 +251,10 @@ export class PbftEngine implements Engine {
       divergedAt: parts.checkpoints.divergedAt,
       waitsFor: this.#awaited(),
     };
+  }
+
+  ending(): EngineEnding | undefined {
+    return this.#core.parts.checkpoints.ending();
   }
 
   #awaited(): AwaitedThing | undefined {

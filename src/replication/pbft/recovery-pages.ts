@@ -46,7 +46,7 @@ export class RecoveryPages {
   /** @param checkpoint undefined: all is in memory, and the digests of that are made anew. */
   onReloaded(checkpoint: SavedCheckpoint | undefined): void {
     const { executor, log, out, parts } = this.#core;
-    const check = new PageCheck(checkpoint?.pages ?? executor.state.allFrozen());
+    const check = new PageCheck(checkpoint?.pages ?? executor.state.frozenPages());
     if (this.#stage !== 'loading') return check.close();
     const saved = checkpoint?.sequence ?? parts.checkpoints.saved;
     if (parts.transfers.isRunning || !this.#isComparable(saved)) {

@@ -142,11 +142,15 @@ class Recollection {
   }
 }
 
-export function restore(core: Core, { checkpoint, records, damage, hasForgotten }: Restored): void {
+const firstStart: Restored = { checkpoint: undefined, records: [], damage: [] };
+
+export function restore(core: Core, restored: Restored = firstStart): void {
+  const { checkpoint, records, damage, hasForgotten } = restored;
   core.parts.checkpoints.noteDamage(damage);
   const wrong = checkpoint === undefined ? undefined : restoreCheckpoint(core, checkpoint);
-  // Without its pages this replica is where the instance began, if that was with none.
-  const isLost = wrong !== undefined && !equalBytes(core.executor.state.rootNow(), core.genesis);
+  // Without saved pages this replica is where the instance began, if that was with none.
+  const hasNothing = core.parts.execution.executed === 0;
+  const isLost = hasNothing && !equalBytes(core.executor.state.rootNow(), core.genesis);
   const recollection = new Recollection(core);
   for (const bytes of records) {
     const record = decodeRecord(bytes);
@@ -183,8 +187,7 @@ function restoreCheckpoint(core: Core, checkpoint: SavedCheckpoint): PagedState 
   const { sequence, root, notes, pages } = checkpoint;
   const { checkpoints, execution } = core.parts;
   const decoded = decodeAs(CheckpointNotes, notes);
-  const isFinal = sequence > 0 && decoded?.isFinal === 1;
-  core.beginFrom(sequence === 0 || decoded === undefined ? root : decoded.genesis);
+  const isFinal = decoded?.isFinal === 1;
   const { state, found } = PagedState.sift(pages);
   checkpoints.noteDamage(found);
   checkpoints.onFound({ sequence, root, isFinal });

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../base/bytes.ts';
-import type { PageChange } from '../contract.ts';
-import { TestCluster, type TestClusterOptions } from './test-cluster.ts';
+import { genesisOf, TestCluster, type TestClusterOptions } from './test-cluster.ts';
 import { type Ledger, stopOperation } from './test-service.ts';
 
 const parameters = {
@@ -242,11 +241,7 @@ describe('the end of an instance', () => {
     writeAll(cluster, 3);
     cluster.client(1).write(stopOperation);
     cluster.run(cluster.nowMs + 1000);
-    const saved = cluster.replica(0).saved;
-    const pages: PageChange[] = [...(saved?.pages.values() ?? [])];
-    const [root, notes] = [saved?.root ?? new Uint8Array(32), saved?.notes ?? new Uint8Array(0)];
-    const checkpoint = { sequence: 0, root, notes, pages };
-    const next = clusterOf({ genesis: { checkpoint, records: [], damage: [] } });
+    const next = clusterOf({ genesis: genesisOf(cluster.replica(0).engine) });
     expect(next.replica(0).engine.status()).toMatchObject({ status: 'normal', executed: 0 });
     expect(next.replica(0).engine.status().root).toBe(cluster.replica(0).engine.status().root);
     next.client(1).write();

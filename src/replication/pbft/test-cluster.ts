@@ -1,6 +1,7 @@
 // A group of engines in one process, for tests: messages in a queue that a seed reorders, delays and drops, disks that
 // forget what was not flushed, clients that retry, and an oracle that looks at everything that is executed.
 
+import { assert } from '../../base/assert.ts';
 import { type Bytes, equalBytes, toHex, utf8 } from '../../base/bytes.ts';
 import { Prng } from '../../base/prng.ts';
 import { taggedHash } from '../../crypto/hash.ts';
@@ -16,6 +17,7 @@ import {
 import type {
   CheckpointSave,
   Effects,
+  Engine,
   EngineEvent,
   Evidence,
   PageChange,
@@ -75,6 +77,8 @@ export interface TestClusterOptions {
   /** Every message through the codec. */
   readonly isEncoded?: boolean;
   readonly genesis?: Restored;
+  /** Which members have that from the start; all, unless given. */
+  readonly heirs?: readonly number[];
 }
 
 export interface Outcome {
@@ -86,6 +90,15 @@ export interface Outcome {
   readonly outcome: number;
   readonly place: number;
   readonly operation: string;
+}
+
+/** What the next instance's members begin with, by the one before. */
+export function genesisOf(ended: Engine): Restored {
+  const ending = ended.ending();
+  assert(ending !== undefined, 'an instance that has ended');
+  const { root, pages } = ending;
+  const checkpoint = { sequence: 0, root, notes: new Uint8Array(0), pages };
+  return { checkpoint, records: [], damage: [], isFirstStart: true };
 }
 
 export const testInstance: Bytes = taggedHash('instance', utf8('test'));
@@ -130,6 +143,9 @@ export class TestCluster {
       instance: testInstance,
       members: this.signers.map(({ publicKey }) => publicKey),
       faults,
+      ...(options.genesis?.checkpoint !== undefined && {
+        genesis: options.genesis.checkpoint.root,
+      }),
     };
     this.replicas = this.signers.map((_, index) => {
       const { engine, service } = this.#build(index);
@@ -138,7 +154,7 @@ export class TestCluster {
     this.#clients = this.clientSigners.map((signer, i) => new TestClient(this, i, signer));
     for (const replica of this.replicas) {
       if (options.absent?.includes(replica.index) === true) replica.isUp = false;
-      else this.handle(replica, { kind: 'start', restored: options.genesis });
+      else this.handle(replica, { kind: 'start', restored: this.#inherited(replica) });
     }
   }
 
@@ -244,8 +260,14 @@ export class TestCluster {
     });
   }
 
-  #checkpointOf({ saved }: Replica): Restored['checkpoint'] {
-    if (saved === undefined) return this.options.genesis?.checkpoint;
+  #inherited({ index, hasForgotten }: Replica): Restored | undefined {
+    const { genesis, heirs } = this.options;
+    return hasForgotten || heirs?.includes(index) === false ? undefined : genesis;
+  }
+
+  #checkpointOf(replica: Replica): Restored['checkpoint'] {
+    const { saved } = replica;
+    if (saved === undefined) return this.#inherited(replica)?.checkpoint;
     const { sequence, root, notes, pages } = saved;
     return { sequence, root, notes, pages: [...pages.values()] };
   }

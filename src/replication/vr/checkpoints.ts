@@ -1,11 +1,11 @@
 // Checkpoints of the state and what they allow to forget (section 5.1): log entries in memory, records on disk. A
 // checkpoint is this replica's own affair; no other replica has to take the same one.
 
-import { type Bytes, toHex } from '../../base/bytes.ts';
+import { type Bytes, emptyBytes, equalBytes, toHex } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import { decodeAs } from '../../wire/registry.ts';
 import { VrCheckpointNotes } from '../../wire/vr.ts';
-import type { SavedCheckpoint } from '../contract.ts';
+import type { EngineEnding, SavedCheckpoint } from '../contract.ts';
 import type { Installed } from '../executor.ts';
 import { PagedState } from '../pages.ts';
 import type { Core } from './core.ts';
@@ -48,6 +48,20 @@ export class Checkpoints {
   /** The saved checkpoint is the instance's last state. */
   get isFinal(): boolean {
     return this.#isSavedEnded;
+  }
+
+  /** What the next instance begins with; undefined before this one has ended, and without a state. */
+  ending(): EngineEnding | undefined {
+    const { executor, hasState } = this.#core;
+    const root = this.#savedRoot;
+    if (!this.#isSavedEnded || !hasState || root === undefined) return undefined;
+    if (!equalBytes(executor.state.rootNow(), root)) return undefined;
+    return {
+      sequence: this.saved,
+      root,
+      proof: emptyBytes,
+      pages: executor.state.frozenPages(),
+    };
   }
 
   get damage(): readonly string[] {
@@ -253,10 +267,13 @@ export class Checkpoints {
 
   /** What was found on disk. @returns false if it is not such as this module writes. */
   restore(checkpoint: SavedCheckpoint): boolean {
-    const notes = decodeAs(VrCheckpointNotes, checkpoint.notes);
-    if (notes === undefined) return false;
-    const { executor, parts, isWitness } = this.#core;
     const { sequence, root, pages } = checkpoint;
+    const { executor, parts, isWitness } = this.#core;
+    const isInherited = sequence === 0 && checkpoint.notes.length === 0;
+    // A witness has no use for what the instance begins with.
+    if (isInherited && isWitness) return true;
+    const notes = isInherited ? inheritedNotes : decodeAs(VrCheckpointNotes, checkpoint.notes);
+    if (notes === undefined) return false;
     if (notes.hasState === 0) {
       this.saved = sequence;
       return isWitness;
@@ -266,17 +283,19 @@ export class Checkpoints {
     const isEnded = notes.isEnded === 1;
     const { state, found } = PagedState.sift(pages);
     this.noteDamage(found);
-    if (!executor.install(state, { sequence, root, isEnded })) {
+    const agreed = sequence === 0 ? this.#core.genesis : root;
+    if (!executor.install(state, { sequence, root: agreed, isEnded })) {
       this.noteDamage(['disk-pages-differ']);
-      // What an instance began with is in no log, and nobody else names it.
-      if (sequence === 0) return false;
-      parts.repair.lost(state, { sequence, root, isEnded });
+      if (sequence === 0) parts.repair.lacksGenesis(state);
+      else parts.repair.lost(state, { sequence, root, isEnded });
       return true;
     }
     this.saved = sequence;
     parts.execution.jumpTo(sequence);
     this.#isSavedEnded = isEnded;
-    this.#savedRoot = root;
+    this.#savedRoot = agreed;
     return true;
   }
 }
+
+const inheritedNotes = { hasState: 1, isEnded: 0, view: 0 };

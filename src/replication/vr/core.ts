@@ -55,6 +55,8 @@ export class Core {
   readonly executor: Executor;
   readonly nonce: () => Bytes;
   readonly out = new VrOutbox();
+  /** Root of the state that the instance begins with. */
+  readonly genesis: Bytes;
   /** Of the event being handled. */
   nowMs = 0;
 
@@ -87,6 +89,7 @@ export class Core {
     this.parameters = options.parameters;
     this.rules = options.rules;
     this.executor = new Executor(options.service);
+    this.genesis = options.group.genesis ?? this.executor.state.rootNow();
     this.nonce = options.nonce;
     this.active = this.firstActive();
     this.hasLog = !this.isWitness;

@@ -320,19 +320,4 @@ describe('a table', () => {
     expect(rig.status).toMatchObject({ status: 'normal', damage: [] });
     rig.expectWell();
   });
-
-  it('whose damaged pages are what the instance began with makes the replica silent', () => {
-    const rig = new Rig();
-    rig.write(2);
-    rig.rest();
-    const saved = {
-      sequence: 0,
-      root: new Uint8Array(32).fill(1),
-      notes: Uint8Array.of(0, 1, ...new Uint8Array(8)),
-    };
-    rig.restart(() => {
-      rig.cluster.node(victim).checkpoint = { ...saved, pages: new Map() };
-    });
-    expect(rig.counted('vr-disk-unreadable')).toBeGreaterThan(0);
-  });
 });

@@ -8,6 +8,7 @@ import type { ReplicationMessage } from '../../wire/replication-registry.ts';
 import type {
   Effects,
   Engine,
+  EngineEnding,
   EngineEvent,
   ReplicaGroup,
   ReplicaStatus,
@@ -123,6 +124,10 @@ export class VrEngine implements Engine {
     return view === this.core.view && (status === 'normal' || status === 'view-change');
   }
 
+  ending(): EngineEnding | undefined {
+    return this.core.parts.checkpoints.ending();
+  }
+
   status(): ReplicaStatus {
     const core = this.core;
     const { parts } = core;
@@ -130,7 +135,7 @@ export class VrEngine implements Engine {
       view: core.view,
       status: this.#statusName(),
       primary: core.primaryOf(core.view),
-      executed: parts.execution.executed,
+      executed: Math.max(0, parts.execution.executed),
       committed: core.commit,
       checkpoint: parts.checkpoints.saved,
       transferred: parts.fetch.progress ?? parts.repair.progress,
@@ -150,8 +155,10 @@ export class VrEngine implements Engine {
   #start(restored: Restored | undefined): void {
     const core = this.core;
     core.out.timer('tick', core.nowMs + core.parameters.heartbeatMs);
-    if (restored === undefined) {
+    if (restored === undefined || restored.isFirstStart === true) {
+      this.#restoreState(restored);
       core.recordState();
+      core.parts.repair.begin();
       core.parts.normal.begin();
       return;
     }
@@ -168,11 +175,11 @@ export class VrEngine implements Engine {
   }
 
   /** @returns false if nothing is known any more of what this replica has promised. Its state may be missing. */
-  #restore({ checkpoint, records, damage }: Restored): boolean {
+  #restore(restored: Restored): boolean {
     const core = this.core;
     const { checkpoints } = core.parts;
-    checkpoints.noteDamage(damage);
-    if (checkpoint !== undefined && !checkpoints.restore(checkpoint)) return false;
+    if (!this.#restoreState(restored)) return false;
+    const { checkpoint, records } = restored;
     // Whether or not its pages are still there, all up to here is committed.
     const saved = checkpoint?.sequence ?? 0;
     const replayed = replay(records, saved);
@@ -192,6 +199,17 @@ export class VrEngine implements Engine {
     if (core.isWitness && core.hasState && core.log.first - 1 > saved) checkpoints.dropState();
     if (!core.isWitness) core.commit = Math.max(core.commit, Math.min(low, core.log.last));
     return true;
+  }
+
+  /** @returns false if there is something that this replica cannot have written. */
+  #restoreState(restored: Restored | undefined): boolean {
+    const { genesis, executor, hasState, parts } = this.core;
+    const checkpoint = restored?.checkpoint;
+    parts.checkpoints.noteDamage(restored?.damage ?? []);
+    if (hasState && !equalBytes(executor.state.rootNow(), genesis)) {
+      parts.repair.lacksGenesis(executor.state);
+    }
+    return checkpoint === undefined || parts.checkpoints.restore(checkpoint);
   }
 
   /** A restarted replica with its log is a slow one. */

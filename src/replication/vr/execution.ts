@@ -9,7 +9,7 @@ import type { LogEntry } from './log.ts';
 
 export class Execution {
   readonly #core: Core;
-  /** Highest batch executed for good. */
+  /** Highest batch executed for good; -1 while not even the state is here that the instance begins with. */
   executed = 0;
   /** Whether batch `executed + 1` is executed tentatively. */
   #isTentative = false;

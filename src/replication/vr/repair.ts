@@ -67,6 +67,13 @@ export class Repair {
     this.#target = saved;
   }
 
+  /** The instance begins with pages, and they are not here. @param found what is right of these need not be fetched. */
+  lacksGenesis(found: PagedState): void {
+    const { genesis, parts } = this.#core;
+    parts.execution.jumpTo(-1);
+    this.lost(found, { sequence: 0, root: genesis, isEnded: false });
+  }
+
   /** After a restart: what was saved here may be what the others hold too. */
   begin(): void {
     const saved = this.#target;
@@ -239,7 +246,8 @@ export class Repair {
     }
     core.commit = Math.max(core.commit, target.sequence);
     core.parts.execution.jumpTo(target.sequence);
-    core.parts.checkpoints.install(target, core.lastNormal);
+    // What the instance begins with is in no log.
+    core.parts.checkpoints.install(target, target.sequence === 0 ? 0 : core.lastNormal);
     this.#finish();
   }
 

@@ -122,7 +122,7 @@ export class TestCluster {
       hasStarted: false,
       life: 0,
       records: [],
-      checkpoint: undefined,
+      checkpoint: this.#inherited(index),
       unsynced: [],
       appends: 0,
       durable: 0,
@@ -133,11 +133,24 @@ export class TestCluster {
     };
   }
 
+  #inherited(index: number): Node['checkpoint'] {
+    const { genesis, heirs = [] } = this.#options;
+    if (genesis === undefined || !heirs.includes(index)) return undefined;
+    const pages = new Map([...genesis.pages].map((each) => [`${each.region}/${each.page}`, each]));
+    return { sequence: 0, root: genesis.root, notes: new Uint8Array(0), pages };
+  }
+
   #newEngine(index: number): { engine: VrEngine; service: CountingService } {
     const service = new CountingService((client, number) => {
       throw new Violation(`request ${number} of client ${client} is executed twice at ${index}`);
     });
-    const group = { instance: this.instance, members: this.members, faults: this.faults };
+    const { genesis } = this.#options;
+    const group = {
+      instance: this.instance,
+      members: this.members,
+      faults: this.faults,
+      ...(genesis !== undefined && { genesis: genesis.root }),
+    };
     const nonce = (): Bytes => {
       this.#nonces += 1;
       const bytes = new Uint8Array(16);
@@ -171,13 +184,12 @@ export class TestCluster {
     const node = this.node(index);
     node.isUp = true;
     const { records, checkpoint } = node;
-    const restored = node.hasStarted
-      ? {
-          records: [...records],
-          checkpoint: checkpoint && { ...checkpoint, pages: [...checkpoint.pages.values()] },
-          damage: this.tableDamage,
-        }
-      : undefined;
+    const saved = checkpoint && { ...checkpoint, pages: [...checkpoint.pages.values()] };
+    const isFirstStart = !node.hasStarted;
+    const restored =
+      isFirstStart && saved === undefined
+        ? undefined
+        : { records: [...records], checkpoint: saved, damage: this.tableDamage, isFirstStart };
     node.hasStarted = true;
     this.handle(node, { kind: 'start', restored });
   }

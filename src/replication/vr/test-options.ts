@@ -1,5 +1,6 @@
 // What a test cluster is made of.
 
+import type { EngineEnding } from '../contract.ts';
 import type { VrParameters } from './parameters.ts';
 import type { VrRules } from './rules.ts';
 
@@ -18,6 +19,9 @@ export interface ClusterOptions {
   readonly driftPpm?: readonly number[];
   /** Messages go through their encoding. */
   readonly isEncoded?: boolean;
+  /** What the instance begins with, and which members have it from the start. */
+  readonly genesis?: EngineEnding;
+  readonly heirs?: readonly number[];
 }
 
 /** Short times, so that short runs see everything. */

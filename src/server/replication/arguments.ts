@@ -22,10 +22,14 @@ function isBytes(value: unknown, sizeBytes: number): boolean {
 type GivenGroup = ReplicaGroup & { readonly addresses: readonly (Address | undefined)[] };
 
 /** @throws HoldfastError `bad-configuration` for a group that can be none. */
-export function checkGroup({ instance, members, addresses, faults }: GivenGroup): void {
+export function checkGroup(group: GivenGroup): void {
+  const { instance, members, addresses, faults, genesis } = group;
   const cure = 'Make the group with describeGroup, from one key and one address for each member.';
   if (!isBytes(instance, 32)) throw bad('the instance of a group has 32 bytes', cure);
   if (!Array.isArray(members) || members.length === 0) throw bad('a group has members', cure);
+  if (genesis !== undefined && !isBytes(genesis, 32)) {
+    throw bad('the root that a group begins with has 32 bytes', 'Give the root of an ending.');
+  }
   const keys: readonly Bytes[] = members;
   const areKeys = keys.every((key) => isBytes(key, 32));
   if (!areKeys || new Set(keys.map(toHex)).size !== keys.length) {

@@ -31,20 +31,27 @@ export function memberKey(seed: Bytes): Bytes {
  * The group of these members, in this order, under this name. The same arguments give the same instance everywhere; two
  * services on the same members need two names.
  * @param faults members that may be faulty at a time.
+ * @param genesis `root` of the ending of another group (32 bytes), whose state this one begins with. Unless given it begins with none.
  * @throws HoldfastError `bad-configuration` for keys that are not keys, doubled ones, no members, too many faults, or ports out of range.
  */
 export function describeGroup(
   name: string,
   members: readonly GroupMember[],
   faults: number,
+  genesis?: Bytes,
 ): PlacedGroup {
   const keys = Array.isArray(members) ? members.map(({ publicKey }) => publicKey) : [];
-  const unnamed = { members: keys, faults, addresses: keys.map((_, i) => members[i]?.address) };
-  checkGroup({ ...unnamed, instance: new Uint8Array(32) });
-  return {
-    instance: taggedHash('instance', utf8(name), Uint8Array.of(faults), concatBytes(...keys)),
+  const group = {
     members: keys,
     faults,
+    addresses: keys.map((_, i) => members[i]?.address),
+    ...(genesis !== undefined && { genesis }),
+  };
+  checkGroup({ ...group, instance: new Uint8Array(32) });
+  const named = [utf8(name), Uint8Array.of(faults), concatBytes(...keys)];
+  return {
+    ...group,
+    instance: taggedHash('instance', ...named, ...(genesis === undefined ? [] : [genesis])),
     addresses: members.map(({ address }) => address),
   };
 }

@@ -6,6 +6,7 @@ export type {
   Evidence,
   OperationContext,
   Outcome,
+  PageChange,
   PageStore,
   ReplicaGroup,
   ReplicaStatus,
@@ -14,17 +15,17 @@ export type {
   SubmitOptions,
 } from '../../replication/contract.ts';
 export { type ConnectedGroup, type ConnectGroupOptions, connectGroup } from './client.ts';
+export { checkEnding, type Ending } from './ending.ts';
 export {
   type CheckedEvidence,
   type CheckedEvidenceFile,
   checkEvidenceFile,
 } from './evidence-file.ts';
+export { createReplicaFolder, readEnding, recoverReplicaFolder } from './folder.ts';
 export { describeGroup, type GroupMember, memberKey, type PlacedGroup } from './group.ts';
 export {
-  createReplicaFolder,
   type EngineChoice,
   type ReplicaOptions,
   type RunningReplica,
-  recoverReplicaFolder,
   startReplica,
 } from './replica.ts';

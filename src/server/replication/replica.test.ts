@@ -5,8 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HoldfastError } from '../../base/errors.ts';
 import type { StateMachine } from '../../replication/contract.ts';
 import { type ConnectGroupOptions, connectGroup } from './client.ts';
+import { createReplicaFolder } from './folder.ts';
 import { describeGroup, memberKey } from './group.ts';
-import { createReplicaFolder, type ReplicaOptions, startReplica } from './replica.ts';
+import { type ReplicaOptions, startReplica } from './replica.ts';
 
 const seeds = [1, 2, 3, 4].map((fill) => new Uint8Array(32).fill(fill));
 const members = seeds.map((seed) => ({

@@ -6,6 +6,7 @@ import type { Signer } from '../../../src/crypto/signature.ts';
 import type {
   Effects,
   Engine,
+  EngineEnding,
   EngineEvent,
   Recipient,
   ReplicaGroup,
@@ -108,6 +109,10 @@ export class LyingEngine implements Engine {
     if (event.kind === 'start') timers.push({ name: tickTimer, atMs: nowMs });
     const sends = this.#falsified(effects.sends, nowMs, timers);
     return { ...effects, sends, timers };
+  }
+
+  ending(): EngineEnding | undefined {
+    return this.#options.engine.ending();
   }
 
   isCurrent(view: number): boolean {

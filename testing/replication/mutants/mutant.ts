@@ -43,6 +43,7 @@ export function withEffects(engine: Engine, change: (effects: Effects) => Effect
     handle: (event, nowMs) => change(engine.handle(event, nowMs)),
     isCurrent: (view) => engine.isCurrent(view),
     status: () => engine.status(),
+    ending: () => engine.ending(),
   };
 }
 
