@@ -35,6 +35,8 @@ export interface ClientMachineOptions {
   readonly addresses: readonly Address[];
   readonly acceptance: Acceptance;
   readonly signer: Signer;
+  /** Whether the key was used before the run. */
+  readonly isKnown: boolean;
   readonly name: string;
   readonly clockRatePpm: number;
   readonly history: KeyHistory;
@@ -72,8 +74,8 @@ export class ClientMachine {
 
   #boot({ env, network, incarnation }: Machine): void {
     network.configure({ sizeBytesMax: (type) => replicationPayloadSizeBytesMax(type) });
-    const { group, addresses, acceptance, signer, reusesNumbers } = this.#options;
-    const isFresh = incarnation === 1 || reusesNumbers;
+    const { group, addresses, acceptance, signer, isKnown, reusesNumbers } = this.#options;
+    const isFresh = (incarnation === 1 && !isKnown) || reusesNumbers;
     const client = new GroupClient({ env, signer, group, addresses, acceptance, isFresh });
     this.session = new Session(`${this.node.name}.${incarnation}`, env, client, this.#options);
     this.#options.onStart(this.session);

@@ -15,6 +15,7 @@ import { simulatedSignatures } from '../simulator/signatures.ts';
 import type { Simulation } from '../simulator/simulation.ts';
 import { Agreement } from './agreement.ts';
 import { ClientMachine, type Session } from './client-machine.ts';
+import { type Inheritance, inherit } from './inheritance.ts';
 import { KeyHistory } from './key-history.ts';
 import { lieMaker } from './lies/lies.ts';
 import type { LieMaker } from './lies/lying-engine.ts';
@@ -48,6 +49,9 @@ export class SimulatedGroup {
   readonly #parts: Parts;
   readonly #signers: readonly Signer[];
   readonly #subject: number;
+  readonly #inheritance: Inheritance | undefined;
+  /** Of clients that were there before this instance began. */
+  readonly #oldClients: Signer[] = [];
   readonly #equivocators = new Set<string>();
   #complaint: string | undefined;
   #tag = 0;
@@ -62,10 +66,12 @@ export class SimulatedGroup {
     this.fabric = new Fabric(simulation, fabricOptions(options.faultMix));
     const size = membersOf(options.engine, options.faults);
     this.#signers = Array.from({ length: size }, () => this.scheme.signer(this.prng.bytes(32)));
+    this.#inheritance = options.inherits === true ? this.#inherit() : undefined;
     this.group = {
       instance: this.prng.bytes(32),
       members: this.#signers.map(({ publicKey }) => publicKey),
       faults: options.faults,
+      ...(this.#inheritance && { genesis: this.#inheritance.genesis }),
     };
     const faulty = this.prng.shuffled(this.group.members.map((_, index) => index));
     const twins = setup.twins ?? faulty.splice(0, options.twins);
@@ -115,6 +121,20 @@ export class SimulatedGroup {
     this.simulation.trace.note(what, this.#subject, detail);
   }
 
+  #inherit(): Inheritance {
+    const { prng, options, history } = this;
+    const old = Array.from({ length: prng.between(1, 3) }, () => this.newSigner());
+    const inheritance = inherit({
+      prng: prng.fork(),
+      options,
+      history,
+      nextTag: () => this.nextTag(),
+      clients: old.map(({ publicKey }) => publicKey),
+    });
+    this.#oldClients.push(...old);
+    return inheritance;
+  }
+
   newSigner(): Signer {
     return this.scheme.signer(this.prng.bytes(32));
   }
@@ -126,13 +146,15 @@ export class SimulatedGroup {
   /** A client that has not been started. */
   addClient(name: string, onStart: (session: Session) => void): ClientMachine {
     const { simulation, fabric, group, history, options } = this;
+    const old = this.#oldClients.shift();
     const client = new ClientMachine({
       simulation,
       fabric,
       group,
       addresses: this.addresses,
       acceptance: this.acceptance,
-      signer: this.newSigner(),
+      signer: old ?? this.newSigner(),
+      isKnown: old !== undefined,
       name,
       clockRatePpm: drawClockRatePpm(options.faultMix, this.prng),
       history,
@@ -235,6 +257,7 @@ export class SimulatedGroup {
       group,
       index,
       name,
+      inherited: this.#inheritance?.heirs.has(index) === true ? this.#inheritance.pages : undefined,
       signer: this.#signers[index] as Signer,
       scheme,
       addresses,

@@ -61,6 +61,8 @@ export interface RunOptions {
   readonly wipes: number;
   /** Correct members recover proactively, at times together. PBFT only. */
   readonly recoveries?: Spells | undefined;
+  /** The group goes on with what another one ended with; not all members have it from the start. */
+  readonly inherits?: boolean;
 }
 
 /**
@@ -141,12 +143,14 @@ export function drawOptions(prng: Prng, wanted: EngineName | undefined): RunOpti
     delayUs: [1_000, prng.pick([50_000, 300_000, 2_000_000]) ?? 50_000] as const,
   }));
   const recoveries = isByzantine ? maybe(4, () => spells(prng, 4_000, 1_000)) : undefined;
+  const inherits = prng.chance(1, 4);
   return {
     ...options,
     pageRots,
     wipes,
     faultMix: { ...faultMix, ...(diskLag === undefined ? {} : { diskLag }) },
     ...(recoveries === undefined ? {} : { recoveries }),
+    ...(inherits ? { inherits } : {}),
   };
 }
 

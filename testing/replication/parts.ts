@@ -20,6 +20,8 @@ export interface Parts {
   acceptance(acceptance: Acceptance, faults: number): Acceptance;
   /** True: a replica's disk is as new after each restart. */
   readonly forgetsAtRestart: boolean;
+  /** True: a replica that does not have the state with which the instance begins goes on without it. */
+  readonly ignoresGenesis: boolean;
   /** True: a restarted client begins with number 1 again. */
   readonly reusesNumbers: boolean;
   /** Breaks code that can be had no other way; the result mends it. One run at a time. */
@@ -35,6 +37,7 @@ export const correctParts: Parts = {
   scheme: (scheme) => scheme,
   acceptance: (acceptance) => acceptance,
   forgetsAtRestart: false,
+  ignoresGenesis: false,
   reusesNumbers: false,
   patch: () => () => {},
 };

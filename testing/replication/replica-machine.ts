@@ -9,6 +9,7 @@ import type { Address } from '../../src/env/network.ts';
 import type {
   Engine,
   Evidence,
+  PageChange,
   ReplicaGroup,
   ReplicaStatus,
   StateMachine,
@@ -41,6 +42,8 @@ export interface ReplicaMachineOptions {
   readonly group: ReplicaGroup;
   readonly index: number;
   readonly name: string;
+  /** What it has from the start of the state that the group begins with. */
+  readonly inherited: readonly PageChange[] | undefined;
   readonly signer: Signer;
   readonly scheme: SignatureScheme;
   /** Where this member finds the others. */
@@ -134,7 +137,7 @@ export class ReplicaMachine {
   }
 
   async #boot({ env, disk, network }: Machine): Promise<void> {
-    const { simulation, group, parts, addresses, index, onEvidence } = this.#options;
+    const { simulation, group, parts, addresses, index, inherited, onEvidence } = this.#options;
     this.host = undefined;
     network.configure({ sizeBytesMax: (type) => replicationPayloadSizeBytesMax(type) });
     try {
@@ -148,7 +151,10 @@ export class ReplicaMachine {
       if (!this.#isCreated) {
         // A crash may have left half of it.
         this.node.disk.create();
-        await createReplica(disk, group, index, { isDiskLost: this.#isDiskLost });
+        await createReplica(disk, group, index, {
+          isDiskLost: this.#isDiskLost,
+          pages: this.#isDiskLost ? undefined : inherited,
+        });
         this.#isCreated = true;
       }
       this.watch.restart();
@@ -179,8 +185,16 @@ export class ReplicaMachine {
     else this.crash();
   }
 
+  get #group(): ReplicaGroup {
+    const { parts, group, inherited } = this.#options;
+    if (!parts.ignoresGenesis || inherited !== undefined) return group;
+    const { instance, members, faults } = group;
+    return { instance, members, faults };
+  }
+
   #engine(nowMs: () => number, entropy: (length: number) => Uint8Array): Engine {
-    const { options, parts, group, index, signer, scheme, lies, onLie } = this.#options;
+    const { options, parts, index, signer, scheme, lies, onLie } = this.#options;
+    const group = this.#group;
     const listener: ExecutionListener = this.isCorrect ? this.watch : silentListener;
     const input = options.hasInput ? clockInput(nowMs) : undefined;
     const service: StateMachine = parts.service(

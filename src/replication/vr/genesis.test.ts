@@ -131,6 +131,26 @@ describe.each([
   });
 });
 
+describe('a member that never had the state', () => {
+  it('votes for a view, for there may be nobody else left to vote', () => {
+    const genesis = endingOf(ended());
+    const cluster = clusterOf({}, { seed: 8, genesis, heirs: [0, 1] });
+    const links = [0, 1].flatMap((other) => [3 * other + 2, 3 * 2 + other]);
+    for (const link of links) cluster.cut.add(link);
+    work(cluster, 0, 18);
+    // What the instance began with is forgotten, and the log does not reach back to it.
+    expect(cluster.node(0).engine.core.executor.state.root(0)).toBeUndefined();
+    cluster.crash(1, true);
+    cluster.crash(0, true);
+    cluster.startNode(0);
+    cluster.cut.clear();
+    work(cluster, 0, 1);
+    cluster.run(1000);
+    expect(cluster.node(2).service.count).toBe(cluster.node(0).service.count);
+    expect(cluster.node(2).engine.status().status).toBe('normal');
+  });
+});
+
 describe('what an instance begins with', () => {
   it.each(['gone', 'changed', 'of another state'])(
     'is fetched when it is %s on the disk',

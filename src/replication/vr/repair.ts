@@ -46,6 +46,14 @@ export class Repair {
     return hasState && parts.execution.executed < log.first - 1;
   }
 
+  /**
+   * Whether the own log may be the best one and of no use, since the others' end before it begins. One that begins with the
+   * instance is of use to all of them.
+   */
+  get isLogDetached(): boolean {
+    return this.isNeeded && this.#core.log.first > 1;
+  }
+
   /** Whether a state is missing, or soon will be. */
   get #isWanted(): boolean {
     return this.isNeeded || this.#core.isLogFilled(dueShare);

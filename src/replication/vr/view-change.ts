@@ -111,11 +111,11 @@ export class ViewChange {
 
   /**
    * A replica that granted a lease does not vote before that is over. One that lacks the state below its log does not
-   * vote before it has it: its log may be the best one and of no use, if the others' end before it begins.
+   * vote before it has it, unless others can do something with its log.
    */
   #voteIfFree(): void {
     const { leases, repair } = this.#core.parts;
-    this.#isWithheld = repair.isNeeded || !leases.mayVote();
+    this.#isWithheld = repair.isLogDetached || !leases.mayVote();
     if (this.#isWithheld) return;
     this.#hasVoted = true;
     this.#vote();

@@ -112,6 +112,14 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
       crashy,
     ),
   ),
+  ...both('genesis-ignored', (engine) =>
+    partMutant(
+      engine,
+      'a replica that lacks the state with which its instance begins goes on with none',
+      { ignoresGenesis: true },
+      { adjust: (options) => ({ ...options, inherits: true }) },
+    ),
+  ),
   ...both('table-not-in-checkpoint', (engine) =>
     partMutant(
       engine,
