@@ -10,6 +10,7 @@
 // `group.json`; each gets that file and its own folder, and nobody else's.
 
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -61,11 +62,20 @@ function groupOf({ members, genesis }: Pick<GroupFile, 'members' | 'genesis'>): 
   return describeGroup('key-value', placed, 1, root);
 }
 
+/** What a person can act on. */
+class Refusal extends Error {}
+
 async function readGroup(folder: string): Promise<GroupFile> {
-  return JSON.parse(await readFile(groupPath(folder), 'utf8'));
+  const text = await readFile(groupPath(folder), 'utf8').catch(() => {
+    throw new Refusal(`There is no ${groupPath(folder)}. Run create first, or name its --folder.`);
+  });
+  return JSON.parse(text);
 }
 
 async function create(folder: string, engine: GroupFile['engine'], port: number) {
+  if (existsSync(folder)) {
+    throw new Refusal(`${folder} is there already. Name another --folder, or remove it.`);
+  }
   const seeds = Array.from({ length: engine === 'pbft' ? 4 : 3 }, () => randomBytes(32));
   const members = seeds.map((seed, i) => {
     const publicKey = Buffer.from(memberKey(new Uint8Array(seed))).toString('hex');
@@ -107,7 +117,9 @@ async function beginNext(folder: string): Promise<void> {
 
 async function serve(folder: string, index: number): Promise<void> {
   const file = await readGroup(folder);
-  const seed = await readFile(seedPath(folder, index), 'utf8');
+  const seed = await readFile(seedPath(folder, index), 'utf8').catch(() => {
+    throw new Refusal(`There is no member ${index} in ${folder}.`);
+  });
   const replica = await startReplica({
     group: groupOf(file),
     identitySeed: new Uint8Array(Buffer.from(seed, 'hex')),

@@ -125,7 +125,7 @@ function addInspection(program: Command, context: Context): void {
   program
     .command('evidence')
     .description('check offline what a replica has kept of provable faults')
-    .argument('<file>', "evidence.jsonl in a replica's data folder")
+    .argument('<file>', "a replica's data folder, or evidence.jsonl in it")
     .action(async (file: string, _, command: Command) => {
       const { evidence } = await import('./commands/evidence.ts');
       evidence(context, globals(command), file);

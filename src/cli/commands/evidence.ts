@@ -18,7 +18,7 @@ export function evidence(context: Context, options: GlobalOptions, file: string)
   ]);
   const words =
     records.length === 0
-      ? 'The file holds no evidence.'
+      ? 'There is no evidence.'
       : table(['line', 'verdict', 'what', 'accused key', 'group'], rows);
   printer.answer({ records, badLines }, words);
   const failed = records.filter(({ isProved }) => !isProved).map(({ line }) => line);

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -110,6 +110,18 @@ describe('evidence on disk', () => {
       expect(logged, String(where)).toEqual(['evidence']);
       expect(told, String(where)).toEqual([twoBodies]);
     }
+  });
+
+  it('is looked for in the data folder, where there is none if nobody was caught', () => {
+    expect(() => checkEvidenceFile(folder)).toThrow('no such file');
+    expect(() => checkEvidenceFile(path)).toThrow('no such file');
+    mkdirSync(join(folder, 'journal'));
+    const none = { records: [], badLines: [] };
+    expect(checkEvidenceFile(folder)).toEqual(none);
+    expect(checkEvidenceFile(path)).toEqual(none);
+    expect(() => checkEvidenceFile(join(folder, 'nowhere', 'evidence.jsonl'))).toThrow('no such');
+    writeFileSync(path, 'no record\n');
+    expect(checkEvidenceFile(folder).badLines).toEqual([1]);
   });
 
   it('that is no evidence is named by its line', () => {

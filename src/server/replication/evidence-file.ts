@@ -1,6 +1,7 @@
 // Provable faults on disk: one line of JSON for each, with all that a third party needs to check it.
 
 import { appendFileSync, existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { fromHex, toHex } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
@@ -10,6 +11,8 @@ import type { Evidence, ReplicaGroup } from '../../replication/contract.ts';
 import { verifyEvidence } from '../../replication/pbft/index.ts';
 import { reasonOf } from '../local-errors.ts';
 
+/** In a replica's data folder. */
+export const evidenceName = 'evidence.jsonl';
 /** Bytes that one file takes: whoever keeps on proving his faults must not fill the disk. */
 const fileSizeBytesMax = 64 * 1024 * 1024;
 /** Clients' keys cost nothing: what they do wrong leaves room for what members do. */
@@ -142,7 +145,8 @@ export interface CheckedEvidenceFile {
 
 /**
  * Checks every record of an evidence file, with nothing but what stands in it.
- * @throws HoldfastError `bad-configuration` when the file cannot be read.
+ * @param path the file, or the data folder of a replica, which has one only when somebody has done wrong.
+ * @throws HoldfastError `usage` when there is neither, or it cannot be read.
  */
 export function checkEvidenceFile(path: string): CheckedEvidenceFile {
   const records: CheckedEvidence[] = [];
@@ -168,11 +172,14 @@ function checked(line: number, record: z.infer<typeof recordSchema>): CheckedEvi
 }
 
 function readEvidence(path: string): string {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  const file = isFolder ? join(path, evidenceName) : path;
+  if (!existsSync(file) && existsSync(join(dirname(file), 'journal'))) return '';
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new HoldfastError('usage', `cannot read ${path}: ${reasonOf(cause)}`, {
-      cure: 'Name the file evidence.jsonl that a replica has written beside its data.',
+    throw new HoldfastError('usage', `cannot read ${file}: ${reasonOf(cause)}`, {
+      cure: 'Name the data folder of a replica, or the file evidence.jsonl that it has written there.',
       cause,
     });
   }

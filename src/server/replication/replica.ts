@@ -28,7 +28,7 @@ import {
   checkSeed,
 } from './arguments.ts';
 import type { Ending } from './ending.ts';
-import { EvidenceFile, evidenceKeeper } from './evidence-file.ts';
+import { EvidenceFile, evidenceKeeper, evidenceName } from './evidence-file.ts';
 import { curable, openFolder } from './folder.ts';
 import type { PlacedGroup } from './group.ts';
 
@@ -36,8 +36,6 @@ import type { PlacedGroup } from './group.ts';
 export type EngineChoice =
   | { readonly kind: 'pbft'; readonly parameters?: Partial<PbftParameters> }
   | { readonly kind: 'vr'; readonly parameters?: Partial<VrParameters> };
-
-const evidenceName = 'evidence.jsonl';
 
 export interface ReplicaOptions {
   readonly group: PlacedGroup;
