@@ -132,6 +132,8 @@ export const replicationExamples: {
   pbftStatus: {
     instance,
     genesis: genesisRoot,
+    checkpointInterval: 128,
+    window: 256,
     view: 0,
     isActive: 1,
     isDoubting: 0,
@@ -163,6 +165,15 @@ export const replicationExamples: {
   vrRecoveryResponse: { instance, nonce, view, sequence },
   vrLeaseRequest: { instance, view, sentAtMs: 1_000_000, durationMs: 2_000 },
   vrLeaseGrant: { instance, view, sentAtMs: 1_000_000 },
+  vrHello: {
+    instance,
+    isAnswer: 0,
+    isViewOnly: 0,
+    hasWitnesses: 0,
+    threeMessageWrites: 0,
+    leaseMs: 2_000,
+    clockDriftPpm: 1_000,
+  },
 };
 
 /** Values that the examples are made of, by name. */

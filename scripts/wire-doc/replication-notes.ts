@@ -57,6 +57,7 @@ export const replicationTraffic: Record<ReplicationMessageName, ReplicationTraff
   vrRecoveryResponse: { from: 'member', to: 'asker', answers: 'to `vrRecovery`' },
   vrLeaseRequest: { from: 'primary', to: 'all', answers: '`vrLeaseGrant`' },
   vrLeaseGrant: { from: 'backup', to: 'primary', answers: 'to `vrLeaseRequest`' },
+  vrHello: { from: 'member', to: 'all, when it starts', answers: '`vrHello`' },
 };
 
 /** By field name; a container's own note (`Container.field`) comes first. */
@@ -141,6 +142,14 @@ export const replicationFields: Readonly<Record<string, string>> = {
   commits: 'bit i: the COMMIT of member i is here',
   genesis: 'root of checkpoint 0',
   isActive: '1: works in `view`; 0: waits for it to begin',
+  checkpointInterval: 'parameter of the sender, the same at all members',
+  window: 'parameter of the sender, the same at all members',
+  isAnswer: '1: answers one; 0: wants an answer',
+  isViewOnly: 'parameter `mode` of the sender: 1 for `view`, 0 for `full`',
+  hasWitnesses: 'parameter `witnesses` of the sender: 1 or 0',
+  threeMessageWrites: 'parameter of the sender: 1 or 0',
+  leaseMs: 'parameter of the sender',
+  clockDriftPpm: 'parameter of the sender',
   isDoubting: '1: has lost patience with `view`, and leaves it when f+1 have',
   'PbftStatus.height': 'newest stable checkpoint',
   executed: 'last batch executed',

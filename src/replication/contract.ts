@@ -238,12 +238,20 @@ export interface ReplicaStatus {
    * so. PBFT only.
    */
   readonly divergedAt?: number | undefined;
+  /**
+   * Members that say to run with other parameters than this one, of those that all must have the same: a sentence for each,
+   * with both values. Empty while nothing differs; what a member says that lies may be anything.
+   */
+  readonly parametersDiffer?: readonly string[] | undefined;
   /** Undefined while nothing does. PBFT only. */
   readonly waitsFor?: AwaitedThing | undefined;
 }
 
 /** Counted when `divergedAt` gets a value. */
 export const statesDifferCode = 'states-differ';
+
+/** Counted when `parametersDiffer` names a member for the first time. */
+export const parametersDifferCode = 'parameters-differ';
 
 /** The state right after the STOP of an instance: what the next one begins with. */
 export interface EngineEnding {

@@ -51,6 +51,7 @@ class ScriptedEngine implements Engine {
   currentView = 0;
   damage: readonly string[] = [];
   divergedAt: number | undefined;
+  parametersDiffer: readonly string[] = [];
   failure: Error | undefined;
 
   handle(event: EngineEvent): Effects {
@@ -79,6 +80,7 @@ class ScriptedEngine implements Engine {
       root: '',
       damage: this.damage,
       divergedAt: this.divergedAt,
+      parametersDiffer: this.parametersDiffer,
     };
   }
 
@@ -457,6 +459,16 @@ describe('a host whose group diverged', () => {
     effect({ counts: ['states-differ'] });
     expect(env.logged).toHaveLength(1);
     expect(env.logged[0]).toMatch(/^replica-states-differ .*"checkpoint":8.*not deterministic/);
+  });
+});
+
+describe('a host whose members have different parameters', () => {
+  it('says which, and both values', async () => {
+    const { env, engine, effect } = await running();
+    engine.parametersDiffer = ['member 2 has window 512, here 256'];
+    effect({ counts: ['parameters-differ'] });
+    expect(env.logged).toHaveLength(1);
+    expect(env.logged[0]).toMatch(/^replica-parameters-differ .*member 2 has window 512, here 256/);
   });
 });
 

@@ -19,6 +19,7 @@ import {
   type EngineEnding,
   type EngineEvent,
   type Evidence,
+  parametersDifferCode,
   type ReplicaGroup,
   type ReplicaStatus,
   type Restored,
@@ -135,6 +136,15 @@ export class ReplicaHost {
     env.log.error('replica-states-differ', { checkpoint: engine.status().divergedAt, message });
   }
 
+  /** At most once for each other member. */
+  #sayParametersDiffer(): void {
+    const { engine, env } = this.#options;
+    const { parametersDiffer = [] } = engine.status();
+    const message =
+      'members run with different parameters where all need the same: correct them, and start those members again';
+    env.log.error('replica-parameters-differ', { found: parametersDiffer.join('; '), message });
+  }
+
   /** Says once what is found wrong on the disk, and once that it is put right. */
   #watchDamage(): void {
     const { engine, env } = this.#options;
@@ -233,6 +243,7 @@ export class ReplicaHost {
       metrics.count('replication_events_total', code);
       if (toldCodes.has(code)) this.#tellEvent(code);
       if (code === statesDifferCode) this.#sayDiverged();
+      if (code === parametersDifferCode) this.#sayParametersDiffer();
     }
     if (this.#durableAppends < this.#appends) this.#sync();
   }

@@ -122,6 +122,9 @@ export const PbftStatus = new ContainerType({
   instance: Bytes32,
   /** Root of checkpoint 0, so that a member that began from something else shows. */
   genesis: Bytes32,
+  /** Two parameters of the sender that all members need the same. */
+  checkpointInterval: Uint64,
+  window: Uint64,
   view: Uint64,
   isActive: Uint8,
   /** 1: the sender has lost patience with `view` and would leave it. It stays so in this view. */

@@ -95,6 +95,7 @@ const numbersEverUsed: ReadonlyArray<readonly [number, string]> = [
   [99, 'vrRecoveryResponse'],
   [100, 'vrLeaseRequest'],
   [101, 'vrLeaseGrant'],
+  [102, 'vrHello'],
 ];
 
 describeNumbers('message numbers', replicationRegistry, numbersEverUsed);

@@ -44,6 +44,7 @@ export const replicationRegistry = {
   vrRecoveryResponse: { number: 99, type: vr.VrRecoveryResponse },
   vrLeaseRequest: { number: 100, type: vr.VrLeaseRequest },
   vrLeaseGrant: { number: 101, type: vr.VrLeaseGrant },
+  vrHello: { number: 102, type: vr.VrHello },
 } as const;
 
 export type ReplicationMessageName = keyof typeof replicationRegistry;

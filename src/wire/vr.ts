@@ -4,7 +4,7 @@
 import { ContainerType, ListBasicType, ListCompositeType, type ValueOf } from '@chainsafe/ssz';
 import { limits } from './limits.ts';
 import { AgreedInput, OrderedRequest } from './replication.ts';
-import { Bytes16, Bytes32, DataType, Uint8, Uint16, Uint64 } from './scalars.ts';
+import { Bytes16, Bytes32, DataType, Uint8, Uint16, Uint32, Uint64 } from './scalars.ts';
 
 /** One batch. `view` is the view that made it: with its place in the log its viewstamp. */
 export const VrEntry = new ContainerType({
@@ -134,6 +134,22 @@ export const VrLeaseGrant = new ContainerType({
   instance: Bytes32,
   view: Uint64,
   sentAtMs: Uint64,
+});
+
+// ---- Start ----
+
+/**
+ * A member that starts says so, and how its parameters are that all members need the same: `isViewOnly` 1 for mode `view`,
+ * the others by their names. `isAnswer` 0 asks the receiver to say the same of itself.
+ */
+export const VrHello = new ContainerType({
+  instance: Bytes32,
+  isAnswer: Uint8,
+  isViewOnly: Uint8,
+  hasWitnesses: Uint8,
+  threeMessageWrites: Uint8,
+  leaseMs: Uint64,
+  clockDriftPpm: Uint32,
 });
 
 // ---- Records ----

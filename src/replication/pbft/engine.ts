@@ -249,6 +249,7 @@ export class PbftEngine implements Engine {
       root: toHex(log.certificate.root),
       damage: parts.checkpoints.damage,
       divergedAt: parts.checkpoints.divergedAt,
+      parametersDiffer: parts.statusExchange.parametersDiffer,
       waitsFor: this.#awaited(),
     };
   }

@@ -118,7 +118,8 @@ describe('a NEW-KEY whose counter was used before the loss', () => {
     cluster.run(cluster.nowMs + 15);
     const { executed: sequence } = statusOf(cluster, 0);
     const behind = { height: 0, executed: sequence, viewChanges: 0, slots: [] };
-    const place = { genesis: genesisRoot, view: 0, isActive: 1, isDoubting: 0 };
+    const set = { checkpointInterval: 4, window: 8 };
+    const place = { genesis: genesisRoot, ...set, view: 0, isActive: 1, isDoubting: 0 };
     cluster.speak(1, 4, 'pbftStatus', { instance: testInstance, ...place, ...behind });
     cluster.run(cluster.nowMs + 5);
     // Two members lie from now on, and two are slow.

@@ -86,7 +86,15 @@ describe('a member that loses patience alone', () => {
   /** Another member says the same to the primary. */
   function agree(cluster: TestCluster): void {
     const genesis = fromHex(statusOf(clusterOf(), 0).root) as Bytes;
-    const place = { instance: testInstance, genesis, view: 0, isActive: 1, isDoubting: 1 };
+    const place = {
+      instance: testInstance,
+      genesis,
+      checkpointInterval: 4,
+      window: 8,
+      view: 0,
+      isActive: 1,
+      isDoubting: 1,
+    };
     const rest = { height: 0, executed: 1, viewChanges: 0, slots: [] };
     cluster.speak(1, 0, 'pbftStatus', { ...place, ...rest });
   }

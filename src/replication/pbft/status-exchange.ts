@@ -6,7 +6,9 @@ import { type Bytes, equalBytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { PbftStatus, SlotStatus } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { parametersDifferCode } from '../contract.ts';
 import { everyone } from '../outbox.ts';
+import { ParameterDifferences } from '../parameter-differences.ts';
 import { batchSizeBytes } from './batch.ts';
 import type { Core } from './core.ts';
 import { isInNumber, MemberSet } from './member-set.ts';
@@ -29,6 +31,7 @@ export class StatusExchange {
   readonly #reachedBy: number[];
   /** By member: the view in which it works, as it said last. */
   readonly #viewOf: number[];
+  readonly #differences: ParameterDifferences;
 
   constructor(core: Core) {
     this.#core = core;
@@ -36,6 +39,13 @@ export class StatusExchange {
     this.#quotas = new Quotas(core.parameters.statusIntervalMs);
     this.#reachedBy = new Array<number>(core.n).fill(0);
     this.#viewOf = new Array<number>(core.n).fill(0);
+    const { checkpointInterval, window } = core.parameters;
+    this.#differences = new ParameterDifferences({ checkpointInterval, window });
+  }
+
+  /** What others say to have set otherwise, for people. */
+  get parametersDiffer(): readonly string[] {
+    return this.#differences.all;
   }
 
   onHeard(from: number): void {
@@ -151,12 +161,15 @@ export class StatusExchange {
   }
 
   #tell(): void {
-    const { instance, genesis, view, isActive, log, parts, out, nowMs } = this.#core;
+    const { instance, genesis, view, isActive, log, parts, out, nowMs, parameters } = this.#core;
+    const { checkpointInterval, window } = parameters;
     this.#toldMs = nowMs;
     const { executed } = parts.execution;
     const value: PbftStatus = {
       instance,
       genesis,
+      checkpointInterval,
+      window,
       view,
       isActive: isActive ? 1 : 0,
       isDoubting: parts.viewChanges.isDoubting ? 1 : 0,
@@ -191,6 +204,8 @@ export class StatusExchange {
   onStatus(from: number, status: ReplicationMessageValue<'pbftStatus'>): void {
     const core = this.#core;
     const { nowMs, parameters, out, parts, genesis } = core;
+    const { checkpointInterval, window } = status;
+    if (this.#differences.note(from, [checkpointInterval, window])) out.count(parametersDifferCode);
     if (!equalBytes(status.genesis, genesis)) return out.count('genesis-differs');
     this.#reachedBy[from] = status.executed;
     this.#viewOf[from] = status.isActive === 1 ? status.view : 0;

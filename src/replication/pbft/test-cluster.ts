@@ -66,6 +66,8 @@ export interface TestClusterOptions {
   readonly faults?: number;
   readonly clients?: number;
   readonly parameters?: Partial<PbftParameters>;
+  /** By member, what it has set otherwise. */
+  readonly ownParameters?: readonly Partial<PbftParameters>[];
   readonly rules?: readonly Partial<PbftRules>[];
   /** Members that never run: a test speaks for them, if anyone. */
   readonly absent?: readonly number[];
@@ -183,7 +185,7 @@ export class TestCluster {
         signer: this.signers[index] as Signer,
         scheme: quickScheme,
         service,
-        parameters: this.options.parameters ?? {},
+        parameters: { ...this.options.parameters, ...this.options.ownParameters?.[index] },
       },
       { ...pbftRules, ...this.options.rules?.[index] },
     );

@@ -8,6 +8,7 @@ import { Executor } from '../executor.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Execution } from './execution.ts';
 import type { Fetch } from './fetch.ts';
+import type { Hello } from './hello.ts';
 import type { Leases } from './leases.ts';
 import { type LogEntry, VrLog } from './log.ts';
 import type { Normal } from './normal.ts';
@@ -33,6 +34,7 @@ export interface Parts {
   readonly recovery: Recovery;
   readonly repair: Repair;
   readonly leases: Leases;
+  readonly hello: Hello;
 }
 
 export interface CoreOptions {

@@ -21,6 +21,7 @@ import { Checkpoints } from './checkpoints.ts';
 import { Core } from './core.ts';
 import { Execution } from './execution.ts';
 import { Fetch } from './fetch.ts';
+import { Hello } from './hello.ts';
 import { Leases } from './leases.ts';
 import { answerGetState } from './log-answers.ts';
 import { Normal } from './normal.ts';
@@ -82,6 +83,7 @@ export class VrEngine implements Engine {
       recovery: new Recovery(core),
       repair: new Repair(core),
       leases: new Leases(core),
+      hello: new Hello(core),
     });
   }
 
@@ -141,6 +143,7 @@ export class VrEngine implements Engine {
       transferred: parts.fetch.progress ?? parts.repair.progress,
       root: parts.checkpoints.root,
       damage: parts.checkpoints.damage,
+      parametersDiffer: parts.hello.parametersDiffer,
     };
   }
 
@@ -156,6 +159,7 @@ export class VrEngine implements Engine {
     const core = this.core;
     core.out.timer('tick', core.nowMs + core.parameters.heartbeatMs);
     if (restored === undefined || restored.isFirstStart === true) {
+      core.parts.hello.begin();
       this.#restoreState(restored);
       core.recordState();
       core.parts.repair.begin();
@@ -168,6 +172,7 @@ export class VrEngine implements Engine {
       core.out.count('vr-disk-unreadable');
       return;
     }
+    core.parts.hello.begin();
     core.parts.leases.restarted();
     core.parts.repair.begin();
     if (core.rules.mustRecover(core.parameters.mode)) core.parts.recovery.begin();
@@ -239,6 +244,7 @@ export class VrEngine implements Engine {
     if (name === repairTimer) return parts.repair.onTimer();
     if (name !== 'tick') return;
     out.timer('tick', nowMs + parameters.heartbeatMs);
+    parts.hello.onTick();
     if (parts.fetch.isInstalling) return;
     parts.fetch.onTick();
     parts.repair.onTick();
@@ -280,13 +286,16 @@ export class VrEngine implements Engine {
     const core = this.core;
     const { out, parts } = core;
     if (!core.isInstance(message.value.instance)) return out.count('vr-instance');
+    if (message.name === 'vrHello' && isOther(core, from)) {
+      return parts.hello.onHello(from.index, message.value);
+    }
     if (core.status === 'recovering' && !core.rules.hearsWhileRecovering(message.name)) {
       return out.count('vr-recovering');
     }
     // What is in memory is not on disk yet; until it is this replica is just slow.
     if (parts.fetch.isInstalling && message.name !== 'fetchState') return out.count('vr-busy');
     if (from.kind === 'client') return this.#onClientMessage(from, message);
-    if (from.index === core.index || from.index >= core.size) return out.count('vr-not-a-member');
+    if (!isOther(core, from)) return out.count('vr-not-a-member');
     core.suspected[from.index] = false;
     this.#onMemberMessage(from.index, message, from);
   }
@@ -359,4 +368,8 @@ export class VrEngine implements Engine {
     }
     out.toClient(client, 'lastNumberIs', { instance, nonce, number }, undefined);
   }
+}
+
+function isOther({ index, size }: Core, from: Sender): from is Sender & { kind: 'replica' } {
+  return from.kind === 'replica' && from.index !== index && from.index < size;
 }

@@ -43,6 +43,7 @@ describe('the normal case of Viewstamped Replication', () => {
     const cluster = started({
       parameters: { ...parameters, heartbeatMs: 1000, primaryTimeoutMs: 5000 },
     });
+    cluster.run(10);
     const names = listen(cluster);
     cluster.clients[0]?.work(1);
     cluster.run(20);

@@ -157,7 +157,7 @@ export class TestCluster {
       new DataView(bytes.buffer).setUint32(0, this.#nonces);
       return bytes;
     };
-    const { parameters } = this;
+    const parameters = { ...this.parameters, ...this.#options.ownParameters?.[index] };
     const rules = this.#rules;
     return {
       service,
@@ -326,6 +326,8 @@ export class TestCluster {
     if (from.kind === 'replica' && typeof to === 'number') {
       if (this.cut.has(from.index * this.size + to)) return;
     }
+    // Changes nothing in the protocol: nothing is drawn for it, and a seed is the same run with it and without.
+    if (packet.message.name === 'vrHello') return this.after(1, () => this.deliver(packet));
     if (this.prng.chance(this.lossPerMille, 1000)) return;
     this.deliverLater(packet);
     if (this.prng.chance(this.latePerMille, 1000)) {

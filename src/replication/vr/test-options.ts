@@ -9,6 +9,8 @@ export interface ClusterOptions {
   readonly faults?: number;
   readonly clients?: number;
   readonly parameters?: Partial<VrParameters>;
+  /** By member, what it has set otherwise. */
+  readonly ownParameters?: readonly Partial<VrParameters>[];
   readonly rules?: Partial<VrRules>;
   /** Chance of a message to be lost, and to come twice, of 1000. */
   readonly lossPerMille?: number;
