@@ -132,6 +132,25 @@ describe.each([
 });
 
 describe('a member that never had the state', () => {
+  it.each([
+    { what: 'backups', heir: 0, parameters: {} },
+    { what: 'the primary', heir: 1, parameters: {} },
+    { what: 'backups that tell clients', heir: 0, parameters: { threeMessageWrites: true } },
+  ])('makes nothing committed that is with one state only ($what)', ({ heir, parameters }) => {
+    const genesis = endingOf(ended(parameters));
+    const cluster = clusterOf(parameters, { seed: 9, genesis, heirs: [heir] });
+    cluster.filter = ({ message }) => message.name !== 'statePart';
+    const client = cluster.clients[0];
+    // The first five are answered from the table.
+    client?.work(6);
+    cluster.run(5000);
+    expect(client?.results.size).toBeLessThan(6);
+    expect(Math.max(...cluster.nodes.map(({ engine }) => engine.core.commit))).toBe(0);
+    cluster.filter = () => true;
+    expect(cluster.run(20_000, () => client?.isIdle === true)).toBe(true);
+    expect(client?.results.get(6)).toBe(6);
+  });
+
   it('votes for a view, for there may be nobody else left to vote', () => {
     const genesis = endingOf(ended());
     const cluster = clusterOf({}, { seed: 8, genesis, heirs: [0, 1] });

@@ -163,7 +163,9 @@ export class Normal {
     const core = this.#core;
     const { log, rules, parameters, faults, parts } = core;
     const own = rules.ownCopy(parameters.mode, log.last, this.#durable);
-    const committed = rules.committed(own, this.#votes, faults);
+    // Who lacks its state counts as out, the primary too: f+1 others must have the batch and a state.
+    const counted = parts.repair.isNeeded ? 0 : own;
+    const committed = rules.committed(counted, this.#votes, faults);
     if (parameters.witnesses) this.#raiseLow();
     if (committed <= core.commit) return;
     core.commit = committed;
@@ -258,8 +260,10 @@ export class Normal {
   }
 
   #take(entry: LogEntry): void {
+    const { parameters, parts } = this.#core;
     this.#core.append(entry);
-    if (this.#core.parameters.threeMessageWrites) this.#tellClients(entry);
+    // To a client this is as good as an acknowledgement.
+    if (parameters.threeMessageWrites && !parts.repair.isNeeded) this.#tellClients(entry);
   }
 
   /** Three-message writes: clients count the acknowledgements themselves. */
