@@ -61,6 +61,9 @@ export class Core {
   readonly genesis: Bytes;
   /** Of the event being handled. */
   nowMs = 0;
+  /** When the next tick is due: what comes long after it comes to a process that was held up. */
+  #tickDueMs = Number.POSITIVE_INFINITY;
+  #heldUpMs = 0;
 
   view = 0;
   status: Status = 'normal';
@@ -106,6 +109,28 @@ export class Core {
   get parts(): Parts {
     // Set right after construction.
     return this.#parts as Parts;
+  }
+
+  /**
+   * The clock of patience: stands still while this process is held up. What the others have sent meanwhile lies in its
+   * buffers, and it must not take its own silence for theirs. Means nothing to promises, which end by the real clock.
+   */
+  get awakeMs(): number {
+    return this.nowMs - this.#heldUpMs;
+  }
+
+  /** Takes the time of an event. */
+  begin(nowMs: number): void {
+    this.nowMs = nowMs;
+    const lateMs = nowMs - this.#tickDueMs;
+    if (lateMs <= this.parameters.heartbeatMs) return;
+    this.#heldUpMs += lateMs;
+    this.#tickDueMs = nowMs;
+  }
+
+  setTick(): void {
+    this.#tickDueMs = this.nowMs + this.parameters.heartbeatMs;
+    this.out.timer('tick', this.#tickDueMs);
   }
 
   /** Members that keep the state: all of them without witnesses. */

@@ -89,7 +89,7 @@ export class VrEngine implements Engine {
 
   handle(event: EngineEvent, nowMs: number): Effects {
     const { out } = this.core;
-    this.core.nowMs = nowMs;
+    this.core.begin(nowMs);
     if (this.#isMute) out.count('vr-disk-unreadable');
     else this.#dispatch(event);
     this.#awaitTurn();
@@ -157,7 +157,7 @@ export class VrEngine implements Engine {
 
   #start(restored: Restored | undefined): void {
     const core = this.core;
-    core.out.timer('tick', core.nowMs + core.parameters.heartbeatMs);
+    core.setTick();
     if (restored === undefined || restored.isFirstStart === true) {
       core.parts.hello.begin();
       this.#restoreState(restored);
@@ -234,7 +234,7 @@ export class VrEngine implements Engine {
   // ---- Timers ----
 
   #onTimer(name: string): void {
-    const { parts, out, nowMs, parameters, status } = this.core;
+    const { parts, status } = this.core;
     if (name === turnTimer) {
       this.#isTurnAwaited = false;
       return parts.leases.beginTurn();
@@ -243,7 +243,7 @@ export class VrEngine implements Engine {
     if (name === 'transfer') return parts.fetch.onTransferTimer();
     if (name === repairTimer) return parts.repair.onTimer();
     if (name !== 'tick') return;
-    out.timer('tick', nowMs + parameters.heartbeatMs);
+    this.core.setTick();
     parts.hello.onTick();
     if (parts.fetch.isInstalling) return;
     parts.fetch.onTick();
@@ -256,7 +256,7 @@ export class VrEngine implements Engine {
   /** The primary tells of itself; the others see to it that it does, and that what they handed to it gets done. */
   #watch(): void {
     const core = this.core;
-    const { parts, nowMs, parameters } = core;
+    const { parts, parameters } = core;
     if (core.isPrimary) {
       parts.normal.proposeIfDue();
       parts.leases.ask();
@@ -265,7 +265,7 @@ export class VrEngine implements Engine {
     }
     const { primaryTimeoutMs, requestTimeoutMs } = parameters;
     const { viewChange } = parts;
-    const silenceMs = nowMs - parts.normal.lastHeardMs;
+    const silenceMs = core.awakeMs - parts.normal.lastHeardMs;
     const isSilent = silenceMs > viewChange.patience(primaryTimeoutMs);
     const isStuck =
       core.status === 'normal' &&

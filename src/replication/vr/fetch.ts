@@ -88,14 +88,14 @@ export class Fetch {
   hearLater(view: number, from: number): void {
     const core = this.#core;
     if (core.status === 'transferring' && this.#job !== undefined && this.#job.view >= view) {
-      if (this.#job.view === view) core.parts.normal.lastHeardMs = core.nowMs;
+      if (this.#job.view === view) core.parts.normal.lastHeardMs = core.awakeMs;
       return;
     }
     const isStandingBy = core.isWitness && core.status === 'normal' && view === core.view;
     if (isStandingBy || !core.rules.mayReplaceLog(core, view)) return core.out.count('vr-stale');
     core.parts.viewChange.leave();
     core.status = 'transferring';
-    core.parts.normal.lastHeardMs = core.nowMs;
+    core.parts.normal.lastHeardMs = core.awakeMs;
     if (!core.rules.keepsLogWhileTransferring()) {
       core.view = view;
       core.lastNormal = view;
@@ -352,7 +352,7 @@ export class Fetch {
     const core = this.#core;
     if (job.purpose === 'append') {
       core.status = 'normal';
-      core.parts.normal.lastHeardMs = core.nowMs;
+      core.parts.normal.lastHeardMs = core.awakeMs;
       job.base = core.log.last;
       core.parts.requests.viewChanged();
     }

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ReplicationMessage } from '../../wire/replication-registry.ts';
 import { replicationMessageName } from '../../wire/replication-registry.ts';
+import type { EngineEvent } from '../contract.ts';
 import { type Packet, TestCluster } from './test-cluster.ts';
 import type { ClusterOptions } from './test-options.ts';
 import { countOperation, countQuery } from './test-service.ts';
@@ -296,6 +297,65 @@ it('asks on from where a log has come by itself, for what others still have', ()
   expect(log.last).toBe(12);
   cluster.filter = ({ to, message }) => to !== 2 || message.name !== 'vrPrepare';
   expect(cluster.run(3000, () => log.last === 13)).toBe(true);
+});
+
+describe('a backup that was held up', () => {
+  /** The next tick of a backup comes late, before or after what its primary has sent meanwhile. */
+  function heldUp(isHeardFirst: boolean): { cluster: TestCluster; wake: () => string[] } {
+    const cluster = started({ seed: 5 });
+    cluster.run(100);
+    const { engine } = cluster.node(1);
+    const { instance } = cluster;
+    const from = { kind: 'replica', index: 0 } as const;
+    const value = { instance, view: 0, sequence: 0, commit: 0, low: 0 };
+    const message = { name: 'vrCommit', value } as const;
+    let atMs = 100 + 60_000;
+    const wake = (): string[] => {
+      const counts: string[] = [];
+      const take = (event: EngineEvent): void =>
+        void counts.push(...engine.handle(event, atMs).counts);
+      if (isHeardFirst) take({ kind: 'message', from, message });
+      for (let tick = 0; tick < 20; tick++) {
+        take({ kind: 'timer', name: 'tick' });
+        atMs += cluster.parameters.heartbeatMs;
+        if (!isHeardFirst && tick === 0) take({ kind: 'message', from, message });
+      }
+      return counts;
+    };
+    return { cluster, wake };
+  }
+
+  it('does not take its own silence for that of its primary', () => {
+    const { cluster } = heldUp(false);
+    const { engine } = cluster.node(1);
+    expect(engine.handle({ kind: 'timer', name: 'tick' }, 60_100).counts).toEqual([]);
+    expect(engine.status()).toMatchObject({ view: 0, status: 'normal' });
+  });
+
+  it.each([false, true])(
+    'notices all the same when that is silent, heard first: %s',
+    (isHeardFirst) => {
+      const { wake } = heldUp(isHeardFirst);
+      expect(wake()).toContain('vr-primary-silent');
+    },
+  );
+});
+
+describe('a member that starts', () => {
+  it('says so at once, so that who could not reach it tries again', () => {
+    const cluster = started();
+    cluster.run(50);
+    cluster.crash(2);
+    cluster.run(20);
+    const told: number[] = [];
+    cluster.filter = ({ from, to, message }) => {
+      if (from.kind !== 'replica' || from.index !== 2 || message.name !== 'vrHello') return true;
+      if (typeof to === 'number') told.push(to);
+      return true;
+    };
+    cluster.startNode(2);
+    expect(told).toEqual([0, 1]);
+  });
 });
 
 describe('reads under a lease', () => {

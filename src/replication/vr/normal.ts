@@ -31,7 +31,7 @@ export class Normal {
   #isViewDurable = false;
   /** The end of the log that this view began with. */
   inherited = 0;
-  /** When something of the primary was last heard. */
+  /** When something of the primary was last heard, on the clock of patience. */
   lastHeardMs = 0;
   /** When the committed log last grew, or when there was nothing to commit. */
   #progressMs = 0;
@@ -62,8 +62,8 @@ export class Normal {
     this.#isViewDurable = false;
     this.#batchDueMs = undefined;
     this.inherited = core.log.last;
-    this.lastHeardMs = core.nowMs;
-    this.#progressMs = core.nowMs;
+    this.lastHeardMs = core.awakeMs;
+    this.#progressMs = core.awakeMs;
     if (core.isPrimary) {
       this.#voters = core.active.filter((member) => member !== core.index);
       this.#votes = this.#voters.map(() => 0);
@@ -113,7 +113,7 @@ export class Normal {
         ? emptyBytes
         : service.propose(requests.map(({ operation }) => operation));
     const entry = encodeEntry({ view, requests, agreed });
-    if (commit === core.log.last) this.#progressMs = core.nowMs;
+    if (commit === core.log.last) this.#progressMs = core.awakeMs;
     core.append(entry);
     const sequence = core.log.last;
     this.#mark();
@@ -169,7 +169,7 @@ export class Normal {
     if (parameters.witnesses) this.#raiseLow();
     if (committed <= core.commit) return;
     core.commit = committed;
-    this.#progressMs = core.nowMs;
+    this.#progressMs = core.awakeMs;
     parts.viewChange.progressed();
     parts.execution.run();
     this.proposeIfDue();
@@ -194,10 +194,10 @@ export class Normal {
   /** With witnesses: a silent active member, or a designated one that is back, means another active set. */
   #reviewActive(): void {
     const core = this.#core;
-    const { nowMs, log, commit, parameters, view } = core;
-    if (log.last === commit) this.#progressMs = nowMs;
+    const { awakeMs, log, commit, parameters, view } = core;
+    if (log.last === commit) this.#progressMs = awakeMs;
     const { viewChange } = core.parts;
-    if (nowMs - this.#progressMs > viewChange.patience(parameters.primaryTimeoutMs)) {
+    if (awakeMs - this.#progressMs > viewChange.patience(parameters.primaryTimeoutMs)) {
       this.#voters.forEach((member, i) => {
         if ((this.#votes[i] ?? 0) < log.last) core.suspected[member] = true;
       });
@@ -308,7 +308,7 @@ export class Normal {
       core.parts.fetch.hearLater(view, from);
       return false;
     }
-    this.lastHeardMs = core.nowMs;
+    this.lastHeardMs = core.awakeMs;
     return true;
   }
 

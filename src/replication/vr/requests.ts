@@ -163,7 +163,7 @@ export class Requests {
   }
 
   #waitAnew(): void {
-    this.#waitingSinceMs = this.#waiting.size > 0 ? this.#core.nowMs : undefined;
+    this.#waitingSinceMs = this.#waiting.size > 0 ? this.#core.awakeMs : undefined;
     this.#remindedMs = undefined;
   }
 
@@ -173,15 +173,15 @@ export class Requests {
    */
   isOverdue(patienceMs: number): boolean {
     if (this.#waitingSinceMs === undefined) return false;
-    const { nowMs } = this.#core;
-    const isLate = nowMs - (this.#remindedMs ?? this.#waitingSinceMs) > patienceMs / 2;
+    const { awakeMs } = this.#core;
+    const isLate = awakeMs - (this.#remindedMs ?? this.#waitingSinceMs) > patienceMs / 2;
     if (!isLate || this.#remindedMs !== undefined) return isLate;
     this.#forgetAnswered();
     if (this.#waiting.size === 0) {
       this.#waitAnew();
       return false;
     }
-    this.#remindedMs = nowMs;
+    this.#remindedMs = awakeMs;
     let count = 0;
     for (const request of this.#waiting.values()) {
       if (count++ === limits.clientWindow) break;

@@ -104,7 +104,7 @@ export class ViewChange {
     const others = this.#heard.filter((isHeard) => isHeard).length;
     if (!core.rules.mayDoViewChange(others, core.faults)) return;
     // Only now: a replica that nobody hears, or that hears nobody, must not go from view to view alone.
-    this.#deadlineMs ??= core.nowMs + this.patience(core.parameters.viewChangeTimeoutMs);
+    this.#deadlineMs ??= core.awakeMs + this.patience(core.parameters.viewChangeTimeoutMs);
     if (!this.#hasVoted) this.#voteIfFree();
     if (this.#hasVoted) this.#startIfChosen();
   }
@@ -278,7 +278,7 @@ export class ViewChange {
   onTick(): void {
     const core = this.#core;
     const { nowMs } = core;
-    if (this.#deadlineMs !== undefined && nowMs >= this.#deadlineMs) {
+    if (this.#deadlineMs !== undefined && core.awakeMs >= this.#deadlineMs) {
       core.suspected[core.primaryOf(core.view)] = true;
       core.suspected[core.index] = false;
       this.begin(core.viewAfter(core.view));
