@@ -55,6 +55,16 @@ export interface InFlight {
   lacksBody: boolean;
 }
 
+/** What a client has not been answered when its group has ended: another one goes on with it in the next instance. */
+export interface Unanswered {
+  /** The next request's number; undefined while it was not known. */
+  readonly next: number | undefined;
+  /** Requests that were sent, by ascending number. The next instance knows which of them were executed. */
+  readonly requests: readonly { readonly number: number; readonly operation: Operation }[];
+  /** What was not sent yet, and reads. */
+  readonly waiting: readonly Operation[];
+}
+
 /** @param outcome as in a `requestReply`. */
 export function outcomeOf(outcome: number, result: Bytes): Outcome {
   if (outcome === 0) return { kind: 'result', result };

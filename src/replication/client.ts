@@ -11,7 +11,14 @@ import { limits } from '../wire/limits.ts';
 import type { SignedRequest } from '../wire/replication.ts';
 import type { ReplicationMessageValue } from '../wire/replication-registry.ts';
 import type { Acceptance, Judgement } from './acceptance.ts';
-import { enter, type InFlight, Operation, outcomeOf, type Settle } from './client-operation.ts';
+import {
+  enter,
+  type InFlight,
+  Operation,
+  outcomeOf,
+  type Settle,
+  type Unanswered,
+} from './client-operation.ts';
 import type { Outcome, ReplicaGroup, ReplicatedClient, SubmitOptions } from './contract.ts';
 import { FirstNumber } from './first-number.ts';
 import { FullRepliers } from './full-repliers.ts';
@@ -35,6 +42,8 @@ export interface GroupClientOptions {
    * Two clients never use one key at the same time.
    */
   readonly isFresh: boolean;
+  /** With the same key in the instance before; `isFresh` does not matter then. */
+  readonly follows?: Unanswered | undefined;
   /** How long an operation may wait for its outcome; undefined: as long as it takes. */
   readonly timeoutMs?: number | undefined;
   /** How many members the client is connected to, where that is known. */
@@ -88,8 +97,23 @@ export class GroupClient implements ReplicatedClient {
     const random = env.entropy.bytes(6);
     this.#nextQuery = random.reduce((number, byte) => number * 256 + byte, 0);
     this.#next = isFresh ? 1 : undefined;
-    if (isFresh) this.#greet();
+    if (options.follows !== undefined) this.#follow(options.follows);
+    else if (isFresh) this.#greet();
     else this.#askForNumber();
+  }
+
+  /** Requests keep their numbers: the table of clients, which the instance began with, has those that were executed. */
+  #follow({ next, requests, waiting }: Unanswered): void {
+    this.#next = next;
+    if (next === undefined) this.#askForNumber();
+    else this.#greet();
+    const nowMs = this.#options.env.clock.nowMs();
+    for (const { operation } of requests) this.#deadlines.begin(operation, nowMs);
+    for (const operation of waiting) this.#deadlines.begin(operation, nowMs);
+    this.#wake(this.#deadlines.nextMs);
+    for (const { number, operation } of requests) this.#sendNumbered([operation], number);
+    this.#queue = [...waiting];
+    this.#schedule();
   }
 
   submit(operation: Bytes, options: SubmitOptions = {}): Promise<Outcome> {
@@ -101,15 +125,25 @@ export class GroupClient implements ReplicatedClient {
   }
 
   close(): void {
+    const { requests, waiting } = this.leave();
+    const error = new HoldfastError('interrupted', 'the client was closed');
+    for (const { operation } of requests) operation.finish(error);
+    for (const operation of waiting) operation.finish(error);
+  }
+
+  /** Ends this client, but not what it has under way, with which another one goes on. */
+  leave(): Unanswered {
     this.#isClosed = true;
     this.#timer?.cancel();
-    const error = new HoldfastError('interrupted', 'the client was closed');
-    const waiting = [...this.#requests.values(), ...this.#queries.values()];
-    for (const { operation } of waiting) operation.finish(error);
-    for (const operation of this.#queue) operation.finish(error);
+    const requests = [...this.#requests.values()].filter(
+      ({ operation }) => operation.kind !== requestKinds.claim,
+    );
+    const waiting = [...this.#queries.values()].map(({ operation }) => operation);
+    const left = { next: this.#next, requests, waiting: [...waiting, ...this.#queue] };
     this.#queue = [];
     this.#requests.clear();
     this.#queries.clear();
+    return left;
   }
 
   async #enter(operation: Bytes, kind: 0 | 1, { signal }: SubmitOptions): Promise<Outcome> {

@@ -3,6 +3,7 @@
 
 import { rmSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
+import { decodeResult, encodeOperation } from '../../examples/key-value/index.ts';
 import { endAll } from './processes.ts';
 import { Counting, ReplicaGroup } from './replica-group.ts';
 import { until } from './until.ts';
@@ -47,6 +48,31 @@ describe.each(['pbft', 'vr'] as const)('the end of an instance (%s)', (engine) =
     await until('all members are well', () =>
       next.members.every(({ status }) => status?.status === 'normal'),
     );
+  }, 180_000);
+
+  test('is followed by clients, with what they have under way', async () => {
+    const { group } = await endedGroup(engine);
+    const client = await group.connect();
+    expect(await client.submit(new Uint8Array(1))).toEqual({ kind: 'ended' });
+    await Promise.all(group.members.map((member) => member.kill()));
+    const key = Buffer.from('late');
+    const put = client.submit(encodeOperation({ kind: 'put', key, value: key }));
+    const ending = await group.readEnding(0);
+    const next = await group.next(0);
+    const following = await next.followedBy(client, ending);
+    expect(await put).toMatchObject({ kind: 'result' });
+    const read = await following.query(encodeOperation({ kind: 'get', key }));
+    expect(read.kind === 'result' && decodeResult(read.result)).toEqual({
+      kind: 'value',
+      value: new Uint8Array(key),
+    });
+    await expect(client.submit(key)).rejects.toThrow('closed');
+    const other = { ...ending, root: new Uint8Array(32) };
+    const wrong = next.followedBy(following, other);
+    // It has not ended, nor is that how the next one began.
+    await expect(wrong).rejects.toThrow(engine === 'pbft' ? 'prove' : 'begin');
+    expect((await following.submit(encodeOperation({ kind: 'delete', key }))).kind).toBe('result');
+    await following.close();
   }, 180_000);
 
   test('is still told by members that were killed and started after it', async () => {

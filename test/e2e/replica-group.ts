@@ -181,6 +181,11 @@ export class ReplicaGroup {
     return connectGroup({ group: this.#group, engine: this.engine });
   }
 
+  /** A client of the group before goes on here. */
+  followedBy(client: ConnectedGroup, ending: Ending): Promise<ConnectedGroup> {
+    return client.follow({ group: this.#group, engine: this.engine, ending });
+  }
+
   at(index: number): Member {
     const member = this.members[index];
     if (member === undefined) throw new NeverHappened(`the group has a member ${index}`);

@@ -14,7 +14,12 @@ export type {
   StateMachine,
   SubmitOptions,
 } from '../../replication/contract.ts';
-export { type ConnectedGroup, type ConnectGroupOptions, connectGroup } from './client.ts';
+export {
+  type ConnectedGroup,
+  type ConnectGroupOptions,
+  connectGroup,
+  type FollowOptions,
+} from './client.ts';
 export { checkEnding, type Ending } from './ending.ts';
 export {
   type CheckedEvidence,
