@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ViewChange } from '../../wire/pbft.ts';
-import type { PbftRules } from './rules.ts';
+import { type PbftRules, pbftRules } from './rules.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 
 const parameters = {
@@ -185,5 +185,52 @@ describe('a VIEW-CHANGE of before the loss', () => {
     cluster.speak(3, 1, 'viewChange', { ...stale, instance: testInstance });
     expect(cluster.evidence).toEqual([]);
     expect(cluster.problems()).toEqual([]);
+  });
+});
+
+describe('a view that rests on a VIEW-CHANGE of before the loss', () => {
+  const [lost, late] = [5, 6];
+
+  /** f = 2. All others have entered it before the loss; the one that is late hears of it after that. */
+  function entered(rules: Partial<PbftRules> = {}): TestCluster {
+    const all = Array.from({ length: 7 }, () => rules);
+    const cluster = new TestCluster({ seed: 4, faults: 2, parameters, rules: all });
+    write(cluster, 3);
+    let isResting = false;
+    cluster.filter = (from, to, message) => {
+      // The primary hears of the loser among the first.
+      if (message.name === 'viewChange' && to === 1 && (from === 3 || from === 4)) return isResting;
+      if (message.name !== 'newView') return true;
+      const { viewChanges } = message.value.statement;
+      isResting ||= viewChanges.some(({ replica }) => replica === lost);
+      return to !== late;
+    };
+    cluster.recover(0);
+    write(cluster, 3);
+    expect(isResting).toBe(true);
+    cluster.wipe(lost);
+    recovers(cluster, lost);
+    expect(cluster.replica(0).engine.status()).toMatchObject({ view: 1, status: 'normal' });
+    expect(statusOf(cluster, late)).toBe('view-change');
+    cluster.filter = () => true;
+    cluster.run(cluster.nowMs + 2000);
+    return cluster;
+  }
+
+  it('is entered by who has missed it when 2f+1 others work in it', () => {
+    const cluster = entered();
+    expect(cluster.replica(late).engine.status()).toMatchObject({ view: 1, status: 'normal' });
+    for (const index of [2, 3]) cluster.crash(index);
+    write(cluster, 3);
+    expect(cluster.replica(0).engine.status().view).toBe(1);
+    expect(cluster.problems()).toEqual([]);
+  });
+
+  it('is not entered when fewer say so', () => {
+    const cluster = entered({ mayFollow: (members) => members >= 7 });
+    expect(cluster.replica(late).engine.status().status).toBe('view-change');
+    expect(cluster.count('new-view-void')).toBeGreaterThan(0);
+    expect(pbftRules.mayFollow(2 * 2, 2)).toBe(false);
+    expect(pbftRules.mayFollow(2 * 2 + 1, 2)).toBe(true);
   });
 });

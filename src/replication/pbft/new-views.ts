@@ -21,7 +21,7 @@ export interface OfferedView {
 
 export class NewViews {
   readonly #core: Core;
-  /** By primary: a NEW-VIEW whose VIEW-CHANGEs are not all here. */
+  /** By primary: a NEW-VIEW whose VIEW-CHANGEs are not all here, or not all good. */
   readonly #offered = new Map<number, OfferedView>();
   /** The NEW-VIEW of the current view, kept for members that come later. */
   #entered: OfferedView | undefined;
@@ -40,7 +40,7 @@ export class NewViews {
 
   // ---- VIEW-CHANGEs for it ----
 
-  /** Whether some NEW-VIEW waits for VIEW-CHANGEs. */
+  /** Whether some NEW-VIEW waits for VIEW-CHANGEs, or for others to vouch for those. */
   get isIncomplete(): boolean {
     return this.#offered.size > 0;
   }
@@ -133,6 +133,8 @@ export class NewViews {
     if (core.parts.recovery.isForgetful) return;
     const complete = support.filter((held): held is HeldViewChange => held !== undefined);
     if (complete.length < viewChanges.length) return;
+    // Its author may not have known; but a batch that was committed since need not be in what it chose from.
+    if (this.#isVoid(complete) && !core.parts.statusExchange.isWorkedIn(view)) return;
     this.#offered.delete(primary);
     const accused = core.group.members[primary] as Bytes;
     const isMatching = complete.every(
@@ -146,11 +148,7 @@ export class NewViews {
           core.rules,
         )
       : 'new-view-wrong-author';
-    if (refutation === undefined) {
-      // Its author may not have known; but a batch that was committed since need not be in what it chose from.
-      if (complete.some((held) => this.#isVoid(held))) return core.out.count('new-view-void');
-      return this.enter(offered, complete);
-    }
+    if (refutation === undefined) return this.enter(offered, complete);
     core.out.count(refutation);
     core.out.evidence(
       refutedNewView(
@@ -162,9 +160,16 @@ export class NewViews {
   }
 
   /** One's own may be void: enough others stay out of a view that rests on it unless it was entered before. */
-  #isVoid({ message }: HeldViewChange): boolean {
+  #isVoid(support: OfferedView['support']): boolean {
     const { index, parts } = this.#core;
-    return message.statement.replica !== index && parts.viewChanges.isVoid(message.statement);
+    return support.some((held) => {
+      const statement = held?.message.statement;
+      return (
+        statement !== undefined &&
+        statement.replica !== index &&
+        parts.viewChanges.isVoid(statement)
+      );
+    });
   }
 
   enter(offered: OfferedView, support: readonly HeldViewChange[]): void {
@@ -228,7 +233,8 @@ export class NewViews {
   onTick(): void {
     for (const offered of this.#offered.values()) {
       this.#fetchSupport(offered);
-      this.#core.out.count('new-view-incomplete');
+      const code = this.#isVoid(offered.support) ? 'new-view-void' : 'new-view-incomplete';
+      this.#core.out.count(code);
     }
   }
 

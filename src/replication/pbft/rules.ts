@@ -34,6 +34,11 @@ export interface PbftRules {
   mustJoin(members: number, faults: number): boolean;
   /** A VIEW-CHANGE whose author has lost its disk since. */
   isVoid(forgotten: number, known: number): boolean;
+  /**
+   * Others that work in a view which rests on a void VIEW-CHANGE: 2f+1 cannot have entered it wrongly, since at most 2f do
+   * not know of the loss.
+   */
+  mayFollow(members: number, faults: number): boolean;
   /** A disk that was made in the place of a lost one: until the member has recovered it makes no promises. */
   isForgetful(hasForgotten: boolean, hasRecovered: boolean): boolean;
   /** So many members have lost patience with the view that one of them is correct: leave it, be this one of them or not. */
@@ -63,6 +68,7 @@ export const pbftRules: PbftRules = {
   isViewChangeQuorum: (members, faults) => members >= 2 * faults + 1,
   mustJoin: (members, faults) => members >= faults + 1,
   isVoid: (forgotten, known) => forgotten < known,
+  mayFollow: (members, faults) => members >= 2 * faults + 1,
   isForgetful: (hasForgotten, hasRecovered) => hasForgotten && !hasRecovered,
   mustLeave: (members, faults) => members >= faults + 1,
   entersQ: () => true,

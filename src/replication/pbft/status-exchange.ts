@@ -70,6 +70,14 @@ export class StatusExchange {
     return this.#isOneAbove(this.#viewOf, this.#core.view);
   }
 
+  /** Whether so many others say that they work in this view that it rests on nothing void. */
+  isWorkedIn(view: number): boolean {
+    const { faults, rules } = this.#core;
+    let working = 0;
+    for (const theirs of this.#viewOf) if (theirs === view) working += 1;
+    return rules.mayFollow(working, faults);
+  }
+
   /** Whether f+1 others say more than this, so that a correct one does. */
   #isOneAbove(said: readonly number[], own: number): boolean {
     let above = 0;
@@ -210,6 +218,7 @@ export class StatusExchange {
     this.#reachedBy[from] = status.executed;
     this.#viewOf[from] = status.isActive === 1 ? status.view : 0;
     if (status.isDoubting === 1) parts.viewChanges.onDoubt(from, status.view);
+    if (parts.newViews.isIncomplete) parts.newViews.tryAll();
     const answeredMs = this.#answeredMs[from] ?? nowMs;
     if (nowMs - answeredMs < parameters.statusIntervalMs / 2) return out.count('peer-too-eager');
     this.#answeredMs[from] = nowMs;
