@@ -250,6 +250,9 @@ export interface ReplicaStatus {
 /** Counted when `divergedAt` gets a value. */
 export const statesDifferCode = 'states-differ';
 
+/** Counted when a member learns from its own signatures that its disk is not the one that it had. PBFT only. */
+export const diskForgottenCode = 'disk-forgotten';
+
 /** Counted when `parametersDiffer` names a member for the first time. */
 export const parametersDifferCode = 'parameters-differ';
 

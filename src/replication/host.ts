@@ -14,6 +14,7 @@ import {
 } from '../wire/replication-registry.ts';
 import {
   type CheckpointSave,
+  diskForgottenCode,
   type Effects,
   type Engine,
   type EngineEnding,
@@ -145,6 +146,13 @@ export class ReplicaHost {
     env.log.error('replica-parameters-differ', { found: parametersDiffer.join('; '), message });
   }
 
+  /** Somebody has made a new folder for a member that had run, or put an old one back. */
+  #sayForgotten(): void {
+    const message =
+      'this member has signed what its folder knows nothing of; it counts as having lost its disk, and recovers';
+    this.#options.env.log.warn('replica-forgot', { message });
+  }
+
   /** Says once what is found wrong on the disk, and once that it is put right. */
   #watchDamage(): void {
     const { engine, env } = this.#options;
@@ -244,6 +252,7 @@ export class ReplicaHost {
       if (toldCodes.has(code)) this.#tellEvent(code);
       if (code === statesDifferCode) this.#sayDiverged();
       if (code === parametersDifferCode) this.#sayParametersDiffer();
+      if (code === diskForgottenCode) this.#sayForgotten();
     }
     if (this.#durableAppends < this.#appends) this.#sync();
   }

@@ -211,7 +211,8 @@ export class ReplicaMachine {
               service,
               parameters: options.pbft,
             },
-            parts.pbftRules,
+            // A liar takes no notice of what it has signed besides.
+            this.isLiar ? { ...parts.pbftRules, isForgetful: () => false } : parts.pbftRules,
           )
         : createVrEngine({
             group,

@@ -25,6 +25,8 @@ export class Checkpoints {
   readonly #core: Core;
   /** Votes by member and sequence: those within two windows, and the highest beyond. */
   readonly #votes: readonly Map<number, CheckpointVote>[];
+  /** By member: its newest vote for what is stable, as it came on its channel, so that it can be shown that if it forgets. */
+  readonly #past: (CheckpointVote | undefined)[] = [];
   /** Own checkpoints that are not stable. */
   readonly #taken = new Map<number, Taken>();
   #saves: CheckpointSave[] = [];
@@ -35,6 +37,8 @@ export class Checkpoints {
   #saved = 0;
   /** The newest one for which this member has voted. */
   #voted = 0;
+  /** Above this one it has signed none. */
+  #signed = 0;
   /** Whether records could be dropped since the journal was last begun anew. */
   #isCompactable = false;
   /** The checkpoint that ends the instance, once taken or installed. */
@@ -87,6 +91,11 @@ export class Checkpoints {
     if (!equalBytes(executor.state.rootNow(), root)) return undefined;
     const proof = CertificateType.serialize(certificate);
     return { sequence, root, proof, pages: executor.state.frozenPages() };
+  }
+
+  /** It is known what the disk says. */
+  start(): void {
+    this.#signed = Math.max(this.taken, this.#found?.sequence ?? 0);
   }
 
   // ---- Own checkpoints ----
@@ -150,6 +159,7 @@ export class Checkpoints {
     const signature = signer.sign(checkpointBytes(instance, claim));
     const vote: CheckpointVote = { instance, replica: index, ...claim, signature };
     this.#votes[index]?.set(sequence, vote);
+    this.#signed = Math.max(this.#signed, sequence);
     if (sequence > this.#voted) {
       this.#voted = sequence;
       out.record(encodeRecord('voted', { sequence }));
@@ -164,8 +174,12 @@ export class Checkpoints {
     const { out, index, log, parameters, statements, group, parts } = this.#core;
     const { replica, sequence, root, isFinal } = vote;
     const votes = this.#votes[replica];
-    if (votes === undefined || replica === index) return out.count('checkpoint-odd');
-    if (sequence <= log.height) return out.count('checkpoint-old');
+    if (replica === index) return this.#onOwn(from, vote);
+    if (votes === undefined) return out.count('checkpoint-odd');
+    if (sequence <= log.height) {
+      if (from === replica) this.#keepPast(vote);
+      return out.count('checkpoint-old');
+    }
     if (isFinal > 1 || (isFinal === 0 && sequence % parameters.checkpointInterval !== 0)) {
       return out.count('checkpoint-odd');
     }
@@ -210,6 +224,32 @@ export class Checkpoints {
     // A correct member is a whole window ahead.
     if (sequence > log.height + log.window) parts.statusExchange.hurry();
     this.#useVouched();
+  }
+
+  /** A CHECKPOINT is signed when its sequence is recorded: of one above all that were, this member has lost the record. */
+  #onOwn(from: number, vote: CheckpointVote): void {
+    const { out, statements, parts } = this.#core;
+    if (vote.sequence <= this.#signed || !parts.recovery.mayHaveForgotten) {
+      return out.count('checkpoint-odd');
+    }
+    if (!parts.statusExchange.maySpend(from, 'checkpoint')) return out.count('peer-too-eager');
+    if (!statements.isCheckpointVote(vote)) return out.count('checkpoint-not-signed');
+    parts.recovery.onShown();
+  }
+
+  /** A member says that it has not come as far as it has signed: it may have forgotten that. */
+  remind(member: number, reached: number): void {
+    let newest = this.#past[member];
+    for (const vote of this.#votes[member]?.values() ?? []) {
+      if (vote.sequence > (newest?.sequence ?? 0)) newest = vote;
+    }
+    if (newest === undefined || newest.sequence <= reached) return;
+    this.#core.out.send(this.#core.replica(member), 'checkpoint', newest);
+  }
+
+  #keepPast(vote: CheckpointVote): void {
+    const { replica, sequence } = vote;
+    if (sequence > (this.#past[replica]?.sequence ?? 0)) this.#past[replica] = vote;
   }
 
   /** Says it, once, when no root can get enough votes, whatever those vote who have not yet. */
@@ -258,10 +298,19 @@ export class Checkpoints {
   /** Someone shows a certificate. */
   onCertificate(from: number, certificate: Certificate): void {
     const { out, log, statements, parts } = this.#core;
-    if (certificate.sequence <= log.height) return out.count('checkpoint-old');
+    const isForgotten = this.#isForgotten(certificate);
+    if (certificate.sequence <= log.height && !isForgotten) return out.count('checkpoint-old');
     if (!parts.statusExchange.maySpend(from, 'certificate')) return out.count('peer-too-eager');
     if (!statements.isCertificate(certificate)) return out.count('certificate-wrong');
     this.raise(certificate);
+    if (isForgotten) parts.recovery.onShown();
+  }
+
+  /** Whether this member seems to have signed it, and does not know of that. */
+  #isForgotten({ sequence, signatures }: Certificate): boolean {
+    const { index, parts } = this.#core;
+    if (sequence <= this.#signed || !parts.recovery.mayHaveForgotten) return false;
+    return signatures.some(({ replica }) => replica === index);
   }
 
   /** A checkpoint above the low water mark is stable: raises the mark, whether or not the state is here. */
@@ -275,7 +324,11 @@ export class Checkpoints {
     if (this.#divergedAt !== undefined && this.#divergedAt <= sequence)
       this.#divergedAt = undefined;
     for (const votes of this.#votes) {
-      for (const held of votes.keys()) if (held <= sequence) votes.delete(held);
+      for (const [held, vote] of votes) {
+        if (held > sequence) continue;
+        this.#keepPast(vote);
+        votes.delete(held);
+      }
     }
     this.#compare(certificate);
     for (const held of this.#taken.keys()) if (held <= sequence) this.#taken.delete(held);

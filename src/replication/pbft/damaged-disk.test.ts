@@ -3,6 +3,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../base/bytes.ts';
+import { diskForgottenCode } from '../contract.ts';
 import { damages, type StoredPages } from '../test-damage.ts';
 import { genesisOf, TestCluster, type TestClusterOptions } from './test-cluster.ts';
 import { stopOperation } from './test-service.ts';
@@ -156,7 +157,7 @@ describe('a table', () => {
     rig.expectWell(25);
   });
 
-  it('that is as old as the journal, an old copy of both, makes a slow member', () => {
+  it('that is as old as the journal, an old copy of both, is noticed when others show what was signed since', () => {
     const rig = new Rig();
     rig.write(9);
     rig.rest();
@@ -168,7 +169,9 @@ describe('a table', () => {
     });
     expect(rig.status).toMatchObject({ status: 'normal', damage: [] });
     rig.rest(1000);
-    rig.expectWell(25);
+    expect(rig.cluster.count(diskForgottenCode)).toBe(1);
+    // It has itself ordered what its recovery takes.
+    rig.expectWell(37);
   });
 });
 

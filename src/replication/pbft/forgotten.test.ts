@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { ViewChange } from '../../wire/pbft.ts';
+import type { CheckpointVote, ViewChange } from '../../wire/pbft.ts';
+import { diskForgottenCode } from '../contract.ts';
 import { type PbftRules, pbftRules } from './rules.ts';
+import { checkpointBytes } from './statements.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 
 const parameters = {
@@ -232,5 +234,103 @@ describe('a view that rests on a VIEW-CHANGE of before the loss', () => {
     expect(cluster.count('new-view-void')).toBeGreaterThan(0);
     expect(pbftRules.mayFollow(2 * 2, 2)).toBe(false);
     expect(pbftRules.mayFollow(2 * 2 + 1, 2)).toBe(true);
+  });
+});
+
+describe('a member that was given an empty disk as if it had never run', () => {
+  function notices(cluster: TestCluster, index: number): void {
+    expect(statusOf(cluster, index)).not.toBe('recovering');
+    const isNoticed = () => statusOf(cluster, index) === 'recovering';
+    expect(cluster.run(cluster.nowMs + 1000, isNoticed)).toBe(true);
+    expect(cluster.count(diskForgottenCode)).toBe(1);
+  }
+
+  it.each([0, 1, 2, 3])('is shown a checkpoint that it has signed, member %i', (index) => {
+    const cluster = group(90 + index, 30);
+    cluster.wipe(index, false);
+    notices(cluster, index);
+    recovers(cluster, index);
+    isNeeded(cluster, index);
+    expect(cluster.evidence).toEqual([]);
+  });
+
+  it('is shown one that is not stable', () => {
+    const cluster = group(95, 3);
+    cluster.filter = (from, _, { name }) => name !== 'checkpoint' || from === 2;
+    write(cluster, 1);
+    cluster.run(cluster.nowMs + 200);
+    expect(cluster.replica(0).engine.status().checkpoint).toBe(0);
+    cluster.wipe(2, false);
+    cluster.filter = (from, to, { name }) => name !== 'checkpoint' || from === 2 || to === 2;
+    notices(cluster, 2);
+    cluster.filter = () => true;
+    recovers(cluster, 2);
+  });
+
+  it('is shown that it has left a view', () => {
+    const cluster = group(96, 1);
+    cluster.crash(0);
+    write(cluster, 1);
+    cluster.crash(1);
+    cluster.client(0).write();
+    const hasLeft = () => [2, 3].every((each) => cluster.replica(each).engine.status().view === 2);
+    expect(cluster.run(cluster.nowMs + 5000, hasLeft)).toBe(true);
+    cluster.run(cluster.nowMs + 50);
+    cluster.wipe(2, false);
+    notices(cluster, 2);
+    for (const index of [0, 1]) cluster.restart(index);
+    recovers(cluster, 2);
+    isNeeded(cluster, 2);
+  });
+
+  it('is shown new keys of its own', () => {
+    const cluster = group(97, 1);
+    cluster.recover(2);
+    cluster.run(cluster.nowMs + 50);
+    cluster.wipe(2, false);
+    notices(cluster, 2);
+    recovers(cluster, 2);
+    isNeeded(cluster, 2);
+  });
+
+  it('goes on with it when it crashes meanwhile, and is done with it for ever afterwards', () => {
+    const cluster = group(98, 17);
+    cluster.wipe(3, false);
+    notices(cluster, 3);
+    for (let i = 0; i < 12 && statusOf(cluster, 3) === 'recovering'; i++) {
+      cluster.run(cluster.nowMs + 15 * (i + 1));
+      cluster.crash(3);
+      cluster.restart(3);
+      expect(cluster.count(diskForgottenCode)).toBe(1);
+    }
+    recovers(cluster, 3);
+    cluster.run(cluster.nowMs + 100);
+    const { view } = cluster.replica(3).engine.status();
+    cluster.crash(3);
+    cluster.restart(3);
+    expect(cluster.replica(3).engine.status()).toMatchObject({ view, status: 'normal' });
+    isNeeded(cluster, 3);
+  });
+
+  it('believes nothing that it has not signed, nor what it knows, nor anything once it has changed its keys', () => {
+    const cluster = group(99, 9);
+    const own: CheckpointVote[] = [];
+    cluster.filter = (from, _, message) => {
+      if (from === 2 && message.name === 'checkpoint') own.push(message.value);
+      return true;
+    };
+    write(cluster, 4);
+    const vote = own.at(-1);
+    if (vote === undefined) throw new TypeError('member 2 has not voted for a checkpoint');
+    const forged = { ...vote, sequence: vote.sequence + 400 };
+    for (const each of [vote, forged]) cluster.speak(1, 2, 'checkpoint', each);
+    expect(statusOf(cluster, 2)).toBe('normal');
+    expect(cluster.count('checkpoint-not-signed')).toBe(1);
+    cluster.recover(2);
+    recovers(cluster, 2);
+    const signature = cluster.signers[2]?.sign(checkpointBytes(testInstance, forged));
+    if (signature !== undefined) cluster.speak(1, 2, 'checkpoint', { ...forged, signature });
+    expect(statusOf(cluster, 2)).toBe('normal');
+    expect(cluster.count(diskForgottenCode)).toBe(0);
   });
 });

@@ -2,6 +2,7 @@
 // only learns: it is in no view, votes for nothing and leaves no view. It needs a change of keys with a counter above all
 // that it ever used, and does not know which those were; 2f+1 of the others do, because a recovery needs as many.
 
+import { diskForgottenCode } from '../contract.ts';
 import type { Core } from './core.ts';
 import { counterRiseMax } from './keys.ts';
 
@@ -23,7 +24,25 @@ export class Forgotten {
   /** At the start, when it is known what the disk still says. */
   start(hasForgotten: boolean, hasRecovered: boolean): void {
     this.#isForgetful = this.#core.rules.isForgetful(hasForgotten, hasRecovered);
-    if (this.#isForgetful) this.#core.isActive = false;
+    if (this.#isForgetful) this.#leave();
+  }
+
+  /** This member has made a statement of which its disk knows nothing. @returns whether that is so from now on. */
+  notice(): boolean {
+    const { rules, out, parts, view } = this.#core;
+    this.#isForgetful = rules.isForgetful(true, false);
+    if (!this.#isForgetful) return false;
+    out.count(diskForgottenCode);
+    parts.viewChanges.leave(view);
+    this.#leave();
+    parts.checkpoints.requestCompaction();
+    return true;
+  }
+
+  /** Is in no view, and claims nothing about any. */
+  #leave(): void {
+    this.#core.parts.viewChanges.waitFor(this.#core.view);
+    this.#core.isActive = false;
   }
 
   /** So many that they share a correct one with any 2f+1 others, liars left out. */

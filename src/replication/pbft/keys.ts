@@ -138,6 +138,12 @@ export class Keys {
     out.send(this.#core.replica(from), 'newKey', known);
   }
 
+  /** A member says nothing of what it has done: it may have forgotten this too. */
+  remind(member: number): void {
+    const known = this.#newest[member];
+    if (known !== undefined) this.#core.out.send(this.#core.replica(member), 'newKey', known);
+  }
+
   #tell(to: number, counter: number): void {
     const { out, instance } = this.#core;
     // Who has lost its disk has forgotten which others once did.

@@ -99,6 +99,7 @@ export class Recovery {
       out.timer(recoveryTimer, nowMs + (recoveryIntervalMs * (index + 1)) / n);
     }
     this.keys.start();
+    this.#core.parts.checkpoints.start();
     if (this.isForgetful) out.record(encodeRecord('recovered', this.#recoveredRecord()));
     if (this.keys.counterOf(index) > this.#recovered) this.begin();
     else if (this.isForgetful) this.onTick();
@@ -185,13 +186,33 @@ export class Recovery {
 
   // ---- After the loss of the disk ----
 
+  /**
+   * Whether a statement of its own can tell this member that its disk is not the one that it had. Not once it has changed
+   * its keys: an intruder may have signed anything before, and could have the member lose its votes again and again.
+   */
+  get mayHaveForgotten(): boolean {
+    const { checkpoints } = this.#core.parts;
+    return this.keys.own === undefined && !this.isForgetful && !checkpoints.isFinished;
+  }
+
+  /** Shown one that it cannot have made by what its disk says, it is as if it had begun with a disk in a lost one's place. */
+  onShown(): void {
+    if (!this.mayHaveForgotten || !this.#forgotten.notice()) return;
+    this.#hasForgotten = true;
+    this.#core.out.record(encodeRecord('recovered', this.#recoveredRecord()));
+    this.onTick();
+  }
+
   /** Somebody shows this member a NEW-KEY of its own, which it may have forgotten. */
   onOwnKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
     const { out, parts, statements } = this.#core;
-    const isOfUse = this.isForgetful && message.counter > (this.#running?.counter ?? -1);
+    const isOfUse = this.mayHaveForgotten || this.isForgetful;
+    if (message.counter <= (this.#running?.counter ?? -1)) return out.count('new-key-odd');
     if (!isOfUse || message.counter >= limits.newKeyCounterMax) return out.count('new-key-odd');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
+    this.onShown();
+    if (!this.isForgetful) return;
     if (this.#running === undefined) return this.#onKnown(from, message.counter);
     const began = this.keys.forgottenBy(this.#core.index);
     const largest = this.#forgotten.onAnswer(from, message.counter, began) ?? 0;
@@ -414,9 +435,11 @@ export class Recovery {
     if (counter < this.#recovered) return;
     // Only who has forgotten begins with one that is 0.
     if (counter === 0) this.#hasForgotten = true;
+    // What it had said of views before it noticed is void.
+    const isFirst = this.#hasForgotten && this.#recovered === 0 && counter > 0;
     this.#recovered = counter;
     this.#recoveredView = view;
-    if (view > this.#core.view) this.#core.parts.viewChanges.waitFor(view);
+    if (isFirst || view > this.#core.view) this.#core.parts.viewChanges.waitFor(view);
   }
 }
 

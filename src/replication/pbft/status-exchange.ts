@@ -222,9 +222,18 @@ export class StatusExchange {
     const answeredMs = this.#answeredMs[from] ?? nowMs;
     if (nowMs - answeredMs < parameters.statusIntervalMs / 2) return out.count('peer-too-eager');
     this.#answeredMs[from] = nowMs;
+    this.#remind(from, status);
     parts.checkpoints.sendTo(from, status.height);
     this.#helpWithView(from, status);
     this.#helpWithSlots(from, status);
+  }
+
+  /** Whose disk was replaced by an empty one unnoticed is shown what it has signed. */
+  #remind(from: number, { view, height, executed }: PbftStatus): void {
+    const { viewChanges, checkpoints, recovery } = this.#core.parts;
+    viewChanges.remind(from, view);
+    checkpoints.remind(from, Math.max(height, executed));
+    if (executed === 0) recovery.keys.remind(from);
   }
 
   #helpWithView(from: number, status: PbftStatus): void {

@@ -2,6 +2,7 @@
 // was asked must be answered and all replicas be equal.
 
 import { Prng } from '../../base/prng.ts';
+import { diskForgottenCode } from '../contract.ts';
 import type { PbftParameters } from './parameters.ts';
 import { TestCluster, type TestClusterOptions } from './test-cluster.ts';
 
@@ -88,5 +89,6 @@ export function runCampaign(
   if (!isAnswered)
     problems.push(`${asked - cluster.outcomes.length} of ${asked} were not answered`);
   if (!isEqual) problems.push('the replicas did not become equal');
+  if (cluster.count(diskForgottenCode) > 0) problems.push('a whole disk counts as a lost one');
   return { problems, cluster };
 }

@@ -343,13 +343,13 @@ export class TestCluster {
     replica.isFlushing = false;
   }
 
-  /** Crashes and comes back with a new disk. */
-  wipe(index: number): void {
+  /** Crashes and comes back with a new disk. @param isKnown whether the member is told so. */
+  wipe(index: number, isKnown = true): void {
     const replica = this.replica(index);
     this.crash(index);
     replica.durable = [];
     replica.saved = undefined;
-    replica.hasForgotten = true;
+    replica.hasForgotten = isKnown;
     this.restart(index);
   }
 
@@ -360,7 +360,10 @@ export class TestCluster {
     replica.isUp = true;
     const checkpoint = this.#checkpointOf(replica);
     const { durable: records, hasForgotten } = replica;
-    const restored = { checkpoint, records, damage: [], hasForgotten };
+    const isNew = records.length === 0 && replica.saved === undefined && !hasForgotten;
+    const restored = isNew
+      ? this.#inherited(replica)
+      : { checkpoint, records, damage: [], hasForgotten };
     this.handle(replica, { kind: 'start', restored });
   }
 

@@ -169,16 +169,25 @@ export class ViewChanges {
 
   /** A NEW-VIEW may rest on one of its own that this member has forgotten. */
   #onOwn(from: number, message: ViewChange): void {
-    const { out, parts, statements } = this.#core;
-    const isForgotten = this.isVoid(message.statement);
-    if (!isForgotten || !parts.newViews.isAwaiting(message.statement.view)) {
-      return out.count('view-change-odd');
-    }
+    const { out, parts, statements, view } = this.#core;
+    const isAwaited =
+      this.isVoid(message.statement) && parts.newViews.isAwaiting(message.statement.view);
+    const isUnknown = parts.recovery.mayHaveForgotten && message.statement.view > view;
+    if (!isAwaited && !isUnknown) return out.count('view-change-odd');
     if (!parts.statusExchange.maySpend(from, 'viewChange')) return out.count('peer-too-eager');
     const digest = viewChangeDigest(message.statement);
     if (!statements.isViewChange(message, digest)) return out.count('view-change-not-signed');
+    // Whoever leaves for a view records that before anyone hears of it.
+    if (isUnknown) return parts.recovery.onShown();
     parts.newViews.onSupport({ message, digest });
     this.#react();
+  }
+
+  /** A member is in an earlier view than it has said: it may have forgotten that. */
+  remind(member: number, view: number): void {
+    const held = this.#latest[member];
+    if (held === undefined || held.message.statement.view <= view) return;
+    this.#core.out.send(this.#core.replica(member), 'viewChange', held.message);
   }
 
   #isOfUse(view: number): boolean {
@@ -347,6 +356,9 @@ export class ViewChanges {
     core.view = view;
     core.isActive = view === 0;
     core.newViewTop = 0;
+    core.parts.newViews.onViewLeft();
+    this.#latest[core.index] = undefined;
+    this.#doubted[core.index] = -1;
   }
 
   /** This member had said that it has lost patience with a view. */

@@ -29,7 +29,7 @@ import { renewTable } from './lost-table.ts';
 /**
  * Makes the data folder of a member, once, when the group is created. A replica never starts on a folder that was not
  * made for it: a wiped one has forgotten what the member promised. A member that has ever run must not get another folder
- * by this: nothing could tell it from one that has promised nothing. See `recoverReplicaFolder`.
+ * by this: only what it has signed could tell it from one that has promised nothing. See `recoverReplicaFolder`.
  * @param begins what a group with `genesis` begins with. A member that gets none fetches it from those that got it: one correct member must.
  * @throws HoldfastError `data-folder` when the folder holds something, `bad-configuration` for an ending that is not the one which the
  * group names, `verification-failed` if the pages are not what it says.
