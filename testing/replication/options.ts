@@ -5,7 +5,7 @@ import type { Prng } from '../../src/base/prng.ts';
 import type { PbftParameters } from '../../src/replication/pbft/parameters.ts';
 import type { VrParameters } from '../../src/replication/vr/parameters.ts';
 import { drawFaults, type FaultMix, type Span, type Spells } from '../simulator/fault-mix.ts';
-import { type LieName, lieNames } from './lies/lies.ts';
+import { type LieName, lieNames, lostDiskLieNames } from './lies/lies.ts';
 
 export type EngineName = 'pbft' | 'vr';
 
@@ -144,8 +144,14 @@ export function drawOptions(prng: Prng, wanted: EngineName | undefined): RunOpti
   }));
   const recoveries = isByzantine ? maybe(4, () => spells(prng, 4_000, 1_000)) : undefined;
   const inherits = prng.chance(1, 4);
+  const liars = options.liars.map((lies) => {
+    if (!prng.chance(1, 4)) return lies;
+    const lie = prng.pick(lostDiskLieNames) ?? 'losing';
+    return prng.chance(1, 2) ? [lie] : [...lies, lie];
+  });
   return {
     ...options,
+    liars,
     pageRots,
     wipes,
     faultMix: { ...faultMix, ...(diskLag === undefined ? {} : { diskLag }) },
@@ -192,10 +198,13 @@ function drawVr(prng: Prng): Partial<VrParameters> & { readonly mode: 'full' | '
   };
 }
 
+/** Those of lost disks are drawn apart, so that the others are what they were before there were any. */
+const firstLieNames = lieNames.filter((name) => !lostDiskLieNames.includes(name));
+
 /** Mostly one lie for one liar, now and then several that take turns. */
 function drawLies(prng: Prng): LieName[] {
   const count = prng.pick([1, 1, 2, 3]) ?? 1;
-  return Array.from({ length: count }, () => prng.pick(lieNames) ?? 'silent');
+  return Array.from({ length: count }, () => prng.pick(firstLieNames) ?? 'silent');
 }
 
 /** Less of what makes a run long without making it richer. */
