@@ -201,6 +201,8 @@ export class UtteranceWatch {
       case 'committed':
         return this.#once(`committed ${value.sequence}`, mapKey(value.digest));
       case 'checkpoint':
+        // Another member's is shown to that one, which seems to have forgotten it.
+        if (value.replica !== this.#index) return;
         this.#agreement.onRoot(this.#name, value.sequence, toHex(value.root));
         return this.#once(`checkpoint ${value.sequence}`, mapKey(value.root));
       case 'viewChange':
