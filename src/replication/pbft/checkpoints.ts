@@ -13,6 +13,7 @@ import { everyone } from '../outbox.ts';
 import type { Core } from './core.ts';
 import { contradictingCheckpoints } from './evidence.ts';
 import { encodeRecord } from './records.ts';
+import { SignedCheckpoints } from './signed-checkpoints.ts';
 import { checkpointBytes } from './statements.ts';
 
 interface Taken {
@@ -25,8 +26,6 @@ export class Checkpoints {
   readonly #core: Core;
   /** Votes by member and sequence: those within two windows, and the highest beyond. */
   readonly #votes: readonly Map<number, CheckpointVote>[];
-  /** By member: its newest vote for what is stable, as it came on its channel, so that it can be shown that if it forgets. */
-  readonly #past: (CheckpointVote | undefined)[] = [];
   /** Own checkpoints that are not stable. */
   readonly #taken = new Map<number, Taken>();
   #saves: CheckpointSave[] = [];
@@ -37,8 +36,7 @@ export class Checkpoints {
   #saved = 0;
   /** The newest one for which this member has voted. */
   #voted = 0;
-  /** Above this one it has signed none. */
-  #signed = 0;
+  readonly #signed: SignedCheckpoints;
   /** Whether records could be dropped since the journal was last begun anew. */
   #isCompactable = false;
   /** The checkpoint that ends the instance, once taken or installed. */
@@ -55,6 +53,7 @@ export class Checkpoints {
 
   constructor(core: Core) {
     this.#core = core;
+    this.#signed = new SignedCheckpoints(core);
     this.#votes = core.group.members.map(() => new Map<number, CheckpointVote>());
   }
 
@@ -95,7 +94,7 @@ export class Checkpoints {
 
   /** It is known what the disk says. */
   start(): void {
-    this.#signed = Math.max(this.taken, this.#found?.sequence ?? 0);
+    this.#signed.noteOwn(Math.max(this.taken, this.#found?.sequence ?? 0));
   }
 
   // ---- Own checkpoints ----
@@ -159,7 +158,7 @@ export class Checkpoints {
     const signature = signer.sign(checkpointBytes(instance, claim));
     const vote: CheckpointVote = { instance, replica: index, ...claim, signature };
     this.#votes[index]?.set(sequence, vote);
-    this.#signed = Math.max(this.#signed, sequence);
+    this.#signed.noteOwn(sequence);
     if (sequence > this.#voted) {
       this.#voted = sequence;
       out.record(encodeRecord('voted', { sequence }));
@@ -174,10 +173,10 @@ export class Checkpoints {
     const { out, index, log, parameters, statements, group, parts } = this.#core;
     const { replica, sequence, root, isFinal } = vote;
     const votes = this.#votes[replica];
-    if (replica === index) return this.#onOwn(from, vote);
+    if (replica === index) return this.#signed.onOwn(from, vote);
     if (votes === undefined) return out.count('checkpoint-odd');
     if (sequence <= log.height) {
-      if (from === replica) this.#keepPast(vote);
+      if (from === replica) this.#signed.keepPast(vote);
       return out.count('checkpoint-old');
     }
     if (isFinal > 1 || (isFinal === 0 && sequence % parameters.checkpointInterval !== 0)) {
@@ -226,30 +225,9 @@ export class Checkpoints {
     this.#useVouched();
   }
 
-  /** A CHECKPOINT is signed when its sequence is recorded: of one above all that were, this member has lost the record. */
-  #onOwn(from: number, vote: CheckpointVote): void {
-    const { out, statements, parts } = this.#core;
-    if (vote.sequence <= this.#signed || !parts.recovery.mayHaveForgotten) {
-      return out.count('checkpoint-odd');
-    }
-    if (!parts.statusExchange.maySpend(from, 'checkpoint')) return out.count('peer-too-eager');
-    if (!statements.isCheckpointVote(vote)) return out.count('checkpoint-not-signed');
-    parts.recovery.onShown();
-  }
-
-  /** A member says that it has not come as far as it has signed: it may have forgotten that. */
+  /** A member says how far it has come. */
   remind(member: number, reached: number): void {
-    let newest = this.#past[member];
-    for (const vote of this.#votes[member]?.values() ?? []) {
-      if (vote.sequence > (newest?.sequence ?? 0)) newest = vote;
-    }
-    if (newest === undefined || newest.sequence <= reached) return;
-    this.#core.out.send(this.#core.replica(member), 'checkpoint', newest);
-  }
-
-  #keepPast(vote: CheckpointVote): void {
-    const { replica, sequence } = vote;
-    if (sequence > (this.#past[replica]?.sequence ?? 0)) this.#past[replica] = vote;
+    this.#signed.remind(member, reached, this.#votes[member]?.values() ?? []);
   }
 
   /** Says it, once, when no root can get enough votes, whatever those vote who have not yet. */
@@ -298,19 +276,12 @@ export class Checkpoints {
   /** Someone shows a certificate. */
   onCertificate(from: number, certificate: Certificate): void {
     const { out, log, statements, parts } = this.#core;
-    const isForgotten = this.#isForgotten(certificate);
+    const isForgotten = this.#signed.isForgotten(certificate);
     if (certificate.sequence <= log.height && !isForgotten) return out.count('checkpoint-old');
     if (!parts.statusExchange.maySpend(from, 'certificate')) return out.count('peer-too-eager');
     if (!statements.isCertificate(certificate)) return out.count('certificate-wrong');
     this.raise(certificate);
     if (isForgotten) parts.recovery.onShown();
-  }
-
-  /** Whether this member seems to have signed it, and does not know of that. */
-  #isForgotten({ sequence, signatures }: Certificate): boolean {
-    const { index, parts } = this.#core;
-    if (sequence <= this.#signed || !parts.recovery.mayHaveForgotten) return false;
-    return signatures.some(({ replica }) => replica === index);
   }
 
   /** A checkpoint above the low water mark is stable: raises the mark, whether or not the state is here. */
@@ -326,7 +297,7 @@ export class Checkpoints {
     for (const votes of this.#votes) {
       for (const [held, vote] of votes) {
         if (held > sequence) continue;
-        this.#keepPast(vote);
+        this.#signed.keepPast(vote);
         votes.delete(held);
       }
     }
