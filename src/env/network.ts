@@ -34,6 +34,11 @@ export interface Network {
   onMessage(handler: MessageHandler): void;
   /** An accepted (incoming) connection is gone; its channel will never deliver again. */
   onClosed(handler: (channel: Channel) => void): void;
+  /**
+   * The connection behind a link that this node opened is gone, and with it perhaps what was sent last. A hint: a peer
+   * that vanishes without a word is noticed much later, and not every network tells.
+   */
+  onLost?(handler: (link: Channel) => void): void;
   close(): Promise<void>;
 }
 

@@ -195,6 +195,7 @@ export class Link implements Channel {
         this.#attemptFailed(
           heard ? `connection lost: ${reason}` : `refused or lost before any answer: ${reason}`,
         );
+        context.lost(this);
       },
     });
     this.#connection = connection;

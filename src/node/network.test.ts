@@ -11,6 +11,7 @@ import {
   stopAll,
 } from '../../testing/node/tls-nodes.ts';
 import { utf8 } from '../base/bytes.ts';
+import type { Channel } from '../env/network.ts';
 import { limits } from '../wire/limits.ts';
 import { backOffMs } from './link.ts';
 
@@ -62,8 +63,11 @@ describe('messages', () => {
     one.channel.send(ping, utf8('heard'));
     await b.inbox.next();
 
+    const lost: Channel[] = [];
+    b.network.onLost?.((each) => lost.push(each));
     await first.network.close();
     await b.counts.until('network_links_lost_total/ended-by-peer');
+    expect(lost).toEqual([link]);
     expect(b.network.state(alice.peer)).toEqual({
       phase: 'backing-off',
       lastError: 'connection lost: ended-by-peer',

@@ -46,6 +46,8 @@ export interface NetworkBounds {
 export interface NetworkContext extends NetworkBounds, Omit<TlsNetworkOptions, 'bounds'> {
   readonly deliver: (channel: Channel, frame: Frame) => void;
   readonly closed: (channel: Channel) => void;
+  /** The connection of a link is gone, and nobody here has closed it. */
+  readonly lost: (link: Channel) => void;
   /** A peer has connected to this node, and proved its key. */
   readonly arrived: (peer: PeerId) => void;
   readonly turns: Turns;
@@ -80,6 +82,7 @@ class NodeNetwork implements TlsNetwork {
   #listener: Listener | undefined;
   #handler: MessageHandler = () => {};
   #closedHandler: (channel: Channel) => void = () => {};
+  #lostHandler: (link: Channel) => void = () => {};
   #ending = false;
 
   constructor(options: TlsNetworkOptions) {
@@ -96,6 +99,7 @@ class NodeNetwork implements TlsNetwork {
       ...bounds,
       deliver: (channel, frame) => this.#handler(channel, frame.type, frame.payload),
       closed: (channel) => this.#closedHandler(channel),
+      lost: (link) => this.#lostHandler(link),
       arrived: (peer) => this.#links.get(peer)?.peerArrived(),
       turns: new Turns(),
     };
@@ -132,6 +136,10 @@ class NodeNetwork implements TlsNetwork {
 
   onClosed(handler: (channel: Channel) => void): void {
     this.#closedHandler = handler;
+  }
+
+  onLost(handler: (link: Channel) => void): void {
+    this.#lostHandler = handler;
   }
 
   state(peer: PeerId): LinkState | undefined {

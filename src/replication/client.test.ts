@@ -3,6 +3,7 @@ import type { PeerId } from '../base/brand.ts';
 import { type Bytes, emptyBytes, textOf, toHex, utf8 } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { ed25519 } from '../crypto/signature.ts';
+import type { Channel } from '../env/network.ts';
 import { limits } from '../wire/limits.ts';
 import {
   decodeReplicationMessage,
@@ -242,6 +243,26 @@ describe('a client of a group', () => {
     await stage.reply(3, 1, 'late');
     expect(stage.outcomes).toEqual(['late']);
     stage.test.advance(60_000);
+    expect(stage.requests()).toEqual([]);
+  });
+
+  it('asks all members at once when the connection to the primary is gone, once for each request', async () => {
+    const stage = new Stage();
+    await stage.submit('a');
+    stage.taken();
+    const links = peers.map((peer) => stage.test.link(peer));
+    // The others were not asked.
+    stage.test.lose(links[1] as Channel);
+    expect(stage.requests()).toEqual([]);
+    stage.test.lose(links[0] as Channel);
+    expect(stage.requests()).toEqual(['0:1', '1:1', '2:1', '3:1']);
+    // A peer that closes every connection does not make this client ask without end.
+    stage.test.lose(links[0] as Channel);
+    expect(stage.requests()).toEqual([]);
+    stage.test.advance(510);
+    expect(stage.requests()).toHaveLength(4);
+    stage.client.close();
+    stage.test.lose(links[0] as Channel);
     expect(stage.requests()).toEqual([]);
   });
 

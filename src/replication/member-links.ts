@@ -15,6 +15,8 @@ export interface LinkHandlers {
   /** @param from index of the member whose channel brought it. */
   readonly onReply: (from: number, value: ReplicationMessageValue<'requestReply'>) => void;
   readonly onLastNumber: (from: number, value: ReplicationMessageValue<'lastNumberIs'>) => void;
+  /** The connection to a member is gone. */
+  readonly onLost: (member: number) => void;
 }
 
 export class MemberLinks {
@@ -38,6 +40,10 @@ export class MemberLinks {
     this.#handlers = handlers;
     this.#indexes = new Map(peers.map((peer, index) => [peer, index]));
     network.onMessage((channel, type, payload) => this.#receive(channel, type, payload));
+    network.onLost?.(({ peer }) => {
+      const member = this.#indexes.get(peer);
+      if (member !== undefined) handlers.onLost(member);
+    });
     this.#links = peers.map((peer, index) => {
       const address = addresses[index];
       return address === undefined ? undefined : network.open(peer, address);

@@ -30,6 +30,7 @@ export class TestEnv {
   readonly logged: string[] = [];
   #due: Due[] = [];
   #handler: MessageHandler = () => {};
+  #lostHandler: (link: Channel) => void = () => {};
   readonly #links = new Map<PeerId, Channel>();
   readonly env: Env;
 
@@ -44,6 +45,9 @@ export class TestEnv {
           this.#handler = handler;
         },
         onClosed: () => {},
+        onLost: (handler) => {
+          this.#lostHandler = handler;
+        },
         close: async () => {},
       },
       entropy: { bytes: (length) => prng.bytes(length) },
@@ -88,6 +92,11 @@ export class TestEnv {
 
   deliver(channel: Channel, type: number, payload: Bytes): void {
     this.#handler(channel, type, payload);
+  }
+
+  /** The connection behind a link is gone. */
+  lose(link: Channel): void {
+    this.#lostHandler(link);
   }
 
   #after(delayMs: number, action: () => void) {
