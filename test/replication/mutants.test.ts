@@ -44,6 +44,8 @@ const seedsOf: Readonly<Record<string, number>> = {
   'vr-journal-unsynced': 40,
   amnesia: 40,
   'vr-amnesia': 40,
+  'followers-renumbered': 2,
+  'vr-followers-renumbered': 2,
   'genesis-ignored': 20,
   'vr-genesis-ignored': 20,
   'table-not-in-checkpoint': 40,

@@ -19,7 +19,13 @@ export class Agreement {
   readonly #ordinals = new Map<string, number>();
   readonly #batches = new Map<number, Said<Place>>();
   readonly #roots = new Map<number, Said<string>>();
+  /** Of the instance that this one goes on from. */
+  readonly #past: Agreement | undefined;
   #violation: string | undefined;
+
+  constructor(past?: Agreement) {
+    this.#past = past;
+  }
 
   get violation(): string | undefined {
     return this.#violation;
@@ -35,7 +41,12 @@ export class Agreement {
   }
 
   hasExecuted(tag: string): boolean {
-    return this.#ordinals.has(tag);
+    return this.ordinalOf(tag) !== undefined;
+  }
+
+  /** Which one of all operations it is, by its tag. */
+  ordinalOf(tag: string): number | undefined {
+    return this.#ordinals.get(tag) ?? this.#past?.ordinalOf(tag);
   }
 
   /** A replica executed an operation for good. */
@@ -47,7 +58,7 @@ export class Agreement {
         `${known.replica} and ${replica} differ at operation ${ordinal}: ${known.tag} and ${tag}`,
       );
     }
-    const before = this.#ordinals.get(tag);
+    const before = this.ordinalOf(tag);
     if (before === undefined) this.#ordinals.set(tag, ordinal);
     else if (before !== ordinal) {
       this.#report(`operation ${tag} executed twice at ${replica}: as ${before} and as ${ordinal}`);

@@ -15,6 +15,7 @@ import type { Env } from '../../src/env/env.ts';
 import type { Address } from '../../src/env/network.ts';
 import type { Acceptance } from '../../src/replication/acceptance.ts';
 import { GroupClient } from '../../src/replication/client.ts';
+import type { Unanswered } from '../../src/replication/client-operation.ts';
 import type { Outcome, ReplicaGroup } from '../../src/replication/contract.ts';
 import { replicationPayloadSizeBytesMax } from '../../src/wire/replication-registry.ts';
 import type { Fabric } from '../simulator/network.ts';
@@ -37,6 +38,8 @@ export interface ClientMachineOptions {
   readonly signer: Signer;
   /** Whether the key was used before the run. */
   readonly isKnown: boolean;
+  /** What it brings along from the group before. */
+  readonly follows?: Unanswered | undefined;
   readonly name: string;
   readonly clockRatePpm: number;
   readonly history: KeyHistory;
@@ -74,9 +77,17 @@ export class ClientMachine {
 
   #boot({ env, network, incarnation }: Machine): void {
     network.configure({ sizeBytesMax: (type) => replicationPayloadSizeBytesMax(type) });
-    const { group, addresses, acceptance, signer, isKnown, reusesNumbers } = this.#options;
+    const { group, addresses, acceptance, signer, isKnown, follows, reusesNumbers } = this.#options;
     const isFresh = (incarnation === 1 && !isKnown) || reusesNumbers;
-    const client = new GroupClient({ env, signer, group, addresses, acceptance, isFresh });
+    const client = new GroupClient({
+      env,
+      signer,
+      group,
+      addresses,
+      acceptance,
+      isFresh,
+      follows: incarnation === 1 ? follows : undefined,
+    });
     this.session = new Session(`${this.node.name}.${incarnation}`, env, client, this.#options);
     this.#options.onStart(this.session);
   }

@@ -6,6 +6,7 @@ import type { Prng } from '../../src/base/prng.ts';
 import type { SignatureScheme, Signer } from '../../src/crypto/signature.ts';
 import type { Address } from '../../src/env/network.ts';
 import { type Acceptance, byzantineAcceptance } from '../../src/replication/acceptance.ts';
+import type { Unanswered } from '../../src/replication/client-operation.ts';
 import type { Evidence, ReplicaGroup } from '../../src/replication/contract.ts';
 import { vrAcceptance } from '../../src/replication/vr/acceptance.ts';
 import { drawClockRatePpm, fabricOptions } from '../simulator/fault-mix.ts';
@@ -31,6 +32,17 @@ export interface GroupSetup {
   readonly lies?: ReadonlyMap<number, readonly LieMaker[]>;
   /** Members that are twins, instead of drawn ones. */
   readonly twins?: readonly number[];
+  /** The group that this one goes on from: what its clients saw counts on. */
+  readonly past?: SimulatedGroup;
+  /** What it begins with, instead of what is drawn. */
+  readonly inheritance?: Inheritance;
+}
+
+/** A client of the group before, with what it has not been answered. */
+export interface Follower {
+  readonly name: string;
+  readonly signer: Signer;
+  readonly unanswered: Unanswered;
 }
 
 export class SimulatedGroup {
@@ -38,17 +50,18 @@ export class SimulatedGroup {
   readonly options: RunOptions;
   readonly fabric: Fabric;
   readonly prng: Prng;
-  readonly scheme: SignatureScheme = simulatedSignatures();
+  readonly scheme: SignatureScheme;
   readonly group: ReplicaGroup;
   /** Twins included, behind all others. */
   readonly replicas: readonly ReplicaMachine[];
   readonly clients: ClientMachine[] = [];
-  readonly agreement = new Agreement();
-  readonly history = new KeyHistory();
+  readonly agreement: Agreement;
+  readonly history: KeyHistory;
   lies = 0;
   readonly #parts: Parts;
   readonly #signers: readonly Signer[];
   readonly #subject: number;
+  readonly #past: SimulatedGroup | undefined;
   readonly #inheritance: Inheritance | undefined;
   /** Of clients that were there before this instance began. */
   readonly #oldClients: Signer[] = [];
@@ -59,6 +72,7 @@ export class SimulatedGroup {
   constructor(setup: GroupSetup) {
     const { simulation, options, parts } = setup;
     this.simulation = simulation;
+    this.scheme = setup.past?.scheme ?? simulatedSignatures();
     this.options = options;
     this.#parts = parts;
     this.#subject = simulation.trace.subject('harness');
@@ -66,7 +80,11 @@ export class SimulatedGroup {
     this.fabric = new Fabric(simulation, fabricOptions(options.faultMix));
     const size = membersOf(options.engine, options.faults);
     this.#signers = Array.from({ length: size }, () => this.scheme.signer(this.prng.bytes(32)));
-    this.#inheritance = options.inherits === true ? this.#inherit() : undefined;
+    this.#past = setup.past;
+    this.agreement = new Agreement(setup.past?.agreement);
+    this.history = setup.past?.history ?? new KeyHistory();
+    this.#inheritance =
+      setup.inheritance ?? (options.inherits === true ? this.#inherit() : undefined);
     this.group = {
       instance: this.prng.bytes(32),
       members: this.#signers.map(({ publicKey }) => publicKey),
@@ -140,21 +158,38 @@ export class SimulatedGroup {
   }
 
   nextTag(): number {
-    return ++this.#tag;
+    return this.#past?.nextTag() ?? ++this.#tag;
   }
 
   /** A client that has not been started. */
   addClient(name: string, onStart: (session: Session) => void): ClientMachine {
-    const { simulation, fabric, group, history, options } = this;
     const old = this.#oldClients.shift();
+    return this.#addClient(name, old ?? this.newSigner(), old !== undefined, onStart);
+  }
+
+  /** A client that goes on here with what it had under way, and has not been started. */
+  addFollower({ name, signer, unanswered }: Follower): ClientMachine {
+    const left = this.#parts.renumbersFollowers ? renumbered(unanswered) : unanswered;
+    return this.#addClient(name, signer, true, () => {}, left);
+  }
+
+  #addClient(
+    name: string,
+    signer: Signer,
+    isKnown: boolean,
+    onStart: (session: Session) => void,
+    follows?: Unanswered,
+  ): ClientMachine {
+    const { simulation, fabric, group, history, options } = this;
     const client = new ClientMachine({
       simulation,
       fabric,
       group,
       addresses: this.addresses,
       acceptance: this.acceptance,
-      signer: old ?? this.newSigner(),
-      isKnown: old !== undefined,
+      signer,
+      isKnown,
+      follows,
       name,
       clockRatePpm: drawClockRatePpm(options.faultMix, this.prng),
       history,
@@ -271,6 +306,12 @@ export class SimulatedGroup {
       },
     });
   }
+}
+
+/** As if nothing of it had been sent yet. */
+function renumbered({ next, requests, waiting }: Unanswered): Unanswered {
+  const operations = requests.map(({ operation }) => operation);
+  return { next, requests: [], waiting: [...operations, ...waiting] };
 }
 
 function hostOf(index: number, isSecond: boolean): string {

@@ -22,6 +22,8 @@ export interface Parts {
   readonly forgetsAtRestart: boolean;
   /** True: a replica that does not have the state with which the instance begins goes on without it. */
   readonly ignoresGenesis: boolean;
+  /** True: a client that follows an ended group gives new numbers to what it had under way. */
+  readonly renumbersFollowers: boolean;
   /** True: a restarted client begins with number 1 again. */
   readonly reusesNumbers: boolean;
   /** Breaks code that can be had no other way; the result mends it. One run at a time. */
@@ -38,6 +40,7 @@ export const correctParts: Parts = {
   acceptance: (acceptance) => acceptance,
   forgetsAtRestart: false,
   ignoresGenesis: false,
+  renumbersFollowers: false,
   reusesNumbers: false,
   patch: () => () => {},
 };

@@ -120,6 +120,14 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
       { adjust: (options) => ({ ...options, inherits: true }) },
     ),
   ),
+  ...both('followers-renumbered', (engine) =>
+    partMutant(
+      engine,
+      'a client that follows an ended group gives new numbers to what it had under way',
+      { renumbersFollowers: true },
+      { scenario: engine === 'pbft' ? 'hand-over' : 'vr-hand-over' },
+    ),
+  ),
   ...both('table-not-in-checkpoint', (engine) =>
     partMutant(
       engine,

@@ -2,6 +2,7 @@
 
 import type { RunReport } from '../report.ts';
 import { type RunSettings, run } from '../run.ts';
+import { handOverScenarios } from './hand-over.ts';
 import { lyingScenarios } from './lying.ts';
 import { pbftScenarios } from './pbft.ts';
 import type { Scenario } from './scenario.ts';
@@ -11,6 +12,7 @@ export const scenarios: ReadonlyMap<string, Scenario> = new Map([
   ...lyingScenarios,
   ...Object.entries(pbftScenarios),
   ...Object.entries(vrScenarios),
+  ...Object.entries(handOverScenarios),
 ]);
 
 const overloadedSuffix = '-overloaded';
