@@ -21,8 +21,12 @@ export interface MaintenanceOptions extends SynchronizeOptions {
 /** Ids looked at between two pauses of the scrub. */
 const scrubPageItems = 16;
 const retryDelayMs = 5_000;
-/** Too few of the others answered to catch up; tried again after this. */
-const catchUpRetryMs = 60_000;
+/**
+ * Too few of the others answered to catch up; tried again after this, and twice as long with each time in a row. At first
+ * soon: a server that has just started, perhaps with all the others, reaches them a moment later.
+ */
+const catchUpRetryMsMin = 1_000;
+const catchUpRetryMsMax = 60_000;
 /** How often an idle replica looks at the clock, and how far a look must be late to mean that it was suspended. */
 const idleTickMs = 5_000;
 const suspendedMsMin = 5_000;
@@ -50,10 +54,12 @@ export class Maintenance {
     const { scrubIntervalMs } = this.#options;
     const { clock } = this.#env;
     let scrubbedMs = clock.nowMs();
+    let retryMs = catchUpRetryMsMin;
     while (!this.#stopped) {
       const caughtUp = await this.#synchronize('behind');
       const dueMs = scrubbedMs + scrubIntervalMs - clock.nowMs();
-      await this.#idle(caughtUp ? dueMs : Math.min(dueMs, catchUpRetryMs));
+      await this.#idle(caughtUp ? dueMs : Math.min(dueMs, retryMs));
+      retryMs = caughtUp ? catchUpRetryMsMin : Math.min(2 * retryMs, catchUpRetryMsMax);
       if (this.#stopped || clock.nowMs() < scrubbedMs + scrubIntervalMs) continue;
       await this.#scrub();
       scrubbedMs = clock.nowMs();

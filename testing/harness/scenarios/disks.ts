@@ -188,6 +188,36 @@ const longLists: Scenario = {
   },
 };
 
+/** A walk through the lists of others that gets no further ends after 30 s. */
+const firstAttemptMs = 31_000;
+
+/** A server comes back and reaches nobody, until its first attempt to catch up is over. */
+const cutOffAtStart: Scenario = {
+  about: 'a server that reaches nobody when it comes back has what it missed soon after it does',
+  tight: false,
+  play: (settings, { faults }) =>
+    playOn(settings, { faults }, async (stage) => {
+      const size = 3 * faults + 1;
+      const victim = stage.server(size - 1);
+      victim.crash();
+      const object = stage.object();
+      const { session, machine } = stage.client('writer');
+      await stage.must(session, { kind: 'write', signer: object.signer, sizeBytes: 20 });
+      // Or it would tell the server itself.
+      machine.crash();
+      const heal = stage.system.world.fabric.add(
+        cutBothWays([victim.node.name], stage.names(0, size - 1)),
+      );
+      victim.start();
+      await stage.simulation.runFor(firstAttemptMs);
+      const held = (): number => victim.server?.status().objects ?? 0;
+      stage.expect(held() === 0, 'it was not cut off');
+      heal();
+      const done = await stage.simulation.runUntil(() => held() > 0, 20_000);
+      stage.expect(done, 'it does not have what it missed');
+    }),
+};
+
 export const diskScenarios: Readonly<Record<string, Scenario>> = {
   'blackout-small': blackout(20),
   'blackout-large': blackout(largeBytes),
@@ -196,4 +226,5 @@ export const diskScenarios: Readonly<Record<string, Scenario>> = {
   'rolling-losses': rollingLosses,
   'loss-beside-liars': lossBesideLiars,
   'long-lists': longLists,
+  'cut-off-at-start': cutOffAtStart,
 };
