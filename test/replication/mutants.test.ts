@@ -9,7 +9,7 @@ import { failureText } from '../../testing/replication/report.ts';
 const seedsOf: Readonly<Record<string, number>> = {
   'prepared-by-too-few': 40,
   'lost-disk-votes': 10,
-  'committed-by-too-few': 2,
+  'committed-by-too-few': 12,
   'one-claim-believed': 20,
   'stable-by-too-few': 20,
   'old-places-free': 2,
