@@ -14,18 +14,17 @@ import type { Acceptance, Judgement } from './acceptance.ts';
 import {
   enter,
   type InFlight,
-  Operation,
+  type Operation,
   outcomeOf,
-  type Settle,
   type Unanswered,
 } from './client-operation.ts';
 import type { Outcome, ReplicaGroup, ReplicatedClient, SubmitOptions } from './contract.ts';
-import { FirstNumber } from './first-number.ts';
 import { FullRepliers } from './full-repliers.ts';
 import { GroupSilence } from './group-silence.ts';
 import { MemberLinks } from './member-links.ts';
 import { OperationDeadlines } from './operation-deadlines.ts';
 import { ReplyBox } from './reply-box.ts';
+import { RequestNumbers } from './request-numbers.ts';
 import { bundle, requestKinds } from './requests.ts';
 import { RetryDelay } from './retry-delay.ts';
 
@@ -50,8 +49,6 @@ export interface GroupClientOptions {
   readonly connected?: () => number;
 }
 
-/** Questions for used numbers before too few answers must do. */
-const asksMax = 3;
 const noProof = { signature: new Uint8Array(64), count: 1, index: 0, path: [] };
 
 export class GroupClient implements ReplicatedClient {
@@ -63,13 +60,7 @@ export class GroupClient implements ReplicatedClient {
   /** By ascending number. */
   readonly #requests = new Map<number, InFlight>();
   readonly #queries = new Map<number, InFlight>();
-  /** The next request's number; undefined until a first one is claimed. */
-  #next: number | undefined;
-  #hasClaimed = false;
-  readonly #firstNumber: FirstNumber;
-  /** How often it was asked for, and when it is asked for again. */
-  #asked = 0;
-  #askAgainAtMs = 0;
+  readonly #numbers: RequestNumbers;
   /** A number space of its own, begun anywhere, so that no answer to an earlier process is taken for one to this. */
   #nextQuery: number;
   #view = 0;
@@ -94,20 +85,27 @@ export class GroupClient implements ReplicatedClient {
     const { connected = () => undefined, timeoutMs } = options;
     this.#silence = new GroupSilence({ log: env.log, members: group.members.length, connected });
     this.#deadlines = new OperationDeadlines(timeoutMs);
-    this.#firstNumber = new FirstNumber(options.acceptance, env.entropy);
+    this.#numbers = new RequestNumbers({
+      acceptance: options.acceptance,
+      entropy: env.entropy,
+      ask: (asked) => this.#askForNumber(asked),
+      claim: (operation, number) => this.#sendNumbered([operation], number),
+      onKnown: () => this.#schedule(),
+    });
     const random = env.entropy.bytes(6);
     this.#nextQuery = random.reduce((number, byte) => number * 256 + byte, 0);
-    this.#next = isFresh ? 1 : undefined;
     if (options.follows !== undefined) this.#follow(options.follows);
-    else if (isFresh) this.#greet();
-    else this.#askForNumber();
+    else this.#beginWith(isFresh ? 1 : undefined);
+  }
+
+  #beginWith(next: number | undefined): void {
+    if (next !== undefined) this.#greet();
+    this.#numbers.begin(next);
   }
 
   /** Requests keep their numbers: the table of clients, which the instance began with, has those that were executed. */
   #follow({ next, requests, waiting }: Unanswered): void {
-    this.#next = next;
-    if (next === undefined) this.#askForNumber();
-    else this.#greet();
+    this.#beginWith(next);
     const nowMs = this.#options.env.clock.nowMs();
     for (const { operation } of requests) this.#deadlines.begin(operation, nowMs);
     for (const operation of waiting) this.#deadlines.begin(operation, nowMs);
@@ -140,7 +138,7 @@ export class GroupClient implements ReplicatedClient {
       ({ operation }) => operation.kind !== requestKinds.claim,
     );
     const waiting = [...this.#queries.values()].map(({ operation }) => operation);
-    const left = { next: this.#next, requests, waiting: [...waiting, ...this.#queue] };
+    const left = { next: this.#numbers.next, requests, waiting: [...waiting, ...this.#queue] };
     this.#queue = [];
     this.#requests.clear();
     this.#queries.clear();
@@ -218,15 +216,14 @@ export class GroupClient implements ReplicatedClient {
 
   /** A number is used only when all that are a window or more below it are answered. */
   #hasRoom(taken: number): boolean {
-    if (this.#next === undefined) return false;
+    const { next } = this.#numbers;
+    if (next === undefined) return false;
     const [oldest] = this.#requests.keys();
-    return this.#next + taken < (oldest ?? this.#next) + limits.clientWindow;
+    return next + taken < (oldest ?? next) + limits.clientWindow;
   }
 
   #sendOrdered(operations: readonly Operation[]): void {
-    const first = this.#next ?? 1;
-    this.#next = first + operations.length;
-    this.#sendNumbered(operations, first);
+    this.#sendNumbered(operations, this.#numbers.take(operations.length));
   }
 
   #sendNumbered(operations: readonly Operation[], first: number): void {
@@ -326,18 +323,8 @@ export class GroupClient implements ReplicatedClient {
     this.#silence.answered(nowMs, this.#requests.size + this.#queries.size > 0);
     this.#deadlines.settled(operation);
     operation.finish(outcome);
-    if (outcome.kind === 'too-old' && operation.kind === 0) this.#renumber();
+    if (outcome.kind === 'too-old' && operation.kind === 0) this.#numbers.renew();
     if (this.#queue.length > 0) this.#schedule();
-  }
-
-  /** The group has forgotten this client, and may take all numbers up to some higher one for used. */
-  #renumber(): void {
-    if (this.#next === undefined) return;
-    this.#next = undefined;
-    this.#hasClaimed = false;
-    this.#firstNumber.reset();
-    this.#asked = 0;
-    this.#askForNumber();
   }
 
   /** The highest view that more members than may lie have reached. A wrong guess costs time only. */
@@ -362,53 +349,25 @@ export class GroupClient implements ReplicatedClient {
     for (const member of this.#links.everyone) this.#send(inFlight, [member], member);
   }
 
-  /** Whether it is not known yet which numbers were used before. */
-  get #isAsking(): boolean {
-    return this.#next === undefined && !this.#hasClaimed;
-  }
-
   /** A member answers on the channel on which it has heard the client: all shall have, before the first reply. */
   #greet(): void {
     const { instance } = this.#options.group;
-    const { nonce } = this.#firstNumber;
+    const { nonce } = this.#numbers;
     this.#links.send(this.#links.everyone, 'lastNumber', { instance, nonce });
   }
 
-  #askForNumber(): void {
-    const guess = this.#asked >= asksMax ? this.#firstNumber.guess() : undefined;
-    if (guess !== undefined) return this.#claim(guess);
+  #askForNumber(asked: number): number {
     this.#greet();
     const nowMs = this.#options.env.clock.nowMs();
     this.#silence.begin(nowMs);
-    this.#askAgainAtMs = nowMs + this.#delay.afterMs(this.#asked);
-    this.#asked += 1;
-    this.#wake(this.#askAgainAtMs);
+    const againAtMs = nowMs + this.#delay.afterMs(asked);
+    this.#wake(againAtMs);
+    return againAtMs;
   }
 
   #onLastNumber(from: number, { nonce, number }: ReplicationMessageValue<'lastNumberIs'>): void {
     this.#silence.heard(from);
-    if (!this.#isAsking || this.#isClosed) return;
-    const first = this.#firstNumber.note(from, nonce, number);
-    if (first !== undefined) this.#claim(first);
-  }
-
-  /**
-   * Uses a first number for a request that does nothing, and sends nothing else before that is executed: a process that
-   * dies here leaves nothing behind that the next one, which may choose the same number, would contradict.
-   */
-  #claim(number: number): void {
-    this.#hasClaimed = true;
-    const settle: Settle = (outcome) => {
-      if (outcome instanceof HoldfastError) return;
-      if (outcome.kind === 'too-old') {
-        // The members knew of more than they said when they were asked: some had not executed it yet.
-        this.#next = number;
-        return this.#renumber();
-      }
-      this.#next = number + 1;
-      this.#schedule();
-    };
-    this.#sendNumbered([new Operation(emptyBytes, requestKinds.claim, settle)], number);
+    if (!this.#isClosed) this.#numbers.onAnswer(from, nonce, number);
   }
 
   #wake(atMs: number): void {
@@ -424,18 +383,18 @@ export class GroupClient implements ReplicatedClient {
     const nowMs = this.#options.env.clock.nowMs();
     for (const operation of this.#deadlines.expire(nowMs)) this.#abandon(operation);
     this.#silence.check(nowMs, this.#operations);
-    if (this.#isAsking && this.#askAgainAtMs <= nowMs) this.#askForNumber();
+    if (this.#numbers.askAgainAtMs <= nowMs) this.#numbers.ask();
     for (const query of [...this.#queries.values()]) {
       if (query.retryAtMs <= nowMs) this.#orderQuery(query);
     }
-    let earliestMs = Math.min(this.#silence.nextMs, this.#deadlines.nextMs);
+    const { askAgainAtMs } = this.#numbers;
+    let earliestMs = Math.min(this.#silence.nextMs, this.#deadlines.nextMs, askAgainAtMs);
     for (const request of this.#requests.values()) {
       if (request.retryAtMs <= nowMs) this.#retry(request, nowMs);
       earliestMs = Math.min(earliestMs, request.retryAtMs);
     }
     for (const { retryAtMs } of this.#queries.values())
       earliestMs = Math.min(earliestMs, retryAtMs);
-    if (this.#isAsking) earliestMs = Math.min(earliestMs, this.#askAgainAtMs);
     if (Number.isFinite(earliestMs)) this.#wake(earliestMs);
   }
 
