@@ -3,36 +3,24 @@
 // Meanwhile it takes part, within bounds that whatever it wrongly believes cannot push.
 
 import type { Bytes } from '../../base/bytes.ts';
-import { emptyBytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { RecoveredRecord } from '../../wire/pbft.ts';
-import type { SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
-import { numberStepMax } from '../client-table.ts';
 import type { SavedCheckpoint } from '../contract.ts';
 import { everyone } from '../outbox.ts';
-import { bundle, requestKinds } from '../requests.ts';
 import type { Core } from './core.ts';
 import { Forgotten } from './forgotten.ts';
 import { Keys } from './keys.ts';
 import { PageCheck } from './page-check.ts';
 import { encodeRecord } from './records.ts';
 import { RecoveryPages } from './recovery-pages.ts';
-import {
-  estimateStable,
-  medianView,
-  type Reported,
-  recoveredView,
-  recoveryPoint,
-} from './recovery-rules.ts';
+import { RecoveryRequests } from './recovery-requests.ts';
+import { estimateStable, medianView, type Reported, recoveredView } from './recovery-rules.ts';
 
 /** When the next recovery begins. */
 export const recoveryTimer = 'recovery';
 /** While one is going on: when what was not answered is said again. */
 export const recoveryTickTimer = 'recovery-tick';
-
-/** Requests of one recovery: its own, and those that make the group go on while nobody else asks for anything. */
-const requestsPerRecovery = 65_536;
 
 interface Running {
   readonly counter: number;
@@ -42,15 +30,7 @@ interface Running {
   bound: number | undefined;
   /** The view when it began; undefined once it is known whether that one can be right. */
   view: number | undefined;
-  /** The request that is being ordered, and its place in this recovery: 0 is the recovery itself. */
-  request: SignedRequest | undefined;
-  requests: number;
-  /** Number of the first of them. */
-  first: number | undefined;
-  /** By member: at which sequence it executed the recovery's request. */
-  readonly executedAt: (number | undefined)[];
-  /** A stable checkpoint so high ends the recovery. */
-  point: number | undefined;
+  readonly requests: RecoveryRequests;
   /** As soon as there is a bound. */
   pages: RecoveryPages | undefined;
   readonly beganMs: number;
@@ -139,11 +119,7 @@ export class Recovery {
       reported: new Array<Reported | undefined>(n).fill(undefined),
       bound: undefined,
       view: this.isForgetful ? undefined : core.view,
-      request: undefined,
-      requests: 0,
-      first: undefined,
-      executedAt: new Array<number | undefined>(n).fill(undefined),
-      point: undefined,
+      requests: new RecoveryRequests(core, counter),
       pages: undefined,
       beganMs: core.nowMs,
       seen: -1,
@@ -178,8 +154,8 @@ export class Recovery {
       out.send(core.replica(member), 'queryStable', { instance, counter, forgotten });
     }
     const { executed } = parts.execution;
-    if (running.bound !== undefined && running.seen === executed) this.#submit(running);
-    if (running.bound !== undefined) this.#renumber(running);
+    if (running.bound !== undefined && running.seen === executed) running.requests.submit();
+    if (running.bound !== undefined) running.requests.renumber();
     running.seen = executed;
     this.#arm();
   }
@@ -268,7 +244,7 @@ export class Recovery {
     parts.viewChanges.resume();
     parts.newViews.resume();
     parts.checkpoints.requestCompaction();
-    this.#submit(running);
+    running.requests.submit();
   }
 
   #judgeView(running: Running): void {
@@ -283,58 +259,10 @@ export class Recovery {
     parts.checkpoints.requestCompaction();
   }
 
-  // ---- The request ----
-
-  /** Has the request ordered, by all ways, until enough members have executed it. */
-  #submit(running: Running): void {
-    const { out, instance, index, group, signer, parts } = this.#core;
-    const client = group.members[index] as Bytes;
-    if (running.request === undefined) {
-      const number = this.#numberOf(running);
-      running.first ??= number;
-      const { claim: kind } = requestKinds;
-      const request = { client, number, kind, operation: emptyBytes };
-      running.request = bundle(signer, instance, [request])[0];
-    }
-    const request = running.request;
-    if (request === undefined) return;
-    const value = { instance, request, fullReplier: index };
-    out.sendUrgently(everyone, 'submitRequest', value);
-    parts.clientRequests.onSubmit({ kind: 'client', key: client }, value);
-  }
-
-  /** Whoever had this member's key before may have used any numbers up. */
-  #numberOf({ counter, requests }: Running): number {
-    const { executor, group, index } = this.#core;
-    const largest = executor.table.largest(group.members[index] as Bytes);
-    const number = counter * requestsPerRecovery + requests;
-    const isFar = number > largest + numberStepMax / 2;
-    return number <= largest || isFar ? largest + 1 : number;
-  }
-
-  /** The first request has a number that can never be executed: another one takes its place. */
-  #renumber(running: Running): void {
-    const { executor, group, index } = this.#core;
-    if (running.point !== undefined || running.first === undefined) return;
-    const found = executor.table.find(group.members[index] as Bytes, running.first);
-    if (found.kind !== 'too-old') return;
-    running.first = undefined;
-    running.request = undefined;
-    running.executedAt.fill(undefined);
-    this.#submit(running);
-  }
-
   /** A member, or this one itself, says at which sequence a request of the recovery was executed. */
   onReply(from: number, reply: ReplicationMessageValue<'requestReply'>): void {
-    const { faults, parameters } = this.#core;
     const running = this.#running;
-    if (running?.bound === undefined || running.point !== undefined) return;
-    if (reply.kind !== 0 || reply.outcome !== 0 || reply.number !== running.first) return;
-    running.executedAt[from] = reply.sequence;
-    const { checkpointInterval, window } = parameters;
-    const equal = running.executedAt.filter((at) => at === reply.sequence).length;
-    if (equal <= 2 * faults) return;
-    running.point = recoveryPoint(running.bound, reply.sequence, checkpointInterval, window);
+    if (running?.bound !== undefined) running.requests.onReply(from, reply, running.bound);
   }
 
   // ---- Pages ----
@@ -361,23 +289,17 @@ export class Recovery {
   settle(): void {
     const running = this.#running;
     if (running?.bound === undefined) return;
-    const { log, parts, executor, queue, group, index } = this.#core;
+    const { log, parts, queue } = this.#core;
     running.pages?.settle();
-    const isFar = running.point !== undefined && log.height >= running.point;
+    const { point } = running.requests;
+    const isFar = point !== undefined && log.height >= point;
     const isOver = isFar || parts.checkpoints.isFinished;
     const isRight = running.pages?.areRight === true && running.view === undefined;
     if (isOver && isRight) return this.#finish();
     // What waits where the disk was lost need not be known to any other member.
     const isAsked = queue.size > 0 && !this.isForgetful;
-    if (running.point === undefined || isFar || isAsked) return;
-    // Nobody asks for anything: without batches no checkpoint would ever be high enough.
-    const number = running.request?.request.number ?? 0;
-    const client = group.members[index] as Bytes;
-    if (executor.table.largest(client) < number) return;
-    if (running.requests >= requestsPerRecovery - 1) return;
-    running.requests += 1;
-    running.request = undefined;
-    this.#submit(running);
+    // While nobody else asks for anything this member does.
+    if (point !== undefined && !isFar && !isAsked) running.requests.goOn();
   }
 
   #finish(): void {
