@@ -249,10 +249,10 @@ describe('the table of clients', () => {
   it('takes no number that lies absurdly far above what is known', () => {
     const table = new ClientTable(new PagedState().region('clients'));
     const client = clientOf(1);
-    expect(table.find(client, numberStepMax + 1).kind).toBe('too-old');
+    expect(table.find(client, numberStepMax + 1).kind).toBe('too-far');
     table.record(client, numberStepMax, resultOf(1, 1), 1);
     expect(table.find(client, 2 * numberStepMax).kind).toBe('new');
-    expect(table.find(client, 2 * numberStepMax + 1).kind).toBe('too-old');
+    expect(table.find(client, 2 * numberStepMax + 1).kind).toBe('too-far');
   });
 
   it('forgets the sequences for a new instance, and nothing else', () => {

@@ -57,10 +57,14 @@ export type Found =
       readonly result: Bytes;
       readonly sequence: number;
     }
-  | { readonly kind: 'too-old' };
+  /** It may have been executed; nobody knows any more. */
+  | { readonly kind: 'too-old' }
+  /** Too far above what is known of the client here. Who knows more may judge otherwise. */
+  | { readonly kind: 'too-far' };
 
 const isNew: Found = { kind: 'new' };
 const isTooOld: Found = { kind: 'too-old' };
+const isTooFar: Found = { kind: 'too-far' };
 
 /** State that no correct replica can have agreed on: pages that are not a table of clients. */
 export class StateDamaged extends Error {
@@ -113,6 +117,12 @@ export class ClientTable {
     }
   }
 
+  /** Whether a request is executed already, or can never be, whatever else this replica has yet to learn. */
+  isSettled(client: Bytes, number: number): boolean {
+    const { kind } = this.find(client, number);
+    return kind === 'stored' || kind === 'too-old';
+  }
+
   /** Whether a request is to be executed; judged at execution, never when it is proposed. */
   find(client: Bytes, number: number): Found {
     const place = this.#placeOf.get(mapKey(client));
@@ -127,7 +137,8 @@ export class ClientTable {
       return { kind: 'stored', outcome: 0, result, sequence: entry.sequence };
     }
     const largest = entries.at(-1)?.number ?? base;
-    return number > base && number <= largest + numberStepMax ? isNew : isTooOld;
+    if (number <= base) return isTooOld;
+    return number <= largest + numberStepMax ? isNew : isTooFar;
   }
 
   /**
@@ -321,7 +332,8 @@ export class ClientTable {
 }
 
 function isAbove(number: number, floor: number): Found {
-  return number > floor && number <= floor + numberStepMax ? isNew : isTooOld;
+  if (number <= floor) return isTooOld;
+  return number <= floor + numberStepMax ? isNew : isTooFar;
 }
 
 function largestOf({ base, entries }: Client): number {

@@ -104,6 +104,39 @@ describe('the executor', () => {
     expect(valueAt(next, 'a')).toBe('2');
   });
 
+  it('says of what may have been executed that nobody knows, also after the end and in the next instance', () => {
+    const large: StateMachine = {
+      load() {},
+      execute: () => new Uint8Array(limits.resultSizeBytesMax).fill(1),
+      query: () => emptyBytes,
+      isQuery: () => false,
+      isStop: (operation) => operation.length === 4,
+    };
+    const asked = (client: number, number: number, kind: number, text: string) => {
+      const key = new Uint8Array(32).fill(7);
+      new DataView(key.buffer).setUint32(4, client);
+      return { client: key, number, kind, operation: utf8(text) };
+    };
+    for (const others of [0, limits.replicatedClientsMax]) {
+      const executor = new Executor(large);
+      // Its result gives way to later ones of its client, or its client to others.
+      for (let n = 1; n <= 3; n++) executor.execute(asked(0, n, 0, 'w'), emptyBytes, n);
+      for (let i = 1; i <= others; i++) executor.execute(asked(i, 1, 2, ''), emptyBytes, 3 + i);
+      const first = asked(0, 1, 0, 'w');
+      expect(executor.execute(first, emptyBytes, 9000).outcome).toBe(2);
+      executor.execute(asked(1, 9, 0, 'stop'), emptyBytes, 9001);
+      expect(executor.ended).toBe(true);
+      expect(executor.execute(first, emptyBytes, 9002).outcome).toBe(2);
+      // Above all that it has used: surely not executed.
+      expect(executor.execute(asked(0, 2 ** 50, 0, 'w'), emptyBytes, 9002).outcome).toBe(1);
+      const { root } = executor.checkpoint(9002);
+      const next = new Executor(large);
+      const { state } = PagedState.sift(executor.state.all());
+      expect(next.install(state, { sequence: 0, root, isEnded: false })).toBe(true);
+      expect(next.execute(first, emptyBytes, 1).outcome).toBe(2);
+    }
+  });
+
   it('takes no state over that has another root, and shows the service nothing of it', () => {
     const executor = new Executor(new KeyValueStore());
     executor.execute(request(1, put('a', '1')), emptyBytes, 1);

@@ -62,9 +62,10 @@ export class Executor {
     const { client, number } = request;
     const found = this.table.find(client, number);
     if (found.kind === 'stored') return { outcome: 0, result: found.result, isNew: false };
-    // Not stored in the table: the next instance, which inherits it, must execute the request then.
-    if (this.#ended) return ended;
     if (found.kind === 'too-old') return tooOld;
+    // Surely not executed: the next instance, which inherits the table, takes it for new.
+    if (this.#ended) return ended;
+    if (found.kind === 'too-far') return tooOld;
     const result = this.#run(request, agreed);
     this.table.record(client, number, result, sequence);
     if (this.isStop(request)) this.#end();

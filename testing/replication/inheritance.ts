@@ -57,11 +57,12 @@ export function inherit({ prng, options, history, nextTag, clients }: Past): Inh
   return { genesis: root, pages: [...executor.state.all()], heirs: drawHeirs(prng, options) };
 }
 
-/** Of f+1 members one is always as good as a correct one: neither does it lie, nor is its disk lost. */
+/** So many that, any f of them left out, those that are left can make each other's first checkpoint known. */
 function drawHeirs(prng: Prng, { engine, faults, vr }: RunOptions): ReadonlySet<number> {
   const size = (engine === 'pbft' ? 3 : 2) * faults + 1;
   const all = Array.from({ length: size }, (_, index) => index);
   // Witnesses are no use as heirs.
   if (vr.witnesses === true || prng.chance(1, 4)) return new Set(all);
-  return new Set(prng.shuffled(all).slice(0, prng.between(faults + 1, size)));
+  const least = engine === 'pbft' ? 2 * faults + 1 : faults + 1;
+  return new Set(prng.shuffled(all).slice(0, prng.between(least, size)));
 }

@@ -350,7 +350,8 @@ export class Checkpoints {
   /** The whole state came from others. */
   onInstalled({ sequence, root, isFinal }: Certificate): void {
     const { executor, log } = this.#core;
-    if (isFinal === 1) this.#final = sequence;
+    // A state of before the STOP, taken again, executes it again.
+    this.#final = isFinal === 1 ? sequence : undefined;
     this.#saves = [
       {
         sequence,

@@ -71,7 +71,7 @@ export class ClientRequests {
     if (digest === undefined) return;
     if (known === undefined) {
       // Executed tentatively, it is in a batch; it waits all the same until that is for good.
-      const isProposed = executor.table.find(client, number).kind !== 'new';
+      const isProposed = executor.table.isSettled(client, number);
       const arrival = { origin, fullReplier, nowMs: core.nowMs, isProposed };
       if (!queue.add(signed, digest, arrival)) return out.count('queue-full');
     } else {
@@ -107,7 +107,8 @@ export class ClientRequests {
   #isAnswered(request: OrderedRequest, fullReplier: number, isFromClient: boolean): boolean {
     const { executor, parts, parameters } = this.#core;
     const found = executor.table.find(request.client, request.number);
-    if (found.kind === 'new') {
+    // Those who are ahead may know more of the client: what is too far here is for the order to judge.
+    if (found.kind === 'new' || found.kind === 'too-far') {
       if (!executor.ended) return false;
       // Not in the table, which the next instance inherits: the request is new there.
       if (isFromClient) this.#replyWith(request, 1, fullReplier);
@@ -187,7 +188,7 @@ export class ClientRequests {
       known.fullReplier ??= fullReplier;
       return queue.markProposed(client, number, nowMs);
     }
-    if (executor.ended || executor.table.find(client, number).kind !== 'new') return;
+    if (executor.ended || executor.table.isSettled(client, number)) return;
     queue.add(signed, digest, { origin: batchOrigin, fullReplier, nowMs, isProposed: true });
   }
 
@@ -221,7 +222,7 @@ export class ClientRequests {
     for (const { request } of [...queue.all()]) {
       const { client, number } = request.request;
       queue.remove(client, number);
-      if (executor.table.find(client, number).kind === 'new') {
+      if (!executor.table.isSettled(client, number)) {
         this.#replyWith(request.request, 1, number % this.#core.n);
       }
     }
@@ -232,7 +233,7 @@ export class ClientRequests {
     const { queue, executor } = this.#core;
     for (const { request } of [...queue.all()]) {
       const { client, number } = request.request;
-      if (executor.table.find(client, number).kind !== 'new') queue.remove(client, number);
+      if (executor.table.isSettled(client, number)) queue.remove(client, number);
     }
   }
 

@@ -100,6 +100,8 @@ export class Core {
     this.#replicas = group.members.map((_, i) => ({ kind: 'replica', index: i }));
     const { root } = this.executor.checkpoint(0);
     this.genesis = group.genesis ?? root;
+    // No pages are not what this instance begins with: nobody is to be given them for it.
+    if (!equalBytes(this.genesis, root)) this.executor.state.dropBelow(1);
     this.statements = new Statements(group, scheme, parameters.window, this.genesis);
     const certificate = { sequence: 0, root: this.genesis, isFinal: 0, signatures: [] };
     this.log = new Log(parameters.window, certificate);

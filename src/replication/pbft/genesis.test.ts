@@ -1,11 +1,14 @@
 // An instance that begins with the state that another one ended with.
 
 import { describe, expect, it } from 'vitest';
-import { toHex } from '../../base/bytes.ts';
+import { emptyBytes, toHex, utf8 } from '../../base/bytes.ts';
 import type { EngineEnding } from '../contract.ts';
+import { Executor } from '../executor.ts';
+import { PagedState } from '../pages.ts';
+import { bundle } from '../requests.ts';
 import { verifyEnding } from './ending.ts';
 import { genesisOf, TestCluster, type TestClusterOptions } from './test-cluster.ts';
-import { quickScheme, stopOperation } from './test-service.ts';
+import { Ledger, quickScheme, stopOperation } from './test-service.ts';
 
 const parameters = { checkpointInterval: 4, window: 8, batchRequests: 1 };
 
@@ -32,8 +35,8 @@ function next(options: Partial<TestClusterOptions> = {}): TestCluster {
 }
 
 /** Numbers that were used before are answered as they were then; the ledger goes on behind the STOP. */
-function expectToGoOn(cluster: TestCluster): void {
-  writeAll(cluster, 8);
+function expectToGoOn(cluster: TestCluster, written = 0): void {
+  writeAll(cluster, 8 - written);
   expect(cluster.outcomes.map(({ place }) => place)).toEqual([0, 1, 2, 3, 4, 6, 7, 8]);
   cluster.run(cluster.nowMs + 3000);
   const statuses = cluster.replicas.map(({ engine }) => engine.status());
@@ -94,6 +97,36 @@ describe('the end of an instance', () => {
     expect(running.replica(0).engine.ending()).toBeUndefined();
   });
 
+  it.each([0, 1, 3])(
+    'is taken again by member %i, which goes back to the checkpoint before',
+    (who) => {
+      const quick = { timeoutMs: 200, statusIntervalMs: 20, idleStatusIntervalMs: 100 };
+      const cluster = new TestCluster({
+        seed: 1,
+        clients: 2,
+        parameters: { ...parameters, ...quick },
+        saveMsMax: 300,
+      });
+      writeAll(cluster, 5);
+      cluster.run(cluster.nowMs + 3000);
+      expect(cluster.replica(who).engine.status().checkpoint).toBe(4);
+      // The STOP is executed while the pages of a recovery are checked, and its checkpoint is not stable yet.
+      cluster.filter = (_from, _to, { name, value }) =>
+        !(name === 'checkpoint' && value.isFinal === 1) && name !== 'stableCheckpoint';
+      cluster.client(1).write(stopOperation);
+      const hasEnded = () => cluster.replicas.every(({ engine }) => engine.status().executed === 6);
+      expect(cluster.run(cluster.nowMs + 8000, hasEnded)).toBe(true);
+      cluster.recover(who);
+      cluster.run(cluster.nowMs + 20_000);
+      cluster.filter = () => true;
+      cluster.run(cluster.nowMs + 20_000);
+      for (const { engine, saved } of cluster.replicas) {
+        expect([engine.status().status, saved?.sequence]).toEqual(['final', 6]);
+        expect(engine.ending()).toBeDefined();
+      }
+    },
+  );
+
   it('gives pages that stay what they are', () => {
     const cluster = ended();
     const { pages, root } = endingOf(cluster, 0);
@@ -125,6 +158,67 @@ describe('the next instance', () => {
     expect(cluster.outcomes).toEqual([]);
     for (const { engine } of cluster.replicas) {
       expect(engine.status()).toMatchObject({ executed: 0, waitsFor: 'state' });
+    }
+  });
+
+  it('has members that judge no number before they have the state', () => {
+    const executor = new Executor(new Ledger());
+    const [client] = new TestCluster({ seed: 1, clients: 1 }).clientSigners;
+    if (client === undefined) throw new TypeError('there is a client');
+    const asked = (number: number, operation: Uint8Array) => ({
+      client: client.publicKey,
+      number,
+      kind: 0,
+      operation,
+    });
+    executor.execute(asked(2 ** 38, utf8('far away')), emptyBytes, 1);
+    executor.execute(asked(2 ** 38 + 1, stopOperation), emptyBytes, 2);
+    const { root } = executor.checkpoint(2);
+    const checkpoint = { sequence: 0, root, notes: emptyBytes, pages: [...executor.state.all()] };
+    const genesis = { checkpoint, records: [], damage: [], isFirstStart: true };
+    const cluster = new TestCluster({ seed: 1, clients: 1, parameters, genesis, heirs: [0, 1] });
+    const told: number[] = [];
+    cluster.onReply = (_client, _from, { outcome }) => void told.push(outcome);
+    cluster.filter = (_from, _to, { name }) => name !== 'statePart';
+    // Too far for who knows nothing of the client, and the next one for those who have the table.
+    const request = asked(2 ** 38 + 2, utf8('the next'));
+    const [signed] = bundle(client, cluster.group.instance, [request]);
+    if (signed === undefined) throw new TypeError('there is a request');
+    const value = { instance: cluster.group.instance, request: signed, fullReplier: 0 };
+    for (let to = 0; to < cluster.n; to++) {
+      const from = { kind: 'client', key: client.publicKey } as const;
+      cluster.deliver(from, to, { name: 'submitRequest', value });
+    }
+    cluster.run(3000);
+    expect(told).toEqual([0, 0]);
+  });
+
+  it('answers nothing from pages that its group does not name, whatever they are', () => {
+    const odd = new PagedState();
+    odd.region('clients').write(0, new Uint8Array(5).fill(9));
+    const other = ended().replica(0).engine.ending();
+    for (const wrong of [odd.all(), other?.pages ?? []]) {
+      const pages = [...wrong, { region: 'service', page: 9, bytes: utf8('wrong') } as const];
+      const cluster = next({ heirs: [0, 1, 2] });
+      cluster.crash(3);
+      cluster.replica(3).saved = {
+        sequence: 0,
+        root: PagedState.sift(pages).state.rootNow(),
+        notes: emptyBytes,
+        pages: new Map(pages.map((page) => [`${page.region}/${page.page}`, page])),
+      };
+      const told: number[] = [];
+      cluster.onReply = (_client, from) => void told.push(from);
+      cluster.filter = (_from, _to, { name }) => name !== 'statePart';
+      cluster.restart(3);
+      expect(cluster.replica(3).engine.status()).toMatchObject({
+        status: 'transferring',
+        damage: ['disk-pages-differ'],
+      });
+      writeAll(cluster, 2);
+      expect(told).not.toContain(3);
+      cluster.filter = () => true;
+      expectToGoOn(cluster, 2);
     }
   });
 

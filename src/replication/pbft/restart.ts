@@ -191,7 +191,8 @@ function restoreCheckpoint(core: Core, checkpoint: SavedCheckpoint): PagedState 
   const { state, found } = PagedState.sift(pages);
   checkpoints.noteDamage(found);
   checkpoints.onFound({ sequence, root, isFinal });
-  if (!core.executor.install(state, { sequence, root, isEnded: isFinal })) {
+  const agreed = sequence === 0 ? core.genesis : root;
+  if (!core.executor.install(state, { sequence, root: agreed, isEnded: isFinal })) {
     checkpoints.noteDamage(['disk-pages-differ']);
     return state;
   }

@@ -320,7 +320,9 @@ export class TestCluster {
     const { life } = replica;
     this.plan(this.prng.below((this.options.saveMsMax ?? 2) + 1), () => {
       if (replica.life !== life) return;
-      const pages = new Map(isWhole ? [] : replica.saved?.pages);
+      const before = this.#inherited(replica)?.checkpoint?.pages ?? [];
+      const inherited = new Map([...before].map((each) => [`${each.region}/${each.page}`, each]));
+      const pages = new Map(isWhole ? [] : (replica.saved?.pages ?? inherited));
       for (const change of changes) {
         const key = `${change.region}/${change.page}`;
         if (change.bytes === undefined) pages.delete(key);

@@ -170,6 +170,20 @@ describe('a member that never had the state', () => {
   });
 });
 
+describe('a designated member without the state', () => {
+  it.each([0, 1])('has a witness stand in for it: only member %i has the state', (heir) => {
+    const parameters = { witnesses: true };
+    const genesis = endingOf(ended(parameters));
+    const cluster = clusterOf(parameters, { seed: 6, genesis, heirs: [heir] });
+    cluster.filter = ({ message }) => message.name !== 'statePart';
+    work(cluster, 0, 8);
+    expect(cluster.clients[0]?.results.get(8)).toBe(8);
+    cluster.filter = () => true;
+    const isWell = () => cluster.nodes.every(({ engine }) => engine.status().status === 'normal');
+    expect(cluster.run(5000, isWell)).toBe(true);
+  });
+});
+
 describe('what an instance begins with', () => {
   it.each(['gone', 'changed', 'of another state'])(
     'is fetched when it is %s on the disk',

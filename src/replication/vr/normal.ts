@@ -163,7 +163,7 @@ export class Normal {
     const core = this.#core;
     const { log, rules, parameters, faults, parts } = core;
     const own = rules.ownCopy(parameters.mode, log.last, this.#durable);
-    // Who lacks its state counts as out, the primary too: f+1 others must have the batch and a state.
+    // Who lacks its state counts as out, the primary too: it commits nothing.
     const counted = parts.repair.isNeeded ? 0 : own;
     const committed = rules.committed(counted, this.#votes, faults);
     if (parameters.witnesses) this.#raiseLow();

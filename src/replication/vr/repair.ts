@@ -48,10 +48,11 @@ export class Repair {
 
   /**
    * Whether the own log may be the best one and of no use, since the others' end before it begins. One that begins with the
-   * instance is of use to all of them.
+   * instance is of use to all of them; but with witnesses, who votes is counted on to acknowledge, and one of those that
+   * keep no state votes in the place of who lacks it.
    */
-  get isLogDetached(): boolean {
-    return this.isNeeded && this.#core.log.first > 1;
+  get keepsFromVoting(): boolean {
+    return this.isNeeded && (this.#core.log.first > 1 || this.#core.parameters.witnesses);
   }
 
   /** Whether a state is missing, or soon will be. */

@@ -276,7 +276,7 @@ export class Requests {
     const { table } = this.#core.executor;
     for (const request of [...this.#waiting.values()]) {
       const { client, number } = request;
-      if (table.find(client, number).kind !== 'new') this.#waiting.delete(request);
+      if (table.isSettled(client, number)) this.#waiting.delete(request);
     }
   }
 

@@ -115,7 +115,7 @@ export class ViewChange {
    */
   #voteIfFree(): void {
     const { leases, repair } = this.#core.parts;
-    this.#isWithheld = repair.isLogDetached || !leases.mayVote();
+    this.#isWithheld = repair.keepsFromVoting || !leases.mayVote();
     if (this.#isWithheld) return;
     this.#hasVoted = true;
     this.#vote();

@@ -52,7 +52,9 @@ const handOver =
         genesis: ending.root,
         pages: [...ending.pages],
         heirs: new Set(
-          prng.shuffled(members).slice(0, prng.between(stage.faults + 1, members.length)),
+          prng
+            .shuffled(members)
+            .slice(0, prng.between(members.length - stage.faults, members.length)),
         ),
       },
     });
