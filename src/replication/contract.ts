@@ -8,10 +8,10 @@ import type {
   ReplicationMessageValue,
 } from '../wire/replication-registry.ts';
 
-/** Numbered pages of bytes, all of a service's state. A page never written is undefined. */
+/** Numbered pages of bytes, all of a service's state: 0 … `serviceLimits.pagesMax` - 1. A page never written is undefined. */
 export interface PageStore {
   read(page: number): Bytes | undefined;
-  /** @param bytes undefined takes the page away. At most `limits.pageSizeBytesMax` long; never changed afterwards. */
+  /** @param bytes undefined takes the page away. At most `serviceLimits.pageSizeBytesMax` long; never changed afterwards. */
   write(page: number, bytes: Bytes | undefined): void;
 }
 
@@ -33,13 +33,18 @@ export interface StateMachine {
    * (undo, state transfer): caches are void then.
    */
   load(pages: PageStore): void;
-  /** @returns the result, at most `limits.resultSizeBytesMax` long. */
+  /** @returns the result, at most `serviceLimits.resultSizeBytesMax` long. */
   execute(operation: Bytes, context: OperationContext): Bytes;
-  /** The result of an operation that changes nothing. Called only where `isQuery` said true. */
+  /**
+   * The result of an operation that changes nothing, as bounded as that of `execute`. Called only where `isQuery` said true.
+   */
   query(operation: Bytes): Bytes;
   /** Whether the operation reads only; judged from its bytes alone. */
   isQuery(operation: Bytes): boolean;
-  /** Non-deterministic input for a batch (a time, say), asked of the primary. At most `limits.agreedSizeBytesMax`. */
+  /**
+   * Non-deterministic input for a batch (a time, say), asked of the primary: at most `serviceLimits.agreedSizeBytesMax`
+   * bytes.
+   */
   propose?(operations: readonly Bytes[]): Bytes;
   /** Whether a primary may say `agreed`. Judged from the arguments alone, never from service state, which lags. */
   check?(operations: readonly Bytes[], agreed: Bytes): boolean;
@@ -235,7 +240,8 @@ export interface ReplicaStatus {
   /**
    * The first checkpoint for which members computed so many different states that none of them can become stable any
    * more: the service is not deterministic, or more members lie than the group tolerates. Undefined while that is not
-   * so. PBFT only.
+   * so. A replica with it does not take part any more, though `status` is still normal: the group stops at the end of its
+   * window. PBFT only.
    */
   readonly divergedAt?: number | undefined;
   /**
@@ -243,7 +249,10 @@ export interface ReplicaStatus {
    * with both values. Empty while nothing differs; what a member says that lies may be anything.
    */
   readonly parametersDiffer?: readonly string[] | undefined;
-  /** Undefined while nothing does. PBFT only. */
+  /**
+   * What keeps the replica from taking part in full; undefined while nothing does, but for `divergedAt`, which nothing
+   * that could be waited for will end. PBFT only.
+   */
   readonly waitsFor?: AwaitedThing | undefined;
 }
 
@@ -282,7 +291,10 @@ export type Outcome =
   | { readonly kind: 'result'; readonly result: Bytes }
   /** The instance has ended: the operation was not executed here. */
   | { readonly kind: 'ended' }
-  /** The client's request number was used before, and its result is not kept any more; it was not executed now. */
+  /**
+   * The group has no answer any more: either nobody remembers whether the operation was executed, or it was and its result is
+   * not kept. It will not be executed from now on.
+   */
   | { readonly kind: 'too-old' };
 
 export interface SubmitOptions {
@@ -292,9 +304,17 @@ export interface SubmitOptions {
 
 /** What an application holds. Operations in flight are bounded; more wait their turn. */
 export interface ReplicatedClient {
-  /** Executes an operation exactly once, or throws after the signal, when it may have been executed or not. */
+  /**
+   * Executes an operation at most once: once, if the outcome is a result. After the signal or a time-out it throws, and the
+   * operation may have been executed, or not, or may still be.
+   * @param operation at most `serviceLimits.operationSizeBytesMax` long.
+   */
   submit(operation: Bytes, options?: SubmitOptions): Promise<Outcome>;
-  /** Reads: one round when possible, ordered like a write otherwise. Linearizable either way. */
+  /**
+   * Reads: one round when possible, ordered like a write otherwise. Linearizable either way. An operation that is no query to
+   * the service's `isQuery` is ordered and executed as a write.
+   * @param operation at most `serviceLimits.operationSizeBytesMax` long.
+   */
   query(operation: Bytes, options?: SubmitOptions): Promise<Outcome>;
   close(): void;
 }

@@ -79,7 +79,45 @@ describe('a service that breaks its contract', () => {
       expect(said(name, long(max)).message).toContain(bound(max));
     }
     const max = limits.agreedSizeBytesMax;
-    expect(said('propose', long(max)).message).toContain(bound(max));
+    const { code, message, cure } = said('propose', long(max));
+    expect(message).toContain(bound(max));
+    expect([code, cure?.includes('a part at a time')]).toEqual(['over-limit', true]);
+  });
+
+  it('by writing what is no page is told which, how long and the bound', () => {
+    const { pageSizeBytesMax, pagesMax } = limits;
+    const notBytes: unknown = 'text';
+    const attempts: readonly (readonly [string, number, unknown])[] = [
+      [`wrote 20000 bytes to page 7; at most ${pageSizeBytesMax} are`, 7, new Uint8Array(20_000)],
+      [`wrote page ${pagesMax}; pages are numbered 0 … ${pagesMax - 1}`, pagesMax, emptyBytes],
+      ['wrote page 0.5; pages', 0.5, emptyBytes],
+      ['wrote a string to page 1; a page is a Uint8Array', 1, notBytes],
+    ];
+    for (const [words, page, bytes] of attempts) {
+      let own = pages;
+      const service = guardedService({
+        ...sound,
+        load(given) {
+          own = given;
+        },
+        execute(operation) {
+          Reflect.apply(own.write, own, [page, bytes]);
+          return operation;
+        },
+      });
+      service.load(pages);
+      const execute = () => service.execute(emptyBytes, context);
+      expect(execute).toThrow(`the service's execute ${words}`);
+      const code = page === 1 ? 'usage' : 'over-limit';
+      expect(execute).toThrow(expect.objectContaining({ code }));
+    }
+  });
+
+  it('is not called a fault of this library', () => {
+    const throwing = said('execute', () => {
+      throw new RangeError('page 7');
+    });
+    expect([throwing.code, said('isQuery', () => 1).code]).toEqual(['usage', 'usage']);
   });
 });
 

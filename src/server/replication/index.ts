@@ -1,6 +1,7 @@
 // `import { … } from 'holdfast/replication'`: replicated state machines on real machines.
 
 export type { Log, LogFields } from '../../env/log.ts';
+export type { Address } from '../../env/network.ts';
 export type {
   Engine,
   Evidence,
@@ -14,6 +15,9 @@ export type {
   StateMachine,
   SubmitOptions,
 } from '../../replication/contract.ts';
+export type { PbftParameters } from '../../replication/pbft/index.ts';
+export { serviceLimits } from '../../replication/service-limits.ts';
+export type { VrParameters } from '../../replication/vr/parameters.ts';
 export {
   type ConnectedGroup,
   type ConnectGroupOptions,
