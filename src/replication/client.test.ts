@@ -288,6 +288,16 @@ describe('a client of a group', () => {
     expect(stage.outcomes).toHaveLength(2);
   });
 
+  it('does not count who is gone among those that answer', async () => {
+    const stage = new Stage(true, { connected: () => 1 });
+    await stage.submit('a');
+    await stage.reply(1, 1, 'lie');
+    await stage.reply(2, 1, 'another');
+    stage.test.lose(stage.test.link(peers[1] as PeerId));
+    stage.test.advance(5_100);
+    expect(stage.test.logged[0]).toContain('"connected":1,"answering":1');
+  });
+
   it('tells that nobody answers, less and less often, and that somebody does again', async () => {
     const stage = new Stage(true, { connected: () => 2 });
     const { logged } = stage.test;

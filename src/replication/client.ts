@@ -407,6 +407,7 @@ export class GroupClient implements ReplicatedClient {
 
   /** The others time a primary that is gone from when they hear of a request: the sooner, the shorter the gap. */
   #onLost(member: number): void {
+    this.#silence.lost(member);
     if (this.#isClosed || member !== this.#primary) return;
     const nowMs = this.#options.env.clock.nowMs();
     for (const request of this.#requests.values()) {

@@ -22,7 +22,7 @@ export class GroupSilence {
   #toldAfterMs = firstToldMs;
   #nextMs = Number.POSITIVE_INFINITY;
   #isTold = false;
-  /** Members that have said anything since the last answer that was accepted, or since it was told last. */
+  /** Members still connected that have said anything since the last answer that was accepted, or since it was told last. */
   readonly #heard = new Set<number>();
 
   constructor(options: GroupSilenceOptions) {
@@ -44,6 +44,11 @@ export class GroupSilence {
   /** A member has said something, whether or not it is of use. */
   heard(member: number): void {
     this.#heard.add(member);
+  }
+
+  /** The connection to a member is gone: whatever it said before, it answers no more. */
+  lost(member: number): void {
+    this.#heard.delete(member);
   }
 
   /** An answer was accepted. @param isWaiting whether something else still waits. */
