@@ -82,7 +82,10 @@ export function checkedParameters(
     ],
     [n <= limits.pbftMembersMax, `a PBFT group has at most ${limits.pbftMembersMax} members`],
     [checkpointInterval >= 1, 'the checkpoint interval is at least 1'],
-    [window >= 2 * checkpointInterval, 'the window is at least two checkpoint intervals'],
+    [
+      window >= 2 * checkpointInterval,
+      `the window is at least two checkpoint intervals, 2 × ${checkpointInterval}; this one is ${window}`,
+    ],
     [window <= limits.pbftWindowMax, `the window is at most ${limits.pbftWindowMax}`],
     [
       batchesInFlight >= 1 && batchesInFlight <= window,

@@ -14,8 +14,16 @@ function bad(message: string, cure: string): HoldfastError {
   return new HoldfastError('bad-configuration', message, { cure });
 }
 
-function isBytes(value: unknown, sizeBytes: number): boolean {
-  return value instanceof Uint8Array && value.length === sizeBytes;
+/** @throws HoldfastError `bad-configuration` that says what it is instead. */
+function demand32Bytes(name: string, value: unknown, cure: string): void {
+  if (value instanceof Uint8Array && value.length === 32) return;
+  const instead = value instanceof Uint8Array ? `it has ${value.length}` : `it is ${kindOf(value)}`;
+  throw bad(`${name} is a Uint8Array of 32 bytes; ${instead}`, cure);
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined || value === null) return String(value);
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 /** A group before it is known that each member has an address. */
@@ -25,16 +33,23 @@ type GivenGroup = ReplicaGroup & { readonly addresses: readonly (Address | undef
 export function checkGroup(group: GivenGroup): void {
   const { instance, members, addresses, faults, genesis } = group;
   const cure = 'Make the group with describeGroup, from one key and one address for each member.';
-  if (!isBytes(instance, 32)) throw bad('the instance of a group has 32 bytes', cure);
-  if (!Array.isArray(members) || members.length === 0) throw bad('a group has members', cure);
-  if (genesis !== undefined && !isBytes(genesis, 32)) {
-    throw bad('the root that a group begins with has 32 bytes', 'Give the root of an ending.');
+  demand32Bytes('the instance of a group', instance, cure);
+  if (!Array.isArray(members) || members.length === 0) {
+    throw bad('a group has members, and this one has none', cure);
+  }
+  if (genesis !== undefined) {
+    demand32Bytes('the root that a group begins with', genesis, 'Give the root of an ending.');
   }
   const keys: readonly Bytes[] = members;
-  const areKeys = keys.every((key) => isBytes(key, 32));
-  if (!areKeys || new Set(keys.map(toHex)).size !== keys.length) {
-    throw bad('each member has a key of its own, of 32 bytes', cure);
-  }
+  const owners = new Map<string, number>();
+  keys.forEach((key, index) => {
+    demand32Bytes(`the key of member ${index}`, key, cure);
+    const owner = owners.get(toHex(key));
+    if (owner !== undefined) {
+      throw bad(`member ${index} has the key of member ${owner}, not a key of its own`, cure);
+    }
+    owners.set(toHex(key), index);
+  });
   const zero = keys.findIndex((key) => key.every((byte) => byte === 0));
   if (zero >= 0) throw bad(`the key of member ${zero} is all zeros, which is no key`, cure);
   if (!Number.isInteger(faults) || faults < 0 || faults > limits.faultsMax) {
@@ -56,10 +71,18 @@ export function checkGroup(group: GivenGroup): void {
   });
 }
 
-/** @throws HoldfastError `bad-configuration` */
-export function checkSeed(seed: Bytes): void {
-  if (isBytes(seed, 32)) return;
-  throw bad('identitySeed is a Uint8Array of 32 bytes', 'Give the 32 secret bytes themselves.');
+/** @throws HoldfastError `bad-configuration` for anything but the name of a service. */
+export function checkName(name: string): void {
+  if (typeof name === 'string' && name !== '') return;
+  throw bad(
+    'a group has a name, a text that is not empty',
+    'Give the name of its service: it tells services on the same members apart.',
+  );
+}
+
+/** @param name what the caller calls it. @throws HoldfastError `bad-configuration` */
+export function checkSeed(name: string, seed: Bytes): void {
+  demand32Bytes(name, seed, 'Give the 32 secret bytes themselves.');
 }
 
 /** The longest delay that a timer of the system can have. */
@@ -88,11 +111,16 @@ export function checkEngineChoice(engine: { readonly kind: string }): void {
   checkEngineKind(engine.kind);
 }
 
+/** Whether PBFT can run it. No group can be of both engines. */
+export function isPbftGroup({ members, faults }: ReplicaGroup): boolean {
+  return faults > 0 && members.length === 3 * faults + 1;
+}
+
 /** @throws HoldfastError `bad-configuration` for a group that this engine cannot have. */
-export function checkGroupSize({ members, faults }: ReplicaGroup, kind: 'pbft' | 'vr'): void {
-  const wanted = kind === 'pbft' ? 3 * faults + 1 : 2 * faults + 1;
-  const isEnough = kind === 'vr' || faults >= 1;
-  if (members.length === wanted && isEnough) return;
+export function checkGroupSize(group: ReplicaGroup, kind: 'pbft' | 'vr'): void {
+  const { members, faults } = group;
+  const isFit = kind === 'pbft' ? isPbftGroup(group) : members.length === 2 * faults + 1;
+  if (isFit) return;
   const rule = kind === 'pbft' ? 'PBFT needs 3f+1 members, f at least 1' : 'VR needs 2f+1 members';
   throw bad(
     `${rule}; this group has ${members.length} and f = ${faults}`,

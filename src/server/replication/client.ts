@@ -71,7 +71,7 @@ export interface ConnectedGroup extends ReplicatedClient {
 /** Connects to a group; members that are out are dialled again by themselves. */
 export async function connectGroup(options: ConnectGroupOptions): Promise<ConnectedGroup> {
   const { identitySeed } = options;
-  if (identitySeed !== undefined) checkSeed(identitySeed);
+  if (identitySeed !== undefined) checkSeed('identitySeed', identitySeed);
   return connect(options, identitySeed ?? systemEntropy.bytes(32), () => undefined);
 }
 

@@ -6,7 +6,7 @@ import { ed25519 } from '../../crypto/signature.ts';
 import type { EngineEnding, PageChange } from '../../replication/contract.ts';
 import { PagedState } from '../../replication/pages.ts';
 import { verifyEnding } from '../../replication/pbft/index.ts';
-import { checkGroup, checkGroupSize } from './arguments.ts';
+import { checkGroup, isPbftGroup } from './arguments.ts';
 import type { PlacedGroup } from './group.ts';
 
 /** The state right after the operation that ended an instance. `root` is the `genesis` of the group that goes on with it. */
@@ -21,7 +21,13 @@ export type Ending = EngineEnding;
  */
 export function checkEnding(group: PlacedGroup, proof: Bytes): Pick<Ending, 'sequence' | 'root'> {
   checkGroup(group);
-  checkGroupSize(group, 'pbft');
+  if (!isPbftGroup(group)) {
+    throw new HoldfastError(
+      'bad-configuration',
+      'this group is none of PBFT: members of Viewstamped Replication trust each other, and prove nothing',
+      { cure: 'Take the root itself from a member that you trust: `ending()`, or `readEnding`.' },
+    );
+  }
   const ending = proof instanceof Uint8Array ? verifyEnding(proof, group, ed25519) : undefined;
   if (ending !== undefined) return ending;
   throw new HoldfastError('verification-failed', 'this does not prove that the group has ended', {

@@ -21,7 +21,7 @@ import type { Restored } from '../../replication/contract.ts';
 import { savedEnding as savedPbftEnding } from '../../replication/pbft/index.ts';
 import { createReplica, type NewReplica, ReplicaDisk } from '../../replication/replica-disk.ts';
 import { savedEnding as savedVrEnding } from '../../replication/vr/ending.ts';
-import { checkFolder, checkGroup } from './arguments.ts';
+import { checkFolder, checkGroup, isPbftGroup } from './arguments.ts';
 import { type Ending, inheritedPages } from './ending.ts';
 import type { PlacedGroup } from './group.ts';
 import { renewTable } from './lost-table.ts';
@@ -157,10 +157,6 @@ const newGroupCure =
   'Replace the member: what it has promised to the others is lost. Begin a new group, with a new name and another member in its place; if the folder is elsewhere, correct the path.';
 const recoverCure =
   'If this member ran before, call `recoverReplicaFolder` once and start it: it then learns from the others, and votes when all that it may have promised is over. If the folder is elsewhere, correct the path.';
-
-function isPbftGroup({ members, faults }: PlacedGroup): boolean {
-  return faults > 0 && members.length === 3 * faults + 1;
-}
 
 function lostCureOf(group: PlacedGroup): string {
   return isPbftGroup(group) ? recoverCure : newGroupCure;

@@ -5,7 +5,7 @@ import { taggedHash } from '../../crypto/hash.ts';
 import { ed25519 } from '../../crypto/signature.ts';
 import type { Address } from '../../env/network.ts';
 import type { ReplicaGroup } from '../../replication/contract.ts';
-import { checkGroup, checkSeed } from './arguments.ts';
+import { checkGroup, checkName, checkSeed } from './arguments.ts';
 
 /** A group with the addresses of its members, by index. */
 export interface PlacedGroup extends ReplicaGroup {
@@ -23,16 +23,17 @@ export interface GroupMember {
  * @throws HoldfastError `bad-configuration` for anything else.
  */
 export function memberKey(seed: Bytes): Bytes {
-  checkSeed(seed);
+  checkSeed('the seed of a key', seed);
   return ed25519.signer(seed).publicKey;
 }
 
 /**
  * The group of these members, in this order, under this name. The same arguments give the same instance everywhere; two
  * services on the same members need two names.
+ * @param name not empty.
  * @param faults members that may be faulty at a time.
  * @param genesis `root` of the ending of another group (32 bytes), whose state this one begins with. Unless given it begins with none.
- * @throws HoldfastError `bad-configuration` for keys that are not keys, doubled ones, no members, too many faults, or ports out of range.
+ * @throws HoldfastError `bad-configuration` for no name, keys that are not keys, doubled ones, no members, too many faults, or ports out of range.
  */
 export function describeGroup(
   name: string,
@@ -40,6 +41,7 @@ export function describeGroup(
   faults: number,
   genesis?: Bytes,
 ): PlacedGroup {
+  checkName(name);
   const keys = Array.isArray(members) ? members.map(({ publicKey }) => publicKey) : [];
   const group = {
     members: keys,

@@ -2,7 +2,9 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { toHex } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
+import { type LogFields, silentLog } from '../../env/log.ts';
 import type { StateMachine } from '../../replication/contract.ts';
 import { type ConnectGroupOptions, connectGroup } from './client.ts';
 import { createReplicaFolder } from './folder.ts';
@@ -91,14 +93,24 @@ describe('what makes no sense is refused in words, before anything is opened:', 
     ['window must be a number', pbft({ window: undefined })],
     ['a group has members', { group: { ...group, members: [] } }],
     ['all zeros', { group: { ...group, members: [...others, new Uint8Array(32)] } }],
-    ['a key of its own', { group: { ...group, members: [first, first, first, first] } }],
+    [
+      'member 1 has the key of member 0, not a key of its own',
+      { group: { ...group, members: [first, first, first, first] } },
+    ],
     ['member 0 has no host', { group: { ...group, addresses: [] } }],
-    ['32 bytes', { identitySeed: new Uint8Array(31) }],
-    ['32 bytes', { identitySeed: 'x'.repeat(32) }],
+    ['identitySeed is a Uint8Array of 32 bytes; it has 31', { identitySeed: new Uint8Array(31) }],
+    ['of 32 bytes; it is a string', { identitySeed: 'x'.repeat(32) }],
+    ['of member 4 is a', { group: { ...group, members: [first, ...others, first?.slice(1)] } }],
+    ['2 × 128; this one is 200', pbft({ window: 200 })],
   ])('%s', async (words, changed) => {
     const error = await refusal(() => startReplica(options({ folder: undefined, ...changed })));
     expect(error.code).toBe('bad-configuration');
     expect(error.message).toContain(words);
+  });
+
+  it('parameters, though the folder could not be used either', async () => {
+    const { code } = await refusal(() => startReplica(options({ folder, ...pbft({ window: 1 }) })));
+    expect(code).toBe('bad-configuration');
   });
 
   it('parameters of Viewstamped Replication', async () => {
@@ -119,6 +131,8 @@ describe('what makes no sense is refused in words, before anything is opened:', 
       expect(describe, String(port)).toThrow('port');
     }
     expect(() => describeGroup('t', [], 0)).toThrow('a group has members');
+    expect(() => describeGroup('', members, 1)).toThrow('a group has a name');
+    expect(() => memberKey(new Uint8Array(31))).toThrow('the seed of a key is a Uint8Array of 32');
   });
 
   it('a file in place of the folder', async () => {
@@ -152,9 +166,30 @@ describe('what makes no sense is refused in words, before anything is opened:', 
 });
 
 it('a replica may be stopped twice, and says that it is', async () => {
-  const replica = await startReplica(options({ folder: undefined }));
+  const told: [string, LogFields | undefined][] = [];
+  const log = {
+    ...silentLog,
+    info: (...line: [string, LogFields?]) => told.push([line[0], line[1]]),
+  };
+  const replica = await startReplica(options({ folder: undefined, log }));
   expect(replica.status().status).toBe('normal');
   await Promise.all([replica.stop(), replica.stop()]);
   await replica.stop();
   expect(replica.status().status).toBe('stopped');
+  const instance = toHex(group.instance).slice(0, 16);
+  const said = { index: 0, port: expect.any(Number), engine: 'pbft', instance, status: 'normal' };
+  const ofReplica = told.filter(([event]) => event.startsWith('replica-'));
+  expect(ofReplica).toEqual([
+    ['replica-started', said],
+    ['replica-stopped', { index: 0 }],
+  ]);
+});
+
+it('a replica of Viewstamped Replication says that it cannot recover', async () => {
+  const three = describeGroup('three', members.slice(0, 3), 1);
+  const changed = { folder: undefined, group: three, engine: { kind: 'vr' } };
+  const replica = await startReplica(options(changed));
+  expect(await refusal(async () => replica.recover())).toMatchObject({ code: 'usage' });
+  expect(await replica.metrics()).toContain('holdfast_replication_diverged 0');
+  await replica.stop();
 });

@@ -67,6 +67,7 @@ export interface RunningReplica {
   /**
    * Begins a proactive recovery: new keys, all pages checked, as if this machine had been broken into. The service goes
    * on; `status` says `recovering` until it is over. PBFT only.
+   * @throws HoldfastError `usage` for a replica of Viewstamped Replication: its members trust each other.
    */
   recover(): void;
   /**
@@ -87,7 +88,7 @@ export interface RunningReplica {
 export async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   const { group, folder, identitySeed, admits, log = silentLog } = options;
   checkGroup(group);
-  checkSeed(identitySeed);
+  checkSeed('identitySeed', identitySeed);
   checkEngineChoice(options.engine);
   checkGroupSize(group, options.engine.kind);
   if (folder !== undefined) checkFolder(folder);
@@ -99,6 +100,8 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       cure: 'Start the replica with the seed of one of the members.',
     });
   }
+  // Parameters that make no sense are told before anything is touched.
+  const engine = engineOf(options, index);
   const open = folder === undefined ? undefined : await openFolder(folder, group, index, log);
   const evidenceFile = new EvidenceFile(
     folder === undefined ? undefined : join(folder, evidenceName),
@@ -139,6 +142,7 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
     host?.close();
     await network.close();
     await open?.close();
+    if (host !== undefined) log.info('replica-stopped', { index });
   };
   try {
     const host = await ReplicaHost.open({
@@ -147,18 +151,28 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       group,
       self: index,
       addresses: group.addresses,
-      engine: engineOf(options, index),
+      engine,
       onEvidence: evidenceKeeper(evidenceFile, log, options.onEvidence),
       onFailure: fail,
     });
     host.start();
+    log.info('replica-started', {
+      index,
+      port: network.port,
+      engine: options.engine.kind,
+      instance: toHex(group.instance).slice(0, 16),
+      status: host.status().status,
+    });
     let stopping: Promise<void> | undefined;
     return {
       index,
       status: () =>
         stopping === undefined ? host.status() : { ...host.status(), status: 'stopped' },
       failed,
-      recover: () => host.recover(),
+      recover() {
+        if (options.engine.kind === 'vr') throw noRecovery();
+        host.recover();
+      },
       ending: () => host.ending(),
       metrics() {
         gauge(metrics, host.status());
@@ -175,10 +189,18 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
   }
 }
 
+function noRecovery(): HoldfastError {
+  return new HoldfastError('usage', 'Viewstamped Replication has no proactive recovery', {
+    cure: 'Its members trust each other. Whoever expects that one is broken into chooses PBFT.',
+  });
+}
+
 /** How the replica stands, for who is to be alarmed. */
 function gauge(metrics: NodeMetrics, status: ReplicaStatus): void {
-  const takesPart = status.status === 'normal' && status.waitsFor === undefined;
+  const isDiverged = status.divergedAt !== undefined;
+  const takesPart = status.status === 'normal' && status.waitsFor === undefined && !isDiverged;
   metrics.gauge('replication_takes_part', takesPart ? 1 : 0);
+  metrics.gauge('replication_diverged', isDiverged ? 1 : 0);
   metrics.gauge('replication_view', status.view);
   metrics.gauge('replication_executed', status.executed);
   metrics.gauge('replication_committed', status.committed);
