@@ -27,12 +27,23 @@ const formatSchema = z.object({
   systemId: z.string(),
 });
 
+/** How messages speak of the owner of a data folder. */
+interface OwnerWords {
+  readonly owner: string;
+  /** What the owner is part of. */
+  readonly whole: string;
+  /** What to do about a folder that is wiped or damaged, as a sentence. */
+  readonly lostCure: string;
+  /** What to do about one that is not this owner's, as a sentence. */
+  readonly otherCure: string;
+}
+
 /** Whose a data folder is. */
 export interface DataFolderOwner {
   readonly serverId: string;
   readonly systemId: string;
-  /** What to do about a folder that is wiped or damaged, as a sentence; that of a server unless given. */
-  readonly lostCure?: string;
+  /** Those of a server of the storage system unless given. */
+  readonly words?: OwnerWords;
 }
 
 /** A data folder held by this process. */
@@ -43,9 +54,13 @@ export interface DataFolder {
   release(): Promise<void>;
 }
 
-/** What helps a server of the storage system; other owners name their own. */
-const recoverCure =
-  'If this server ran before, start it once with `holdfast server --config FILE --recover`, which fetches its data from the other servers; if the folder is elsewhere, correct the path.';
+const serverWords: OwnerWords = {
+  owner: 'server',
+  whole: 'system',
+  lostCure:
+    'If this server ran before, start it once with `holdfast server --config FILE --recover`, which fetches its data from the other servers; if the folder is elsewhere, correct the path.',
+  otherCure: 'Correct the path of the data folder: every server needs one of its own.',
+};
 
 /**
  * Makes an empty data folder. Only the explicit creation of a server does this: an empty folder found later is a wiped
@@ -87,7 +102,10 @@ export async function openDataFolder(
   expected: DataFolderOwner,
 ): Promise<DataFolder> {
   if (!fs.existsSync(folder)) throw wiped(folder, 'does not exist', expected);
-  const lock = await lockFolder(folder);
+  const lock = await lockFolder(folder).catch((error: unknown) => {
+    // Its owner runs, perhaps: that it is another one than this says more than that it does.
+    throw ownedByOther(folder, expected) ?? error;
+  });
   try {
     checkFormat(folder, expected);
     return { ...partsOf(folder), release: () => lock.release() };
@@ -128,7 +146,7 @@ function checkFormat(folder: string, expected: DataFolderOwner): void {
   if (present.length === 0) throw wiped(folder, 'is empty', expected);
   if (!present.includes(formatName)) {
     const foreign = present.filter((name) => !ownNames.has(name));
-    if (foreign.length > 0) throw notOurs(folder, foreign);
+    if (foreign.length > 0) throw notOurs(folder, foreign, expected);
     throw wiped(folder, `has no file ${formatName}`, expected);
   }
   const format = readFormat(folder, expected);
@@ -139,29 +157,47 @@ function checkFormat(folder: string, expected: DataFolderOwner): void {
       { cure: 'Run the version of holdfast that wrote it, or a newer one.', details: format },
     );
   }
+  const other = otherOwner(folder, format, expected);
+  if (other !== undefined) throw other;
+}
+
+/** In what it says of its owner, what is not as expected. */
+function otherOwner(
+  folder: string,
+  format: z.infer<typeof formatSchema>,
+  expected: DataFolderOwner,
+): HoldfastError | undefined {
+  const { owner, whole, otherCure } = expected.words ?? serverWords;
   for (const [key, word] of [
-    ['systemId', 'system'],
-    ['serverId', 'server'],
+    ['systemId', whole],
+    ['serverId', owner],
   ] as const) {
     if (format[key] === expected[key]) continue;
-    throw new HoldfastError(
+    return new HoldfastError(
       'data-folder',
       `the data folder ${folder} belongs to ${word} ${format[key]}, not to ${word} ${expected[key]}`,
-      {
-        cure: 'Correct the path of the data folder: every server needs one of its own.',
-        details: format,
-      },
+      { cure: otherCure, details: format },
     );
+  }
+  return undefined;
+}
+
+/** The same of a folder that another process works in: undefined as well where that cannot be told. */
+function ownedByOther(folder: string, expected: DataFolderOwner): HoldfastError | undefined {
+  try {
+    return otherOwner(folder, readFormat(folder, expected), expected);
+  } catch {
+    return undefined;
   }
 }
 
-function readFormat(folder: string, { lostCure }: DataFolderOwner): z.infer<typeof formatSchema> {
+function readFormat(folder: string, { words }: DataFolderOwner): z.infer<typeof formatSchema> {
   const file = path.join(folder, formatName);
   try {
     return formatSchema.parse(JSON.parse(fs.readFileSync(file, 'utf8')));
   } catch (error) {
     throw new HoldfastError('data-folder', `the file ${file} is damaged`, {
-      cure: lostCure ?? recoverCure,
+      cure: (words ?? serverWords).lostCure,
       details: { lost: true },
       cause: error,
     });
@@ -169,21 +205,27 @@ function readFormat(folder: string, { lostCure }: DataFolderOwner): z.infer<type
 }
 
 /** A wrong path: nothing here may be moved or replaced. */
-function notOurs(folder: string, names: readonly string[]): HoldfastError {
+function notOurs(
+  folder: string,
+  names: readonly string[],
+  { words }: DataFolderOwner,
+): HoldfastError {
+  const { owner, otherCure } = words ?? serverWords;
   const shown = names.slice(0, 5).join(', ');
   return new HoldfastError(
     'data-folder',
-    `the folder ${folder} holds other things (${shown}) and no data of a server`,
-    { cure: 'Correct the path of the data folder: every server needs one of its own.' },
+    `the folder ${folder} holds other things (${shown}) and no data of a ${owner}`,
+    { cure: otherCure },
   );
 }
 
-/** A server that forgot what it promised must not answer as if it had promised nothing. */
-function wiped(folder: string, what: string, { lostCure }: DataFolderOwner): HoldfastError {
+/** An owner that forgot what it promised must not answer as if it had promised nothing. */
+function wiped(folder: string, what: string, { words }: DataFolderOwner): HoldfastError {
+  const { owner, lostCure } = words ?? serverWords;
   return new HoldfastError(
     'data-folder',
-    `the data folder ${folder} ${what}. A server whose disk was wiped must not rejoin silently: it has forgotten its votes`,
-    { cure: lostCure ?? recoverCure, details: { lost: true } },
+    `the data folder ${folder} ${what}. A ${owner} whose disk was wiped must not rejoin silently: it has forgotten its votes`,
+    { cure: lostCure, details: { lost: true } },
   );
 }
 

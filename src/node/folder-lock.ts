@@ -56,7 +56,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
       throw new HoldfastError(
         'data-folder',
         `the data folder ${folder} is in use by process ${holder[1]}`,
-        { cure: 'Stop that process first, or give this server a data folder of its own.' },
+        { cure: 'Stop that process first, or give this one a data folder of its own.' },
       );
     }
     fs.rmSync(path.join(folder, other), { force: true });

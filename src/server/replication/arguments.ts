@@ -7,6 +7,7 @@ import { HoldfastError } from '../../base/errors.ts';
 import type { Address } from '../../env/network.ts';
 import type { ReplicaGroup } from '../../replication/contract.ts';
 import { limits } from '../../wire/limits.ts';
+import { reasonOf } from '../local-errors.ts';
 
 const portMax = 65_535;
 
@@ -133,11 +134,29 @@ export function checkFolder(folder: string): void {
   if (typeof folder !== 'string' || folder === '') {
     throw bad('folder is the path of a folder', 'Name the folder made by createReplicaFolder.');
   }
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === false) {
+  if (isDirectory(folder) === false) {
     throw new HoldfastError('data-folder', `${folder} is a file and no folder`, {
       cure: 'Correct the path of the data folder.',
     });
   }
+}
+
+/** Undefined where there is nothing. */
+function isDirectory(folder: string): boolean | undefined {
+  try {
+    return statSync(folder, { throwIfNoEntry: false })?.isDirectory();
+  } catch (error) {
+    throw withoutAccess(error, folder);
+  }
+}
+
+/** What the operating system says of a folder that it neither opens nor makes. */
+export function withoutAccess(cause: unknown, folder: string): HoldfastError {
+  const message = `the data folder ${folder} can be neither opened nor made: ${reasonOf(cause)}`;
+  return new HoldfastError('data-folder', message, {
+    cure: 'Correct the path, or see that this user may write there and that the disk has room.',
+    cause,
+  });
 }
 
 /** @throws HoldfastError `usage` */

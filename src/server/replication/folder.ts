@@ -21,7 +21,8 @@ import type { Restored } from '../../replication/contract.ts';
 import { savedEnding as savedPbftEnding } from '../../replication/pbft/index.ts';
 import { createReplica, type NewReplica, ReplicaDisk } from '../../replication/replica-disk.ts';
 import { savedEnding as savedVrEnding } from '../../replication/vr/ending.ts';
-import { checkFolder, checkGroup, isPbftGroup } from './arguments.ts';
+import { reasonOf } from '../local-errors.ts';
+import { checkFolder, checkGroup, isPbftGroup, withoutAccess } from './arguments.ts';
 import { type Ending, inheritedPages } from './ending.ts';
 import type { PlacedGroup } from './group.ts';
 import { renewTable } from './lost-table.ts';
@@ -31,7 +32,7 @@ import { renewTable } from './lost-table.ts';
  * made for it: a wiped one has forgotten what the member promised. A member that has ever run must not get another folder
  * by this: only what it has signed could tell it from one that has promised nothing. See `recoverReplicaFolder`.
  * @param begins what a group with `genesis` begins with. A member that gets none fetches it from those that got it: one correct member must.
- * @throws HoldfastError `data-folder` when the folder holds something, `bad-configuration` for an ending that is not the one which the
+ * @throws HoldfastError `data-folder` when the folder holds something or cannot be made, `bad-configuration` for an ending that is not the one which the
  * group names, `verification-failed` if the pages are not what it says.
  */
 export async function createReplicaFolder(
@@ -43,18 +44,26 @@ export async function createReplicaFolder(
   checkGroup(group);
   checkFolder(folder);
   const pages = begins && inheritedPages(group, begins);
-  try {
-    await makeFolder(folder, group, index, { pages });
-  } catch (error) {
-    throw ofKnownMember(error, group);
-  }
+  await makeFolder(folder, group, index, { pages });
 }
 
-/** The folder is not empty, perhaps because the member has run: emptying it would be the wrong thing to do. */
-function ofKnownMember(error: unknown, group: PlacedGroup): unknown {
-  if (!(error instanceof HoldfastError) || error.code !== 'data-folder') return error;
-  const cure = `If this member ran before, start it on this folder as it is. ${lostCureOf(group)}`;
-  return new HoldfastError(error.code, error.message, { cure, details: error.details });
+/** Why no folder can be made: where one is already, emptying it may be the wrong thing to do. */
+async function notMade(
+  error: unknown,
+  folder: string,
+  group: PlacedGroup,
+  index: number,
+): Promise<unknown> {
+  if (!(error instanceof HoldfastError)) return withoutAccess(error, folder);
+  try {
+    await checkIsWhole(folder, group, index);
+  } catch (reason) {
+    return reason;
+  }
+  return new HoldfastError(error.code, error.message, {
+    cure: 'It is the folder of this member already: start the member on it, or, if it was made in vain and never started, delete it.',
+    details: error.details,
+  });
 }
 
 /**
@@ -89,11 +98,19 @@ export async function recoverReplicaFolder(
 /** Whether what is in the folder, if anything, may be put aside: nothing of another member's, and nothing else. */
 async function checkIsOwn(folder: string, group: PlacedGroup, index: number): Promise<void> {
   try {
-    const held = await openDataFolder(folder, ownerOf(group, index));
-    await held.release();
+    await checkIsWhole(folder, group, index);
   } catch (error) {
-    if (!(error instanceof HoldfastError) || error.details.lost !== true) throw error;
+    if (!isLost(error)) throw error;
   }
+}
+
+async function checkIsWhole(folder: string, group: PlacedGroup, index: number): Promise<void> {
+  const held = await openDataFolder(folder, ownerOf(group, index));
+  await held.release();
+}
+
+function isLost(error: unknown): error is HoldfastError {
+  return error instanceof HoldfastError && error.details.lost === true;
 }
 
 /**
@@ -107,7 +124,16 @@ export async function readEnding(
 ): Promise<Ending> {
   checkGroup(group);
   checkFolder(folder);
-  const { disk, close } = await openFolder(folder, group, index, silentLog);
+  const { disk, close } = await openFolder(folder, group, index, silentLog).catch(
+    (error: unknown) => {
+      if (!isLost(error)) throw error;
+      throw new HoldfastError(error.code, error.message, {
+        cure: 'Take the folder of another member, or `ending()` of one that runs. If the folder is elsewhere, correct the path.',
+        details: error.details,
+        cause: error,
+      });
+    },
+  );
   try {
     const ending = ReplicaDisk.hasStarted(disk, group, index)
       ? endingOf((await ReplicaDisk.open(disk, group, index)).restored, group)
@@ -132,7 +158,10 @@ async function makeFolder(
   index: number,
   past: NewReplica,
 ): Promise<void> {
-  await createDataFolder(folder, ownerOf(group, index));
+  const owner = ownerOf(group, index);
+  await createDataFolder(folder, owner).catch(async (error: unknown) => {
+    throw await notMade(error, folder, group, index);
+  });
   const { disk, close } = await openFolder(folder, group, index, silentLog);
   try {
     await createReplica(disk, group, index, past);
@@ -143,7 +172,7 @@ async function makeFolder(
 
 /** What the disk says of itself, with what to do about it here. */
 export function curable(error: unknown, group: PlacedGroup, folder: string | undefined): unknown {
-  if (!(error instanceof HoldfastError) || error.details.lost !== true) return error;
+  if (!isLost(error)) return error;
   const message = `the data folder ${folder ?? ''} cannot be used: ${error.message}`;
   return new HoldfastError(error.code, message, {
     cure: lostCureOf(group),
@@ -154,7 +183,7 @@ export function curable(error: unknown, group: PlacedGroup, folder: string | und
 
 /** A member that has forgotten its promises must not take part: others take them for kept. */
 const newGroupCure =
-  'Replace the member: what it has promised to the others is lost. Begin a new group, with a new name and another member in its place; if the folder is elsewhere, correct the path.';
+  'This member must not come back: what it has promised to the others is lost. End the instance, and go on with its state in another group that has another member in its place: see "The end, and the next group" in docs/REPLICATION.md. If the folder is elsewhere, correct the path.';
 const recoverCure =
   'If this member ran before, call `recoverReplicaFolder` once and start it: it then learns from the others, and votes when all that it may have promised is over. If the folder is elsewhere, correct the path.';
 
@@ -164,9 +193,19 @@ function lostCureOf(group: PlacedGroup): string {
 
 function ownerOf(group: PlacedGroup, index: number): DataFolderOwner {
   const key = group.members[index];
-  if (key === undefined)
-    throw new HoldfastError('bad-configuration', `there is no member ${index}`);
-  return { serverId: toHex(key), systemId: toHex(group.instance), lostCure: lostCureOf(group) };
+  if (key === undefined) {
+    throw new HoldfastError('bad-configuration', `there is no member ${index}`, {
+      cure: `Give the index of a member: this group has 0 … ${group.members.length - 1}.`,
+    });
+  }
+  const words = {
+    owner: 'member',
+    whole: 'group',
+    lostCure: lostCureOf(group),
+    otherCure:
+      'Correct the path of the data folder, or the seed or index of the member: every member of every group has a folder of its own.',
+  };
+  return { serverId: toHex(key), systemId: toHex(group.instance), words };
 }
 
 /** Of the table's file: its journal is looked at next, and decides. */
@@ -225,10 +264,13 @@ async function diskOf(
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause;
     // Neither damage nor sound: a folder without access, a full disk, a bad one.
-    const words = cause instanceof Error ? cause.message : String(cause);
-    throw new HoldfastError('data-folder', `the data folder ${path} cannot be opened: ${words}`, {
-      cure: `See that this user may read and write all of it and that the disk has room. If it stays unreadable: ${lostCure}`,
-      cause,
-    });
+    throw new HoldfastError(
+      'data-folder',
+      `the data folder ${path} cannot be opened: ${reasonOf(cause)}`,
+      {
+        cure: `See that this user may read and write all of it and that the disk has room. If it stays unreadable: ${lostCure}`,
+        cause,
+      },
+    );
   }
 }

@@ -1,0 +1,133 @@
+// What is said of the folder of a member, and what to do about it: one cure each, that fits.
+
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { HoldfastError } from '../../base/errors.ts';
+import type { StateMachine } from '../../replication/contract.ts';
+import { createReplicaFolder, readEnding, recoverReplicaFolder } from './folder.ts';
+import { describeGroup, memberKey } from './group.ts';
+import { startReplica } from './replica.ts';
+
+const seeds = [1, 2, 3, 4].map((fill) => new Uint8Array(32).fill(fill));
+const members = seeds.map((seed) => ({
+  publicKey: memberKey(seed),
+  address: { host: '127.0.0.1', port: 0 },
+}));
+const pbft = describeGroup('test', members, 1);
+const vr = describeGroup('test', members.slice(0, 3), 1);
+const service: StateMachine = {
+  load() {},
+  execute: (operation) => operation,
+  query: (operation) => operation,
+  isQuery: () => false,
+};
+let base = '';
+let folder = '';
+
+beforeEach(() => {
+  base = mkdtempSync(join(tmpdir(), 'holdfast-folder-'));
+  folder = join(base, 'data');
+});
+afterEach(() => rmSync(base, { recursive: true, force: true }));
+
+async function refusal(
+  work: Promise<unknown>,
+): Promise<{ code: string; said: string; cure: string }> {
+  const error: unknown = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof HoldfastError)) throw new TypeError('not refused', { cause: error });
+  return { code: error.code, said: error.message, cure: error.cure ?? '' };
+}
+
+describe('no folder is made', () => {
+  it.each([pbft, vr])('where that of the member is already', async (group) => {
+    await createReplicaFolder(folder, group, 1);
+    const { said, cure } = await refusal(createReplicaFolder(folder, group, 1));
+    expect(said).toContain('is not empty: ');
+    expect(cure).toMatch(
+      /^It is the folder of this member already: start the member on it.*delete/,
+    );
+    expect(cure).not.toContain('recoverReplicaFolder');
+    expect(cure).not.toContain('another group');
+  });
+
+  it('where another one is, or other things are', async () => {
+    await createReplicaFolder(folder, pbft, 1);
+    const other = await refusal(createReplicaFolder(folder, pbft, 2));
+    expect(other.said).toMatch(/belongs to member [0-9a-f]{64}, not to member/);
+    expect(other.cure).toContain('Correct the path');
+    const elsewhere = await refusal(createReplicaFolder(folder, vr, 1));
+    expect(elsewhere.said).toMatch(/belongs to group [0-9a-f]{64}, not to group/);
+    const letters = join(base, 'letters');
+    mkdirSync(letters);
+    writeFileSync(join(letters, 'dear.txt'), '');
+    const { said, cure } = await refusal(createReplicaFolder(letters, pbft, 1));
+    expect(said).toContain('other things (dear.txt) and no data of a member');
+    expect(cure).toContain('Correct the path');
+  });
+
+  it('over what is left of a lost one', async () => {
+    await createReplicaFolder(folder, pbft, 1);
+    renameSync(join(folder, 'FORMAT'), join(base, 'FORMAT'));
+    const { cure } = await refusal(createReplicaFolder(folder, pbft, 1));
+    expect(cure).toContain('recoverReplicaFolder');
+  });
+
+  it('where the system lets none be made, nor for nobody', async () => {
+    const file = join(base, 'file');
+    writeFileSync(file, '');
+    const below = await refusal(createReplicaFolder(join(file, 'below'), pbft, 1));
+    expect(below).toMatchObject({ code: 'data-folder', cure: expect.stringContaining('path') });
+    expect(below.said).toContain('a part of the path is not a folder');
+    const proc = await refusal(createReplicaFolder('/proc/none', pbft, 1));
+    expect(proc).toMatchObject({ code: 'data-folder', cure: expect.stringContaining('path') });
+    const nobody = await refusal(createReplicaFolder(folder, pbft, 9));
+    expect(nobody.said).toBe('there is no member 9');
+    expect(nobody.cure).toContain('0 … 3');
+  });
+});
+
+it('the seed of another member is told of, also while the member runs', async () => {
+  await createReplicaFolder(folder, pbft, 1);
+  const [first = new Uint8Array(), second = new Uint8Array()] = seeds;
+  const options = { group: pbft, engine: { kind: 'pbft' }, service, folder } as const;
+  const wrong = () => refusal(startReplica({ ...options, identitySeed: first }));
+  const stopped = await wrong();
+  expect(stopped.said).toMatch(/belongs to member [0-9a-f]{64}, not to member/);
+  expect(stopped.cure).toContain('the seed');
+  const replica = await startReplica({ ...options, identitySeed: second });
+  try {
+    expect(await wrong()).toEqual(stopped);
+    const again = await refusal(startReplica({ ...options, identitySeed: second }));
+    expect(again.said).toContain('is in use by process');
+    expect(await refusal(createReplicaFolder(folder, pbft, 1))).toEqual(again);
+  } finally {
+    await replica.stop();
+  }
+});
+
+it('a lost disk of Viewstamped Replication leads to the end and the next group', async () => {
+  const start = startReplica({
+    group: vr,
+    identitySeed: new Uint8Array(32).fill(1),
+    engine: { kind: 'vr' },
+    service,
+    folder,
+  });
+  const { said, cure } = await refusal(start);
+  expect(said).toContain('A member whose disk was wiped must not rejoin silently');
+  expect(cure).toMatch(/End the instance.*"The end, and the next group"/);
+  expect((await refusal(recoverReplicaFolder(folder, vr, 0))).cure).toBe(cure);
+});
+
+it('an ending is not sought in vain on a lost disk', async () => {
+  for (const group of [pbft, vr]) {
+    const { code, cure } = await refusal(readEnding(folder, group, 0));
+    expect(code).toBe('data-folder');
+    expect(cure).toMatch(/^Take the folder of another member/);
+  }
+});
