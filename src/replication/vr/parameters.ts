@@ -11,7 +11,7 @@ export interface VrParameters {
    * replica recovers from the others, and a group restarted as a whole stays where it is for ever.
    */
   readonly mode: 'full' | 'view';
-  /** Requests of one batch. 1 … `limits.batchRequestsMax`. */
+  /** Requests of one batch, 1 … 512. */
   readonly batchRequestsMax: number;
   /** A batch that is not full waits so long for company while another one is in flight. */
   readonly batchDelayMs: number;

@@ -30,6 +30,7 @@ import {
 import type { Ending } from './ending.ts';
 import { EvidenceFile, evidenceKeeper, evidenceName } from './evidence-file.ts';
 import { curable, openFolder } from './folder.ts';
+import { gaugeStatus } from './gauges.ts';
 import type { PlacedGroup } from './group.ts';
 
 /** How a group agrees: PBFT on 3f+1 members of which f may lie, or Viewstamped Replication on 2f+1 of which f may stop. */
@@ -175,7 +176,7 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       },
       ending: () => host.ending(),
       metrics() {
-        gauge(metrics, host.status());
+        gaugeStatus(metrics, host.status());
         return metrics.text();
       },
       stop() {
@@ -193,19 +194,6 @@ function noRecovery(): HoldfastError {
   return new HoldfastError('usage', 'Viewstamped Replication has no proactive recovery', {
     cure: 'Its members trust each other. Whoever expects that one is broken into chooses PBFT.',
   });
-}
-
-/** How the replica stands, for who is to be alarmed. */
-function gauge(metrics: NodeMetrics, status: ReplicaStatus): void {
-  const isDiverged = status.divergedAt !== undefined;
-  const takesPart = status.status === 'normal' && status.waitsFor === undefined && !isDiverged;
-  metrics.gauge('replication_takes_part', takesPart ? 1 : 0);
-  metrics.gauge('replication_diverged', isDiverged ? 1 : 0);
-  metrics.gauge('replication_view', status.view);
-  metrics.gauge('replication_executed', status.executed);
-  metrics.gauge('replication_committed', status.committed);
-  metrics.gauge('replication_checkpoint', status.checkpoint);
-  metrics.gauge('replication_damage', status.damage.length);
 }
 
 function engineOf({ engine, group, service, identitySeed }: ReplicaOptions, index: number): Engine {
