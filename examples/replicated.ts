@@ -8,12 +8,16 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { HoldfastError } from 'holdfast';
 import {
+  type ConnectedGroup,
   connectGroup,
   createReplicaFolder,
   describeGroup,
   memberKey,
   type PageStore,
+  type ReplicatedClient,
+  type RunningReplica,
   type StateMachine,
   startReplica,
 } from 'holdfast/replication';
@@ -63,40 +67,50 @@ const group = describeGroup(
   'counters',
   seeds.map((seed, i) => ({
     publicKey: memberKey(seed),
-    address: { host: '127.0.0.1', port: 7401 + i },
+    address: { host: '127.0.0.1', port: 7601 + i },
   })),
   1,
 );
-const folder = await mkdtemp(join(tmpdir(), 'replicated-'));
-const replicas = await Promise.all(
-  seeds.map(async (identitySeed, i) => {
-    const own = join(folder, `replica-${i}`);
-    await createReplicaFolder(own, group, i);
-    const service = new Counters();
-    return startReplica({ group, identitySeed, engine: { kind: 'pbft' }, service, folder: own });
-  }),
-);
-const client = await connectGroup({ group, engine: 'pbft' });
 
-async function say(operation: string, isRead = false): Promise<void> {
-  const bytes = Buffer.from(operation);
-  const outcome = isRead ? await client.query(bytes) : await client.submit(bytes);
+async function say(
+  client: ReplicatedClient,
+  operation: string,
+  how: 'submit' | 'query' = 'submit',
+): Promise<void> {
+  const outcome = await client[how](Buffer.from(operation));
   const words = outcome.kind === 'result' ? Buffer.from(outcome.result).toString() : outcome.kind;
   console.log(`${operation}: ${words}`);
 }
 
+const folder = await mkdtemp(join(tmpdir(), 'replicated-'));
+const replicas: RunningReplica[] = [];
+let client: ConnectedGroup | undefined;
 try {
-  await say('apples');
-  await say('apples');
-  await say('?apples', true);
+  for (const [i, identitySeed] of seeds.entries()) {
+    const own = join(folder, `replica-${i}`);
+    await createReplicaFolder(own, group, i);
+    const service = new Counters();
+    const engine = { kind: 'pbft' } as const;
+    replicas.push(await startReplica({ group, identitySeed, engine, service, folder: own }));
+  }
+  client = await connectGroup({ group, engine: 'pbft' });
+  await say(client, 'apples');
+  await say(client, 'apples');
+  await say(client, '?apples', 'query');
   console.log('The primary stops.');
   await replicas[0]?.stop();
-  await say('apples');
-  await say('pears');
-  await say('?apples', true);
+  await say(client, 'apples');
+  await say(client, 'pears');
+  await say(client, '?apples', 'query');
   console.log(`The others are in view ${replicas[1]?.status().view} now.`);
+} catch (error) {
+  // A port that another program has, say.
+  if (!(error instanceof HoldfastError)) throw error;
+  console.error(error.message);
+  if (error.cure !== undefined) console.error(error.cure);
+  process.exitCode = error.exitCode;
 } finally {
-  await client.close();
-  await Promise.all(replicas.slice(1).map((replica) => replica.stop()));
+  await client?.close();
+  await Promise.all(replicas.map((replica) => replica.stop()));
   await rm(folder, { recursive: true, force: true });
 }

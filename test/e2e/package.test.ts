@@ -86,7 +86,7 @@ test('its examples compile and run in a project of one’s own', async () => {
     [10, 4],
   ]);
   const small = join(user, 'examples', 'replicated.ts');
-  await writeFile(small, replaceOnce(await readFile(small, 'utf8'), '7401', `${base}`));
+  await writeFile(small, replaceOnce(await readFile(small, 'utf8'), '7601', `${base}`));
   const counted = await shell('npx tsx examples/replicated.ts', user);
   expect(await counted.endedWithin(60_000), counted.stderr).toMatchObject({ code: 0 });
   expect(`${counted.stdout}`).toMatch(/\?apples: 2\n.*stops\.\napples: 3\n/);

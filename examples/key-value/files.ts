@@ -1,0 +1,162 @@
+// What lies in the folder of `run.ts`:
+//
+//   group.json             who the members are; the same on all machines, and no secret
+//   member-0/seed          the secret key of a member
+//   member-0/data-0        what the member keeps of the first group; of the next ones in data-1, data-2, …
+
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  createReplicaFolder,
+  describeGroup,
+  memberKey,
+  type PlacedGroup,
+  type readEnding,
+} from 'holdfast/replication';
+
+/** What a person can act on. */
+export class Refusal extends Error {}
+
+export type EngineKind = 'pbft' | 'vr';
+
+interface Member {
+  /** Hexadecimal. */
+  readonly publicKey: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface GroupFile {
+  readonly engine: EngineKind;
+  /** How many groups have handed their state on to this one. */
+  readonly generation: number;
+  /** The root of that state, in hexadecimal. */
+  readonly genesis?: string;
+  readonly members: readonly Member[];
+}
+
+export type Ending = Awaited<ReturnType<typeof readEnding>>;
+
+const groupPath = (folder: string): string => join(folder, 'group.json');
+export const memberPath = (folder: string, index: number): string =>
+  join(folder, `member-${index}`);
+const seedPath = (folder: string, index: number): string => join(memberPath(folder, index), 'seed');
+export const dataPath = (folder: string, index: number, generation: number): string =>
+  join(memberPath(folder, index), `data-${generation}`);
+
+const fromHex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
+export const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+export function groupOf({ members, genesis }: Pick<GroupFile, 'members' | 'genesis'>): PlacedGroup {
+  const placed = members.map(({ publicKey, host, port }) => ({
+    publicKey: fromHex(publicKey),
+    address: { host, port },
+  }));
+  return describeGroup(
+    'key-value',
+    placed,
+    1,
+    genesis === undefined ? undefined : fromHex(genesis),
+  );
+}
+
+export async function readGroup(folder: string): Promise<GroupFile> {
+  const path = groupPath(folder);
+  const text = await readFile(path, 'utf8').catch(() => {
+    throw new Refusal(`There is no ${path}. Run create first, or name its --folder.`);
+  });
+  const file = groupFileOf(text);
+  if (file !== undefined) return file;
+  throw new Refusal(
+    `${path} is damaged. All machines of the group have the same one and it holds no secret: copy it from another.`,
+  );
+}
+
+/** Undefined for what is no description of a group. */
+function groupFileOf(text: string): GroupFile | undefined {
+  const parsed = objectOf(parse(text));
+  const { engine, generation, genesis, members } = parsed;
+  if (engine !== 'pbft' && engine !== 'vr') return undefined;
+  if (typeof generation !== 'number' || !Number.isSafeInteger(generation)) return undefined;
+  if (genesis !== undefined && !isHex32(genesis)) return undefined;
+  if (!Array.isArray(members)) return undefined;
+  const found: Member[] = [];
+  for (const member of members) {
+    const { publicKey, host, port } = objectOf(member);
+    if (!isHex32(publicKey) || typeof host !== 'string' || typeof port !== 'number') {
+      return undefined;
+    }
+    found.push({ publicKey, host, port });
+  }
+  return { engine, generation, members: found, ...(genesis !== undefined && { genesis }) };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The fields of what may be no object. */
+function objectOf(value: unknown): Partial<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}
+
+function isHex32(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+}
+
+/** The old file stays until the new one is whole. */
+export async function writeGroup(folder: string, file: GroupFile): Promise<void> {
+  const part = `${groupPath(folder)}.part`;
+  await writeFile(part, JSON.stringify(file, undefined, 2), { flush: true });
+  await rename(part, groupPath(folder));
+}
+
+export async function writeSeed(folder: string, index: number, seed: Uint8Array): Promise<void> {
+  await mkdir(memberPath(folder, index), { recursive: true });
+  await writeFile(seedPath(folder, index), toHex(seed), { flag: 'wx', mode: 0o600, flush: true });
+}
+
+export async function readSeed(
+  folder: string,
+  { members }: GroupFile,
+  index: number,
+): Promise<Uint8Array> {
+  const member = members[index];
+  if (member === undefined) {
+    throw new Refusal(`There is no member ${index}: they are 0 to ${members.length - 1}.`);
+  }
+  const path = seedPath(folder, index);
+  const text = await readFile(path, 'utf8').catch(() => {
+    throw new Refusal(
+      `There is no ${path}, the secret key of member ${index}. Put it back: without it nobody can be that member, which then counts as faulty for good.`,
+    );
+  });
+  const seed = text.trim();
+  if (isHex32(seed) && toHex(memberKey(fromHex(seed))) === member.publicKey) return fromHex(seed);
+  throw new Refusal(
+    `${path} is not the secret key of the member ${index} that ${groupPath(folder)} names. Put the right one there.`,
+  );
+}
+
+/**
+ * A folder gets its name when it is whole. One that has it is left as it is: perhaps the member has run on it, and must not
+ * forget what it promised.
+ */
+export async function makeData(
+  folder: string,
+  { group, generation }: { readonly group: PlacedGroup; readonly generation: number },
+  index: number,
+  begins?: Ending,
+): Promise<void> {
+  const path = dataPath(folder, index, generation);
+  if (existsSync(path)) return;
+  const part = `${path}.part`;
+  await rm(part, { recursive: true, force: true });
+  await createReplicaFolder(part, group, index, begins);
+  await rename(part, path);
+}
