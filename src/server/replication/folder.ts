@@ -31,7 +31,8 @@ import { renewTable } from './lost-table.ts';
  * Makes the data folder of a member, once, when the group is created. A replica never starts on a folder that was not
  * made for it: a wiped one has forgotten what the member promised. A member that has ever run must not get another folder
  * by this: only what it has signed could tell it from one that has promised nothing. See `recoverReplicaFolder`.
- * @param begins what a group with `genesis` begins with. A member that gets none fetches it from those that got it: one correct member must.
+ * @param begins what a group with `genesis` begins with. Members that get none fetch it from those that got it, of whom there must be
+ * `2f+1` in PBFT and `f+1` in Viewstamped Replication.
  * @throws HoldfastError `data-folder` when the folder holds something or cannot be made, `bad-configuration` for an ending that is not the one which the
  * group names, `verification-failed` if the pages are not what it says.
  */
