@@ -4,7 +4,13 @@ import type { Bytes } from '../base/bytes.ts';
 import type { Clock } from '../env/clock.ts';
 import type { Log } from '../env/log.ts';
 import type { Metrics } from '../env/metrics.ts';
-import { type Frame, FrameDecoder, frameHeaderSizeBytes, writeFrameHeader } from '../wire/frame.ts';
+import {
+  type Frame,
+  FrameDecoder,
+  type FrameError,
+  frameHeaderSizeBytes,
+  writeFrameHeader,
+} from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
 import type { Turns, Worker } from './turns.ts';
 
@@ -76,6 +82,8 @@ export class Connection implements Worker {
   #inbox: Frame[] = [];
   #inboxFrom = 0;
   #isInTurn = false;
+  /** A header is too long for who the peer is now; what waits in the inbox may say who it is. */
+  #isHeld = false;
   /** Too much output waits. */
   #isOutputFull = false;
   #reading = true;
@@ -209,20 +217,32 @@ export class Connection implements Worker {
       this.destroy('slow-frame');
       return;
     }
-    const partialBefore = this.#partialSizeBytes;
-    let completeSizeBytes = 0;
-    const error = this.#decoder.push(chunk, (frame) => {
-      completeSizeBytes += frameHeaderSizeBytes + frame.payload.length;
+    if (this.#partialSizeBytes === 0) this.#partialSinceMs = clock.nowMs();
+    this.#partialSizeBytes += chunk.length;
+    this.#decode((onFrame) => this.#decoder.push(chunk, onFrame));
+  }
+
+  #decode(step: (onFrame: (frame: Frame) => void) => FrameError | undefined): void {
+    const error = step((frame) => {
+      this.#partialSizeBytes -= frameHeaderSizeBytes + frame.payload.length;
+      this.#partialSinceMs = this.#options.clock.nowMs();
       this.#inbox.push(frame);
     });
-    if (error !== undefined) {
+    this.#isHeld = error === 'frame-too-long' && this.#inboxFrom < this.#inbox.length;
+    if (error !== undefined && !this.#isHeld) {
       this.#options.log.warn('network.bad-frame', { peer: this.peer, error });
       this.destroy(error);
       return;
     }
     this.#takeTurn();
-    this.#partialSizeBytes += chunk.length - completeSizeBytes;
-    if (partialBefore === 0 || completeSizeBytes > 0) this.#partialSinceMs = clock.nowMs();
+  }
+
+  /** All that came before a header which was too long is handled: it is judged again. */
+  #judgeHeld(): void {
+    if (!this.#isHeld || this.#closedFor !== undefined) return;
+    if (this.#inboxFrom < this.#inbox.length) return;
+    this.#isHeld = false;
+    this.#decode((onFrame) => this.#decoder.goOn(onFrame));
   }
 
   #deliver(frame: Frame): void {
@@ -243,6 +263,7 @@ export class Connection implements Worker {
   #takeTurn(): void {
     if (this.#isInTurn || this.#inbox.length === 0) return;
     this.#isInTurn = !this.#options.turns.run(this);
+    if (!this.#isInTurn) this.#judgeHeld();
     this.#readOrNot();
   }
 
@@ -262,12 +283,13 @@ export class Connection implements Worker {
 
   caughtUp(): void {
     this.#isInTurn = false;
+    this.#judgeHeld();
     this.#readOrNot();
   }
 
   /** A peer that does not take its answers gets no more questions in, nor one whose questions wait for their turn. */
   #readOrNot(): void {
-    const reads = !this.#isOutputFull && !this.#isInTurn;
+    const reads = !this.#isOutputFull && !this.#isInTurn && !this.#isHeld;
     if (this.#closedFor !== undefined || reads === this.#reading) return;
     this.#reading = reads;
     if (reads) {

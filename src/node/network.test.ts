@@ -48,6 +48,41 @@ describe('messages', () => {
     }
   });
 
+  test('are judged by what the greeting before them said, though both came at once', async () => {
+    const known = new Set<string>();
+    const a = await start(alice, {
+      isKnown: (peer) => known.has(peer),
+      sizeBytesMax: (_, peer) => (known.has(peer) ? limits.messageSizeBytesMax : 10),
+    });
+    const received: number[] = [];
+    const whole = new Promise<void>((resolve) => {
+      a.network.onMessage(({ peer }, type, { length }) => {
+        received.push(length);
+        if (type === hello) known.add(peer);
+        else if (received.length === 4) resolve();
+      });
+    });
+    const greeting = { type: hello, payload: utf8('b') };
+    const b = await start(bob, { dialOnly: true, greeting });
+    const link = b.network.open(alice.peer, a.address);
+    const sizes = [3, limits.messageSizeBytesMax, 100_000];
+    for (const size of sizes) link.send(ping, new Uint8Array(size));
+    await whole;
+    expect(received).toEqual([1, ...sizes]);
+    // Who says nothing of himself, or says it too late, is still a stranger.
+    const c = await start(carol, { dialOnly: true });
+    const stranger = c.network.open(alice.peer, a.address);
+    for (const [type, size] of [
+      [ping, 3],
+      [ping, 11],
+      [hello, 1],
+    ] as const) {
+      stranger.send(type, new Uint8Array(size));
+    }
+    await a.counts.until('network_connections_dropped_total/frame-too-long');
+    expect(received.slice(4)).toEqual([3]);
+  });
+
   test('begin with the greeting on every new connection', async () => {
     const timers = new HandTimers();
     const first = await start(alice);

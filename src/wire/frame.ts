@@ -1,7 +1,7 @@
 // A frame is the unit on a byte stream: length (u32), message type (u16), payload; integers little-endian as in SSZ.
 // The length counts type and payload. Bounds are checked on the header, before anything is allocated for the rest.
 
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, emptyBytes } from '../base/bytes.ts';
 
 export const frameHeaderSizeBytes = 6;
 
@@ -49,6 +49,8 @@ export class FrameDecoder {
   #type = 0;
   #payload: Uint8Array | undefined;
   #payloadFilled = 0;
+  /** What came behind a header that was refused. */
+  #rest: Bytes = emptyBytes;
 
   /** @param sizeBytesMax the payload bound of a type; undefined for a type that is not known. */
   constructor(sizeBytesMax: (type: number) => number | undefined) {
@@ -66,7 +68,10 @@ export class FrameDecoder {
         offset += taken;
         if (this.#headerFilled < frameHeaderSizeBytes) return undefined;
         const error = this.#begin();
-        if (error !== undefined) return error;
+        if (error !== undefined) {
+          this.#rest = chunk.subarray(offset);
+          return error;
+        }
       }
       const payload = this.#payload as Uint8Array;
       const taken = Math.min(payload.length - this.#payloadFilled, chunk.length - offset);
@@ -80,6 +85,13 @@ export class FrameDecoder {
       }
     }
     return undefined;
+  }
+
+  /** Judges a refused header again, since the bounds may be others by now, and goes on behind it. */
+  goOn(onFrame: (frame: Frame) => void): FrameError | undefined {
+    const rest = this.#rest;
+    this.#rest = emptyBytes;
+    return this.#begin() ?? this.push(rest, onFrame);
   }
 
   #begin(): FrameError | undefined {
