@@ -32,6 +32,7 @@ import { EvidenceFile, evidenceKeeper, evidenceName } from './evidence-file.ts';
 import { curable, openFolder } from './folder.ts';
 import { gaugeStatus } from './gauges.ts';
 import type { PlacedGroup } from './group.ts';
+import { QuorumWatch, reachOf } from './quorum-watch.ts';
 
 /** How a group agrees: PBFT on 3f+1 members of which f may lie, or Viewstamped Replication on 2f+1 of which f may stop. */
 export type EngineChoice =
@@ -139,7 +140,9 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
   });
+  let watch: QuorumWatch | undefined;
   const stop = async (host?: ReplicaHost): Promise<void> => {
+    watch?.close();
     host?.close();
     await network.close();
     await open?.close();
@@ -157,6 +160,15 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       onFailure: fail,
     });
     host.start();
+    const peers = group.members.map((key) => toHex(key) as PeerId);
+    watch = new QuorumWatch({
+      timers: systemTimers,
+      log,
+      reach: () => {
+        const connected = peers.map((peer) => network.state(peer)?.phase === 'connected');
+        return reachOf(options.engine.kind, host.status(), index, connected, group.faults);
+      },
+    });
     log.info('replica-started', {
       index,
       port: network.port,
