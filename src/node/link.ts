@@ -263,6 +263,9 @@ const dialErrors: Readonly<Record<string, string>> = {
 };
 
 function dialErrorText(error: NodeJS.ErrnoException): string {
-  const known = error.code === undefined ? undefined : dialErrors[error.code];
-  return known ?? error.message;
+  const { code = '', message } = error;
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL')) {
+    return `no TLS handshake: what listens there is not a server of this system (${code})`;
+  }
+  return dialErrors[code] ?? message;
 }

@@ -324,6 +324,22 @@ describe('a node', () => {
     expect(b.counts.of('network_links_lost_total/not-needed')).toBe(0);
   });
 
+  test('that speaks another protocol is told from one that is out', async () => {
+    const web = createTcpServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    });
+    await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
+    const { port } = web.address() as AddressInfo;
+    const b = await start(bob, { dialOnly: true });
+    b.network.open(alice.peer, { host: '127.0.0.1', port }).send(ping, utf8('x'));
+    await b.counts.until('network_messages_dropped_total/unreachable');
+    web.close();
+    expect(b.network.state(alice.peer)?.lastError).toMatch(
+      /^no TLS handshake: what listens there is not a server of this system \(E/,
+    );
+  });
+
   test('gives up a dial that gets no handshake, and waits longer after each failure', async () => {
     const deaf = createTcpServer(() => {});
     await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve));
