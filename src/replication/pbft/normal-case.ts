@@ -5,6 +5,7 @@ import { type Bytes, emptyBytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { BatchDelay } from '../batch-delay.ts';
 import { InFlight } from '../in-flight.ts';
 import { everyone } from '../outbox.ts';
 import { type Batch, batchDigest, batchSizeBytes } from './batch.ts';
@@ -27,6 +28,7 @@ export class NormalCase {
   /** The highest batch prepared in the current view. */
   #preparedTop = 0;
   readonly #inFlight = new InFlight();
+  readonly #delay = new BatchDelay();
 
   constructor(core: Core) {
     this.#core = core;
@@ -42,10 +44,12 @@ export class NormalCase {
   propose(): void {
     const core = this.#core;
     if (!core.isActive || !core.isPrimary) return;
-    const { queue, parameters, log } = core;
+    const { queue, parameters, log, nowMs } = core;
+    const { executed } = core.parts.execution;
+    this.#delay.executed(executed, nowMs);
     this.#next = Math.max(this.#next, log.height + 1, core.newViewTop + 1);
     while (queue.waiting > 0 && this.#next <= log.top) {
-      const inFlight = Math.max(0, this.#next - 1 - core.parts.execution.executed);
+      const inFlight = Math.max(0, this.#next - 1 - executed);
       if (inFlight >= parameters.batchesInFlight) return;
       const isFull =
         queue.waiting >= parameters.batchRequests ||
@@ -67,7 +71,8 @@ export class NormalCase {
   #setTimer(): void {
     if (this.#isTimerSet) return;
     this.#isTimerSet = true;
-    this.#core.out.timer(batchTimer, this.#core.nowMs + this.#core.parameters.batchDelayMs);
+    const { out, nowMs, parameters } = this.#core;
+    out.timer(batchTimer, nowMs + this.#delay.ms(parameters.batchDelayMs));
   }
 
   #proposeBatch(): boolean {
@@ -84,6 +89,7 @@ export class NormalCase {
     if (slot === undefined) return false;
     this.#next += 1;
     this.#inFlight.note(taken, slot.sequence);
+    this.#delay.proposed(slot.sequence, core.nowMs);
     const batch: Batch = { requests, digests, agreed };
     const digest = batchDigest(digests, agreed);
     this.keepBody(slot.sequence, digest, batch);
@@ -286,6 +292,7 @@ export class NormalCase {
     this.#next = top + 1;
     this.#preparedTop = 0;
     this.#inFlight.clear();
+    this.#delay.clear();
     core.queue.beginView(core.isPrimary);
   }
 

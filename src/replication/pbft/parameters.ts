@@ -14,7 +14,7 @@ export interface PbftParameters {
   readonly batchesInFlight: number;
   /** Requests of one batch. */
   readonly batchRequests: number;
-  /** How long a primary waits for a batch to fill while others are in flight. */
+  /** How long a primary waits at most for a batch to fill while others are in flight: half of what batches take, if less. */
   readonly batchDelayMs: number;
   /** First time-out of a request at its primary, and of a view change; doubled with every view left. */
   readonly timeoutMs: number;
@@ -40,7 +40,7 @@ export const defaultPbftParameters: PbftParameters = {
   window: 256,
   batchesInFlight: 8,
   batchRequests: 64,
-  batchDelayMs: 5,
+  batchDelayMs: 20,
   timeoutMs: 1000,
   timeoutMsMax: 300_000,
   statusIntervalMs: 100,
