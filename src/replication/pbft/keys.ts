@@ -169,8 +169,7 @@ export class Keys {
   }
 
   restore(message: NewKey): void {
-    const { replica, counter } = message;
-    if (replica < this.#core.n && counter > this.counterOf(replica))
-      this.#newest[replica] = message;
+    const { replica } = message;
+    if (replica < this.#core.n && this.#isNewer(message)) this.#newest[replica] = message;
   }
 }
