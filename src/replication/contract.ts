@@ -43,7 +43,8 @@ export interface StateMachine {
   isQuery(operation: Bytes): boolean;
   /**
    * Non-deterministic input for a batch (a time, say), asked of the primary: at most `serviceLimits.agreedSizeBytesMax`
-   * bytes.
+   * bytes. Not all of `operations` need be executed: some may have been before, and empty ones may be claims of numbers by
+   * clients, which no service sees.
    */
   propose?(operations: readonly Bytes[]): Bytes;
   /** Whether a primary may say `agreed`. Judged from the arguments alone, never from service state, which lags. */
