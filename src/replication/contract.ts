@@ -224,7 +224,15 @@ export type AwaitedThing =
 /** How a replica stands, for people and for tests. */
 export interface ReplicaStatus {
   readonly view: number;
-  readonly status: 'normal' | 'view-change' | 'recovering' | 'transferring' | 'final' | 'stopped';
+  /** `failed`: its disk or its service has, and it does nothing more. */
+  readonly status:
+    | 'normal'
+    | 'view-change'
+    | 'recovering'
+    | 'transferring'
+    | 'final'
+    | 'failed'
+    | 'stopped';
   readonly primary: number;
   /** Highest batch executed for good. */
   readonly executed: number;

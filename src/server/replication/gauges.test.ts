@@ -19,6 +19,7 @@ it.each<[string, object, number, number]>([
   ['that takes part', {}, 1, 0],
   ['that waits', { waitsFor: 'state' }, 0, 0],
   ['that is not normal', { status: 'transferring' }, 0, 0],
+  ['that has failed', { status: 'failed' }, 0, 0],
   ['whose group has diverged, though its status is normal', { divergedAt: 12 }, 0, 1],
 ])('a replica %s', (_, changed, takesPart, isDiverged) => {
   const values = new Map<string, number>();

@@ -70,6 +70,7 @@ it.each([
   ['pbft', normal, [true, false, false, false], { reached: 2, quorum: 3 }],
   ['pbft', normal, [true, false, true, false], { reached: 3, quorum: 3 }],
   ['pbft', { status: 'final', primary: 0 }, [false, false, false, true], undefined],
+  ['pbft', { status: 'failed', primary: 0 }, [false, false, false, false], undefined],
   ['vr', normal, [true, false, false], undefined],
   ['vr', normal, [false, false, true], { reached: 2, quorum: 2 }],
   ['vr', normal, [false, false, false], { reached: 1, quorum: 2 }],

@@ -66,8 +66,8 @@ export class QuorumWatch {
 }
 
 /**
- * Whom a member reaches of those that it needs. A member of an ended instance needs nobody. A backup of Viewstamped
- * Replication talks to its primary alone, and whether that one reaches a quorum is for it to tell.
+ * Whom a member reaches of those that it needs. A member of an ended instance needs nobody, nor does one that has failed.
+ * A backup of Viewstamped Replication talks to its primary alone, and whether that one reaches a quorum is for it to tell.
  * @param connected by index of the member.
  * @param faults how many of them may be out.
  */
@@ -78,7 +78,7 @@ export function reachOf(
   connected: readonly boolean[],
   faults: number,
 ): Reach | undefined {
-  if (status === 'final') return undefined;
+  if (status === 'final' || status === 'failed') return undefined;
   const isBackup = status === 'normal' && primary !== self;
   if (kind === 'vr' && isBackup && connected[primary] === true) return undefined;
   const reached = connected.filter((isConnected, index) => isConnected || index === self).length;

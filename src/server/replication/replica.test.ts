@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
-import { type LogFields, silentLog } from '../../env/log.ts';
+import { type Log, type LogFields, silentLog } from '../../env/log.ts';
 import type { StateMachine } from '../../replication/contract.ts';
 import { type ConnectGroupOptions, connectGroup } from './client.ts';
 import { createReplicaFolder } from './folder.ts';
@@ -183,6 +183,39 @@ it('a replica may be stopped twice, and says that it is', async () => {
     ['replica-started', said],
     ['replica-stopped', { index: 0 }],
   ]);
+});
+
+it.each([
+  ['pbft', group],
+  ['vr', describeGroup('alone', members.slice(0, 1), 0)],
+] as const)('a replica that has failed says so until it is stopped (%s)', async (kind, group) => {
+  const isQuery = (): boolean => {
+    throw new TypeError('not today');
+  };
+  let port = 0;
+  const log: Log = {
+    ...silentLog,
+    info: (event, fields) => {
+      if (event === 'replica-started') port = Number(fields?.port);
+    },
+  };
+  const failing = { ...service, isQuery };
+  const replica = await startReplica(
+    options({ folder: undefined, group, engine: { kind }, service: failing, log }),
+  );
+  const addresses = group.members.map((_, i) => ({ host: '127.0.0.1', port: i === 0 ? port : i }));
+  const client = await connectGroup({ group: { ...group, addresses }, engine: kind });
+  const answer = client.query(new Uint8Array(1)).catch((error: unknown) => error);
+  expect((await replica.failed).message).toContain('isQuery');
+  expect(replica.status().status).toBe('failed');
+  expect(await replica.metrics()).toContain('holdfast_replication_takes_part 0');
+  if (kind === 'pbft') expect(() => replica.recover()).toThrow('it is failed');
+  await replica.stop();
+  expect(replica.status().status).toBe('stopped');
+  expect(await replica.metrics()).toContain('holdfast_replication_takes_part 0');
+  if (kind === 'pbft') expect(() => replica.recover()).toThrow('it is stopped');
+  await client.close();
+  expect(await answer).toMatchObject({ code: 'interrupted' });
 });
 
 it('a replica of Viewstamped Replication says that it cannot recover', async () => {

@@ -64,12 +64,16 @@ export interface RunningReplica {
   /** Index in the group. */
   readonly index: number;
   status(): ReplicaStatus;
-  /** Resolves if the disk or the service fails: the replica then does nothing more, and its process should end. */
+  /**
+   * Resolves if the disk or the service fails: the replica then does nothing more, `status` says `failed`, and its process
+   * should end.
+   */
   readonly failed: Promise<Error>;
   /**
    * Begins a proactive recovery: new keys, all pages checked, as if this machine had been broken into. The service goes
    * on; `status` says `recovering` until it is over. PBFT only.
-   * @throws HoldfastError `usage` for a replica of Viewstamped Replication: its members trust each other.
+   * @throws HoldfastError `usage` for a replica of Viewstamped Replication: its members trust each other; and for one that has
+   * failed or was stopped.
    */
   recover(): void;
   /**
@@ -136,9 +140,13 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
     log,
     metrics,
   };
+  let isFailed = false;
   let fail: (error: Error) => void = () => {};
   const failed = new Promise<Error>((resolve) => {
-    fail = resolve;
+    fail = (error) => {
+      isFailed = true;
+      resolve(error);
+    };
   });
   let watch: QuorumWatch | undefined;
   const stop = async (host?: ReplicaHost): Promise<void> => {
@@ -160,13 +168,18 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       onFailure: fail,
     });
     host.start();
+    let stopping: Promise<void> | undefined;
+    const status = (): ReplicaStatus => {
+      if (stopping !== undefined) return { ...host.status(), status: 'stopped' };
+      return isFailed ? { ...host.status(), status: 'failed' } : host.status();
+    };
     const peers = group.members.map((key) => toHex(key) as PeerId);
     watch = new QuorumWatch({
       timers: systemTimers,
       log,
       reach: () => {
         const connected = peers.map((peer) => network.state(peer)?.phase === 'connected');
-        return reachOf(options.engine.kind, host.status(), index, connected, group.faults);
+        return reachOf(options.engine.kind, status(), index, connected, group.faults);
       },
     });
     log.info('replica-started', {
@@ -174,21 +187,21 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       port: network.port,
       engine: options.engine.kind,
       instance: toHex(group.instance).slice(0, 16),
-      status: host.status().status,
+      status: status().status,
     });
-    let stopping: Promise<void> | undefined;
     return {
       index,
-      status: () =>
-        stopping === undefined ? host.status() : { ...host.status(), status: 'stopped' },
+      status,
       failed,
       recover() {
         if (options.engine.kind === 'vr') throw noRecovery();
+        const { status: now } = status();
+        if (now === 'failed' || now === 'stopped') throw isOver(now);
         host.recover();
       },
       ending: () => host.ending(),
       metrics() {
-        gaugeStatus(metrics, host.status());
+        gaugeStatus(metrics, status());
         return metrics.text();
       },
       stop() {
@@ -205,6 +218,12 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
 function noRecovery(): HoldfastError {
   return new HoldfastError('usage', 'Viewstamped Replication has no proactive recovery', {
     cure: 'Its members trust each other. Whoever expects that one is broken into chooses PBFT.',
+  });
+}
+
+function isOver(status: string): HoldfastError {
+  return new HoldfastError('usage', `this replica cannot recover: it is ${status}`, {
+    cure: 'Start it again: a recovery begins while it runs.',
   });
 }
 
