@@ -14,6 +14,7 @@ import { type LogEntry, VrLog } from './log.ts';
 import type { Normal } from './normal.ts';
 import { VrOutbox } from './outbox.ts';
 import type { VrParameters } from './parameters.ts';
+import type { Questions } from './questions.ts';
 import { adoptRecord, appendRecord, stageRecord, stateRecord } from './records.ts';
 import type { Recovery } from './recovery.ts';
 import type { Repair } from './repair.ts';
@@ -26,6 +27,7 @@ export type Status = Exclude<ReplicaStatus['status'], 'final'>;
 
 export interface Parts {
   readonly requests: Requests;
+  readonly questions: Questions;
   readonly normal: Normal;
   readonly execution: Execution;
   readonly checkpoints: Checkpoints;

@@ -26,6 +26,7 @@ import { Leases } from './leases.ts';
 import { answerGetState } from './log-answers.ts';
 import { Normal } from './normal.ts';
 import { type VrParameters, vrParameters } from './parameters.ts';
+import { Questions } from './questions.ts';
 import { replay } from './records.ts';
 import { Recovery } from './recovery.ts';
 import { Repair, repairTimer } from './repair.ts';
@@ -75,6 +76,7 @@ export class VrEngine implements Engine {
     this.core = core;
     core.connect({
       requests: new Requests(core),
+      questions: new Questions(core),
       normal: new Normal(core),
       execution: new Execution(core),
       checkpoints: new Checkpoints(core),
@@ -96,10 +98,10 @@ export class VrEngine implements Engine {
     return out.take();
   }
 
-  /** Reads that nobody orders have a budget for each turn of the process. */
+  /** What nobody orders has a budget for each turn of the process. */
   #awaitTurn(): void {
     const { parts, out, nowMs } = this.core;
-    if (this.#isTurnAwaited || !parts.leases.wantsTurn) return;
+    if (this.#isTurnAwaited || !(parts.leases.wantsTurn || parts.questions.wantsTurn)) return;
     this.#isTurnAwaited = true;
     out.timer(turnTimer, nowMs);
   }
@@ -237,7 +239,8 @@ export class VrEngine implements Engine {
     const { parts, status } = this.core;
     if (name === turnTimer) {
       this.#isTurnAwaited = false;
-      return parts.leases.beginTurn();
+      parts.leases.beginTurn();
+      return parts.questions.beginTurn();
     }
     if (name === 'batch') return parts.normal.proposeIfDue();
     if (name === 'transfer') return parts.fetch.onTransferTimer();
@@ -308,7 +311,7 @@ export class VrEngine implements Engine {
       case 'queryRequest':
         return parts.leases.onQuery(from.key, message.value);
       case 'lastNumber':
-        return this.#onLastNumber(from.key, message.value.nonce);
+        return parts.questions.onLastNumber(from.key, message.value.nonce);
       default:
         return out.count('vr-unexpected');
     }
@@ -354,19 +357,6 @@ export class VrEngine implements Engine {
       default:
         return out.count('vr-unexpected');
     }
-  }
-
-  /** A client that restarted asks f+1 of us; what is in the log but not executed counts. */
-  #onLastNumber(client: Bytes, nonce: Bytes): void {
-    const { instance, out, executor, log, parts } = this.core;
-    if (parts.repair.isNeeded) return out.count('vr-state-missing');
-    let number = Math.max(executor.table.largest(client), parts.requests.largest(client));
-    for (let n = Math.max(parts.execution.executed + 1, log.first); n <= log.last; n++) {
-      for (const request of log.at(n).entry.requests) {
-        if (request.number > number && equalBytes(request.client, client)) number = request.number;
-      }
-    }
-    out.toClient(client, 'lastNumberIs', { instance, nonce, number }, undefined);
   }
 }
 

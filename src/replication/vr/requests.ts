@@ -69,27 +69,11 @@ export class Requests {
       this.#core.out.count('vr-foreign-request');
       return;
     }
-    if (this.#answer(request)) return;
+    if (this.#core.parts.questions.onRequest(request)) return;
     const isOwn = from.kind === 'client';
     if (this.#core.isPrimary) this.#enqueue(request, isOwn);
     else if (from.kind === 'client') this.#handOn(request);
     else this.#core.out.count('vr-not-primary');
-  }
-
-  /** Answers from the table if the request was executed for good. */
-  #answer(request: OrderedRequest): boolean {
-    const { executor, parts } = this.#core;
-    if (this.#core.isWitness) return false;
-    if (executor.ended) {
-      const { outcome, result } = executor.execute(request, emptyAgreed, 0);
-      parts.execution.reply(request, outcome, result, 0);
-      return true;
-    }
-    const found = executor.table.find(request.client, request.number);
-    // A tentative result is in the table too, above what is committed.
-    if (found.kind !== 'stored' || found.sequence > this.#core.commit) return false;
-    parts.execution.reply(request, found.outcome, found.result, found.sequence);
-    return true;
   }
 
   #isPending(request: OrderedRequest): boolean {

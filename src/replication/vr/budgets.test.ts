@@ -1,0 +1,110 @@
+import { expect, it } from 'vitest';
+import { type Bytes, mapKey } from '../../base/bytes.ts';
+import type { ReplicationMessage } from '../../wire/replication-registry.ts';
+import type { Effects, EngineEvent, Send } from '../contract.ts';
+import { createVrEngine } from './engine.ts';
+
+const instance = new Uint8Array(32).fill(1);
+const key = new Uint8Array(32).fill(9);
+const proof = { signature: new Uint8Array(64), count: 0, index: 0, path: [] };
+
+interface Alone {
+  /** What a client says, and all that is sent when the disk has confirmed. */
+  readonly say: (message: ReplicationMessage, client?: Bytes) => Effects;
+  readonly fire: (name: string) => readonly Send[];
+}
+
+/** A group of one member whose service gives this for everything. */
+function alone(result: Bytes): Alone {
+  const engine = createVrEngine({
+    group: { instance, members: [new Uint8Array(32).fill(2)], faults: 0 },
+    index: 0,
+    service: {
+      load() {},
+      execute: () => result,
+      query: () => result,
+      isQuery: () => false,
+    },
+    nonce: () => new Uint8Array(16),
+  });
+  const take = (event: EngineEvent): Effects => {
+    const effects = engine.handle(event, 1);
+    if (effects.mark === undefined) return effects;
+    const more = take({ kind: 'durable', mark: effects.mark });
+    return { ...effects, sends: [...effects.sends, ...more.sends] };
+  };
+  take({ kind: 'start', restored: undefined });
+  return {
+    say: (message, client = key) =>
+      take({ kind: 'message', from: { kind: 'client', key: client }, message }),
+    fire: (name) => take({ kind: 'timer', name }).sends,
+  };
+}
+
+function submission(number: number, client = key): ReplicationMessage {
+  const request = { client, number, kind: 0, operation: new Uint8Array(8) };
+  return {
+    name: 'submitRequest',
+    value: { instance, request: { request, proof }, fullReplier: 0 },
+  };
+}
+
+function question(i: number): ReplicationMessage {
+  const nonce = new Uint8Array(16);
+  new DataView(nonce.buffer).setUint32(0, i);
+  return { name: 'lastNumber', value: { instance, nonce } };
+}
+
+function sizeOf(sends: readonly Send[]): number {
+  let sizeBytes = 0;
+  for (const { name, value } of sends) {
+    if (name === 'requestReply') sizeBytes += value.result[0]?.length ?? 0;
+  }
+  return sizeBytes;
+}
+
+it('gives results that are asked for again within a budget for each turn, and each once', () => {
+  const { say, fire } = alone(new Uint8Array(60_000).fill(7));
+  const other = new Uint8Array(32).fill(10);
+  for (let number = 1; number <= 8; number++) say(submission(number));
+  say(submission(1, other), other);
+  fire('batch');
+  let sizeBytes = 0;
+  const counts: string[] = [];
+  for (let i = 0; i < 1000; i++) {
+    const said = say(submission(7 + (i % 2)));
+    sizeBytes += sizeOf(said.sends);
+    counts.push(...said.counts);
+  }
+  expect(sizeBytes).toBe(2 * 60_000);
+  expect(counts.filter((code) => code === 'vr-duplicate').length).toBeGreaterThan(990);
+  expect(say(submission(1, other), other).sends).toEqual([]);
+  const later = [...fire('turn'), ...fire('turn'), ...fire('turn')];
+  // Everything that waited, and one who asks for little does not stand behind who asks for much.
+  expect(sizeOf(later)).toBe(3 * 60_000);
+  const to = later.map((send) => (send.to.kind === 'client' ? mapKey(send.to.key) : ''));
+  expect(to.slice(0, 2)).toContain(mapKey(other));
+  expect(fire('turn')).toEqual([]);
+});
+
+it('asks for a turn when the budget of one is spent', () => {
+  const { say, fire } = alone(new Uint8Array(60_000));
+  for (let number = 1; number <= 2; number++) say(submission(number));
+  fire('batch');
+  const { timers } = say(submission(2));
+  expect(timers).toContainEqual({ name: 'turn', atMs: 1 });
+});
+
+it('answers questions for the last number within a budget for each turn, the newest of a client', () => {
+  const { say, fire } = alone(new Uint8Array(1));
+  say(submission(41));
+  fire('batch');
+  let answers = 0;
+  for (let i = 0; i < 10_000; i++) answers += say(question(i)).sends.length;
+  expect(answers).toBe(64);
+  const [send, ...more] = fire('turn');
+  expect(more).toEqual([]);
+  if (send?.name !== 'lastNumberIs') throw new TypeError('an answer');
+  expect(send.value.number).toBe(41);
+  expect(new DataView(send.value.nonce.buffer).getUint32(0)).toBe(9_999);
+});
