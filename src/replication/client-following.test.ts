@@ -40,7 +40,10 @@ describe('a client that goes on in the next instance', () => {
     await old.submit(...many);
     const left = old.client.leave();
     expect([left.requests.length, left.waiting.length]).toEqual([limits.clientWindow, 3]);
-    await expect(old.client.submit(utf8('late'))).rejects.toThrow('closed');
+    await expect(old.client.submit(utf8('late'))).rejects.toMatchObject({
+      message: expect.stringContaining('closed'),
+      cure: 'Use the client that follow gave.',
+    });
     const stage = new Stage(true, { group: next, follows: left });
     await settled();
     expect(stage.requestsIn(stage.sent)).toHaveLength(limits.clientWindow);
@@ -54,6 +57,15 @@ describe('a client that goes on in the next instance', () => {
     stage.client.close();
     await settled();
     expect(old.outcomes).toHaveLength(many.length + 1);
+  });
+
+  it('tells that nobody answers what it has taken over', async () => {
+    const old = new Stage();
+    await old.submit('a');
+    const stage = new Stage(true, { group: next, follows: old.client.leave() });
+    stage.test.advance(5_100);
+    expect(stage.test.logged).toEqual([expect.stringContaining('"operations":1')]);
+    expect(old.test.logged).toEqual([]);
   });
 
   it('gives up after the time that it has itself, and asks for numbers that were not known', async () => {

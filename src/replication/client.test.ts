@@ -212,10 +212,74 @@ describe('a client of a group', () => {
     expect(logged).toHaveLength(2);
   });
 
-  it('tells that nobody answers before anything is asked, while it looks for its first number', () => {
+  it('tells it too of what waits while it looks for its first number, and nothing before', async () => {
     const stage = new Stage(false);
+    stage.test.advance(60_000);
+    expect(stage.test.logged).toEqual([]);
+    await stage.submit('a');
     stage.test.advance(5_100);
-    expect(stage.test.logged).toEqual([expect.stringContaining('"operations":0')]);
+    expect(stage.test.logged).toEqual([expect.stringContaining('"silentMs":5000')]);
+    expect(stage.test.logged).toEqual([expect.stringContaining('"operations":1')]);
+  });
+
+  it.each([true, false])(
+    'tells nobody who does not wait any more (number known: %s)',
+    async (isFresh) => {
+      const stage = new Stage(isFresh, { timeoutMs: 2_000 });
+      const { logged } = stage.test;
+      const abort = new AbortController();
+      stage.watch(stage.client.submit(utf8('a')));
+      stage.watch(stage.client.query(utf8('b'), { signal: abort.signal }));
+      stage.test.advance(1_000);
+      abort.abort();
+      for (let i = 0; i < 10; i++) {
+        stage.test.advance(1_000);
+        await settled();
+      }
+      expect(stage.outcomes).toHaveLength(2);
+      stage.test.advance(600_000);
+      expect(logged).toEqual([]);
+      // Who tries again and again waits for all of it: 2 s, 2 s, and 1 s of the third.
+      await stage.submit('c');
+      stage.test.advance(2_000);
+      await settled();
+      await stage.submit('d');
+      stage.test.advance(990);
+      expect(logged).toEqual([]);
+      stage.test.advance(20);
+      expect(logged).toEqual([expect.stringContaining('"silentMs":5000')]);
+      expect(logged).toEqual([expect.stringContaining('"operations":1')]);
+      stage.test.advance(1_000);
+      await settled();
+      stage.test.advance(600_000);
+      expect(logged).toHaveLength(1);
+      expect(stage.outcomes).toHaveLength(4);
+    },
+  );
+
+  it('says in one way only of an operation that is given up that nobody answered', async () => {
+    const stage = new Stage(true, { timeoutMs: 5_000 });
+    await stage.submit('a');
+    stage.test.advance(5_000);
+    await settled();
+    expect(stage.outcomes).toHaveLength(1);
+    expect(stage.test.logged).toEqual([]);
+  });
+
+  it('tells that somebody answers again, though nobody waits', async () => {
+    const stage = new Stage(true, { timeoutMs: 6_000 });
+    const { logged } = stage.test;
+    await stage.submit('a');
+    stage.test.advance(6_000);
+    await settled();
+    expect(stage.outcomes).toHaveLength(1);
+    expect(logged).toEqual([expect.stringContaining('group-silent')]);
+    // What was sent is asked for until it is answered.
+    stage.taken();
+    stage.test.advance(60_000);
+    expect(stage.requests()).toContain('0:1');
+    for (const member of [0, 1]) await stage.reply(member, 1, 'late');
+    expect(logged.slice(1)).toEqual(['group-answers {"silentMs":6000}']);
   });
 
   it('gives up after the time-out, and says what that means', async () => {
@@ -311,7 +375,10 @@ describe('a client of a group', () => {
       expect.objectContaining({ code: 'interrupted' }),
       expect.objectContaining({ code: 'interrupted' }),
     ]);
-    expect(stage.outcomes[1]).toBeInstanceOf(HoldfastError);
+    const [, waited, late] = stage.outcomes;
+    expect(waited).toMatchObject({ message: expect.stringContaining('may still be') });
+    expect(waited).toMatchObject({ cure: expect.stringContaining('Connect again') });
+    expect(late).toMatchObject({ cure: expect.stringContaining('Connect again') });
   });
 
   it('survives any bytes from members, and hears nobody else', async () => {

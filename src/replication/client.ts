@@ -2,7 +2,7 @@
 // in flight, asks again when nobody answers, and believes replies by its engine's rule.
 
 import { type Bytes, emptyBytes } from '../base/bytes.ts';
-import { HoldfastError } from '../base/errors.ts';
+import type { HoldfastError } from '../base/errors.ts';
 import type { Signer } from '../crypto/signature.ts';
 import type { Timer } from '../env/clock.ts';
 import type { Env } from '../env/env.ts';
@@ -18,6 +18,7 @@ import {
   outcomeOf,
   type Unanswered,
 } from './client-operation.ts';
+import { type ClientEnd, closedMeanwhile, isOver, tooLong, tooMany } from './client-refusals.ts';
 import type { Outcome, ReplicaGroup, ReplicatedClient, SubmitOptions } from './contract.ts';
 import { FullRepliers } from './full-repliers.ts';
 import { GroupSilence } from './group-silence.ts';
@@ -70,7 +71,10 @@ export class GroupClient implements ReplicatedClient {
   #isScheduled = false;
   #timer: Timer | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
-  #isClosed = false;
+  /** Undefined while it takes operations. */
+  #end: ClientEnd | undefined;
+  /** An operation was given up since this was looked at last. */
+  #hasAbandoned = false;
 
   /** Takes the environment's network over. */
   constructor(options: GroupClientOptions) {
@@ -109,7 +113,8 @@ export class GroupClient implements ReplicatedClient {
     const nowMs = this.#options.env.clock.nowMs();
     for (const { operation } of requests) this.#deadlines.begin(operation, nowMs);
     for (const operation of waiting) this.#deadlines.begin(operation, nowMs);
-    this.#wake(this.#deadlines.nextMs);
+    if (requests.length + waiting.length > 0) this.#silence.begin(nowMs);
+    this.#wake(Math.min(this.#deadlines.nextMs, this.#silence.nextMs));
     for (const { number, operation } of requests) this.#sendNumbered([operation], number);
     this.#queue = [...waiting];
     this.#schedule();
@@ -124,15 +129,19 @@ export class GroupClient implements ReplicatedClient {
   }
 
   close(): void {
-    const { requests, waiting } = this.leave();
-    const error = new HoldfastError('interrupted', 'the client was closed');
-    for (const { operation } of requests) operation.finish(error);
-    for (const operation of waiting) operation.finish(error);
+    // What another one has taken over is settled there.
+    const { requests, waiting } = this.#leave('closed');
+    for (const { operation } of requests) operation.finish(closedMeanwhile(operation.kind));
+    for (const operation of waiting) operation.finish(closedMeanwhile(operation.kind));
   }
 
   /** Ends this client, but not what it has under way, with which another one goes on. */
   leave(): Unanswered {
-    this.#isClosed = true;
+    return this.#leave('followed');
+  }
+
+  #leave(end: ClientEnd): Unanswered {
+    this.#end ??= end;
     this.#timer?.cancel();
     const requests = [...this.#requests.values()].filter(
       ({ operation }) => operation.kind !== requestKinds.claim,
@@ -150,9 +159,11 @@ export class GroupClient implements ReplicatedClient {
     if (refusal !== undefined) throw refusal;
     return enter(operation, kind, signal, {
       begin: (begun) => {
+        const nowMs = this.#options.env.clock.nowMs();
         this.#queue.push(begun);
-        this.#deadlines.begin(begun, this.#options.env.clock.nowMs());
-        this.#wake(this.#deadlines.nextMs);
+        this.#deadlines.begin(begun, nowMs);
+        this.#silence.begin(nowMs);
+        this.#wake(Math.min(this.#deadlines.nextMs, this.#silence.nextMs));
         this.#schedule();
       },
       abandon: (abandoned) => {
@@ -163,16 +174,9 @@ export class GroupClient implements ReplicatedClient {
   }
 
   #refusal(operation: Bytes): HoldfastError | undefined {
-    if (this.#isClosed) return new HoldfastError('interrupted', 'the client was closed');
-    if (operation.length > limits.operationSizeBytesMax) {
-      return new HoldfastError('over-limit', `the operation has ${operation.length} bytes`, {
-        cure: `An operation has at most ${limits.operationSizeBytesMax} bytes.`,
-      });
-    }
-    if (this.#queue.length < limits.queuedOperationsMax) return undefined;
-    return new HoldfastError('over-limit', 'too many operations wait for their turn', {
-      cure: 'Wait for some of them before submitting more.',
-    });
+    if (this.#end !== undefined) return isOver(this.#end);
+    if (operation.length > limits.operationSizeBytesMax) return tooLong(operation.length);
+    return this.#queue.length < limits.queuedOperationsMax ? undefined : tooMany();
   }
 
   /**
@@ -183,20 +187,25 @@ export class GroupClient implements ReplicatedClient {
     for (const [number, query] of this.#queries) {
       if (query.operation === operation) this.#queries.delete(number);
     }
+    this.#hasAbandoned = true;
     this.#schedule();
   }
 
   /** Sends at the end of this turn, so that all that is submitted in it goes under one signature. */
   #schedule(): void {
-    if (this.#isScheduled || this.#isClosed) return;
+    if (this.#isScheduled || this.#end !== undefined) return;
     this.#isScheduled = true;
     queueMicrotask(() => {
       this.#isScheduled = false;
-      if (!this.#isClosed) this.#sendQueued();
+      if (this.#end === undefined) this.#sendQueued();
     });
   }
 
   #sendQueued(): void {
+    if (this.#hasAbandoned) {
+      this.#hasAbandoned = false;
+      if (!this.#isAnyWaiting) this.#silence.rest(this.#options.env.clock.nowMs());
+    }
     const ordered: Operation[] = [];
     let taken = 0;
     for (; taken < this.#queue.length; taken++) {
@@ -257,7 +266,6 @@ export class GroupClient implements ReplicatedClient {
   #begin(operation: Operation, number: number, signed: SignedRequest | undefined): InFlight {
     const nowMs = this.#options.env.clock.nowMs();
     const retryAtMs = nowMs + this.#delay.afterMs(0);
-    this.#silence.begin(nowMs);
     this.#wake(retryAtMs);
     return {
       operation,
@@ -320,9 +328,9 @@ export class GroupClient implements ReplicatedClient {
       this.#delay.note(nowMs - sentAtMs);
     }
     this.#learnView(box);
-    this.#silence.answered(nowMs, this.#requests.size + this.#queries.size > 0);
     this.#deadlines.settled(operation);
     operation.finish(outcome);
+    this.#silence.answered(nowMs, this.#isAnyWaiting);
     if (outcome.kind === 'too-old' && operation.kind === 0) this.#numbers.renew();
     if (this.#queue.length > 0) this.#schedule();
   }
@@ -359,7 +367,6 @@ export class GroupClient implements ReplicatedClient {
   #askForNumber(asked: number): number {
     this.#greet();
     const nowMs = this.#options.env.clock.nowMs();
-    this.#silence.begin(nowMs);
     const againAtMs = nowMs + this.#delay.afterMs(asked);
     this.#wake(againAtMs);
     return againAtMs;
@@ -367,11 +374,11 @@ export class GroupClient implements ReplicatedClient {
 
   #onLastNumber(from: number, { nonce, number }: ReplicationMessageValue<'lastNumberIs'>): void {
     this.#silence.heard(from);
-    if (!this.#isClosed) this.#numbers.onAnswer(from, nonce, number);
+    if (this.#end === undefined) this.#numbers.onAnswer(from, nonce, number);
   }
 
   #wake(atMs: number): void {
-    if (atMs >= this.#timerAtMs || this.#isClosed) return;
+    if (atMs >= this.#timerAtMs || this.#end !== undefined) return;
     this.#timer?.cancel();
     this.#timerAtMs = atMs;
     const { clock, timers } = this.#options.env;
@@ -382,7 +389,7 @@ export class GroupClient implements ReplicatedClient {
     this.#timerAtMs = Number.POSITIVE_INFINITY;
     const nowMs = this.#options.env.clock.nowMs();
     for (const operation of this.#deadlines.expire(nowMs)) this.#abandon(operation);
-    this.#silence.check(nowMs, this.#operations);
+    this.#silence.check(nowMs, () => [...this.#operations()].length);
     if (this.#numbers.askAgainAtMs <= nowMs) this.#numbers.ask();
     for (const query of [...this.#queries.values()]) {
       if (query.retryAtMs <= nowMs) this.#orderQuery(query);
@@ -398,17 +405,24 @@ export class GroupClient implements ReplicatedClient {
     if (Number.isFinite(earliestMs)) this.#wake(earliestMs);
   }
 
-  /** Of the application's, how many wait. */
-  get #operations(): number {
-    const sent = [...this.#requests.values(), ...this.#queries.values()];
-    const waiting = [...this.#queue, ...sent.map(({ operation }) => operation)];
-    return waiting.filter(({ isOver, kind }) => !isOver && kind !== requestKinds.claim).length;
+  /** What the application has asked for and still waits for. */
+  *#operations(): Iterable<Operation> {
+    const isWaiting = ({ isOver, kind }: Operation) => !isOver && kind !== requestKinds.claim;
+    for (const sent of [this.#requests, this.#queries]) {
+      for (const { operation } of sent.values()) if (isWaiting(operation)) yield operation;
+    }
+    for (const operation of this.#queue) if (isWaiting(operation)) yield operation;
+  }
+
+  get #isAnyWaiting(): boolean {
+    for (const _ of this.#operations()) return true;
+    return false;
   }
 
   /** The others time a primary that is gone from when they hear of a request: the sooner, the shorter the gap. */
   #onLost(member: number): void {
     this.#silence.lost(member);
-    if (this.#isClosed || member !== this.#primary) return;
+    if (this.#end !== undefined || member !== this.#primary) return;
     const nowMs = this.#options.env.clock.nowMs();
     for (const request of this.#requests.values()) {
       if (request.retries === 0) this.#retry(request, nowMs);

@@ -3,7 +3,7 @@
 
 import type { Log } from '../env/log.ts';
 
-/** How long nothing is accepted, though something waits, before it is told; doubled with each time in a row. */
+/** How long something waits, and nothing is accepted, before it is told; doubled with each time in a row. */
 const firstToldMs = 5_000;
 const toldAgainMsMax = 300_000;
 
@@ -17,10 +17,13 @@ export interface GroupSilenceOptions {
 
 export class GroupSilence {
   readonly #options: GroupSilenceOptions;
-  /** Since when something waits and nothing was accepted; undefined while nothing waits. */
+  /** Since when something waits; undefined while nothing does. */
   #sinceMs: number | undefined;
-  #toldAfterMs = firstToldMs;
-  #nextMs = Number.POSITIVE_INFINITY;
+  /** For how long something waited before that since the last answer that was accepted. */
+  #waitedMs = 0;
+  /** After how much waiting it is told next. */
+  #tellAfterMs = firstToldMs;
+  #pauseMs = firstToldMs;
   #isTold = false;
   /** Members still connected that have said anything since the last answer that was accepted, or since it was told last. */
   readonly #heard = new Set<number>();
@@ -29,16 +32,24 @@ export class GroupSilence {
     this.#options = options;
   }
 
-  /** When it is to be told next, on the clock of the calls. */
+  /** When it is to be told next, on the clock of the calls; infinity while nothing waits. */
   get nextMs(): number {
-    return this.#nextMs;
+    if (this.#sinceMs === undefined) return Number.POSITIVE_INFINITY;
+    return this.#sinceMs + Math.max(0, this.#tellAfterMs - this.#waitedMs);
   }
 
-  /** Something waits for an answer. */
+  /** Somebody waits for an answer. */
   begin(nowMs: number): void {
-    if (this.#sinceMs !== undefined) return;
-    this.#sinceMs = nowMs;
-    this.#nextMs = nowMs + firstToldMs;
+    this.#sinceMs ??= nowMs;
+  }
+
+  /**
+   * Nobody waits any more, though nothing was answered: there is nobody to tell. Whoever tries again and again, each time
+   * for a moment, is told in the end.
+   */
+  rest(nowMs: number): void {
+    this.#waitedMs = this.#silentMs(nowMs);
+    this.#sinceMs = undefined;
   }
 
   /** A member has said something, whether or not it is of use. */
@@ -51,33 +62,40 @@ export class GroupSilence {
     this.#heard.delete(member);
   }
 
-  /** An answer was accepted. @param isWaiting whether something else still waits. */
+  /** An answer was accepted. @param isWaiting whether somebody still waits for another one. */
   answered(nowMs: number, isWaiting: boolean): void {
     if (this.#isTold) {
-      const silentMs = Math.round(nowMs - (this.#sinceMs ?? nowMs));
-      this.#options.log.info('group-answers', { silentMs });
+      this.#options.log.info('group-answers', { silentMs: this.#silentMs(nowMs) });
       this.#isTold = false;
-      this.#toldAfterMs = firstToldMs;
     }
     this.#heard.clear();
+    this.#waitedMs = 0;
+    this.#tellAfterMs = firstToldMs;
+    this.#pauseMs = firstToldMs;
     this.#sinceMs = isWaiting ? nowMs : undefined;
-    this.#nextMs = isWaiting ? nowMs + firstToldMs : Number.POSITIVE_INFINITY;
   }
 
   /** Tells if it is time. @param operations how many of the application's wait. */
-  check(nowMs: number, operations: number): void {
-    if (this.#sinceMs === undefined || nowMs < this.#nextMs) return;
+  check(nowMs: number, operations: () => number): void {
+    if (nowMs < this.nextMs) return;
+    const waiting = operations();
+    if (waiting === 0) return this.rest(nowMs);
     const { log, members, connected } = this.#options;
+    const silentMs = this.#silentMs(nowMs);
     log.warn('group-silent', {
-      silentMs: Math.round(nowMs - this.#sinceMs),
+      silentMs,
       members,
       connected: connected(),
       answering: this.#heard.size,
-      operations,
+      operations: waiting,
     });
     this.#isTold = true;
     this.#heard.clear();
-    this.#toldAfterMs = Math.min(2 * this.#toldAfterMs, toldAgainMsMax);
-    this.#nextMs = nowMs + this.#toldAfterMs;
+    this.#pauseMs = Math.min(2 * this.#pauseMs, toldAgainMsMax);
+    this.#tellAfterMs = silentMs + this.#pauseMs;
+  }
+
+  #silentMs(nowMs: number): number {
+    return Math.round(this.#waitedMs + nowMs - (this.#sinceMs ?? nowMs));
   }
 }
