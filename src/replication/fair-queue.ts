@@ -4,6 +4,7 @@
 // grow with what others with large ones have waiting, and neither can shut the other out.
 
 import { type Bytes, equalBytes } from '../base/bytes.ts';
+import { limits } from '../wire/limits.ts';
 
 export interface FairItem {
   readonly sizeBytes: number;
@@ -72,6 +73,26 @@ export class FairQueue<Item extends FairItem> {
   /** Clients of which something waits. */
   get flows(): number {
     return this.#flows;
+  }
+
+  /**
+   * Whether one more request of a client finds a place: within a window of each client's, and its share of the bytes, half
+   * of which are for whoever comes. A turn's worth is taken as long as there is any room at all, so that nobody who asks for
+   * little is refused on account of others.
+   * @param flow of the client; undefined if nothing of it waits. @param sharedSizeBytesMax the bytes that are shared.
+   */
+  hasRoom(flow: Flow<Item> | undefined, sizeBytes: number, sharedSizeBytesMax: number): boolean {
+    if (this.#count >= limits.queuedRequestsMax) return false;
+    const { count, sizeBytes: waiting } = flow ?? { count: 0, sizeBytes: 0 };
+    if (this.#sizeBytes + sizeBytes > limits.queuedRequestsSizeBytesMax / 2) return false;
+    if (count >= limits.clientWindow) return false;
+    if (waiting + sizeBytes <= turnSizeBytes) return true;
+    if (count > 0 && waiting + sizeBytes > limits.queuedRequestsClientSizeBytesMax) return false;
+    const total = this.#sizeBytes + sizeBytes;
+    if (total <= sharedSizeBytesMax / 2) return true;
+    if (total > sharedSizeBytesMax) return false;
+    const clients = this.#flows + (count === 0 ? 1 : 0);
+    return waiting + sizeBytes <= sharedSizeBytesMax / clients;
   }
 
   add(flow: Flow<Item>, item: Item): void {

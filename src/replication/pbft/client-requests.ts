@@ -5,11 +5,12 @@ import { type Bytes, emptyBytes, equalBytes, mapKey } from '../../base/bytes.ts'
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { Recipient, Sender } from '../contract.ts';
+import { ownOrigin } from '../laned-queue.ts';
 import { answerCostBytes, QuestionTurns } from '../question-turns.ts';
 import { requestKinds, resultDigest } from '../requests.ts';
 import type { Core } from './core.ts';
 import { contradictingRequests } from './evidence.ts';
-import { batchOrigin, ownOrigin, type QueuedRequest } from './queue.ts';
+import { batchOrigin, type QueuedRequest } from './queue.ts';
 
 export interface ReplyContext {
   readonly sequence: number;

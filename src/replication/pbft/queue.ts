@@ -9,12 +9,11 @@
 import { type Bytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { SignedRequest } from '../../wire/replication.ts';
-import { FairQueue, type Flow, isLarge, newFlow, type Room, turnSizeBytes } from '../fair-queue.ts';
+import { type Flow, newFlow, type Room } from '../fair-queue.ts';
+import { LanedQueue, ownOrigin } from '../laned-queue.ts';
 import { requestSizeBytes } from './batch.ts';
-import { type HandedOnBounds, handedOnBounds, Lane } from './lanes.ts';
 
-/** Where a request came from, besides members by their index: a channel of its client's own, or a batch. */
-export const ownOrigin = -1;
+/** Where a request came from, besides members by their index and a channel of its client's own: a batch. */
 export const batchOrigin = -2;
 
 export interface Arrival {
@@ -61,7 +60,6 @@ interface Owner {
 }
 
 export class RequestQueue {
-  readonly #bounds: HandedOnBounds;
   readonly #owners = new Map<string, Owner>();
   /** The timed ones, in the order in which they became that. */
   #first: Entry | undefined;
@@ -69,13 +67,7 @@ export class RequestQueue {
   #size = 0;
   #sizeBytes = 0;
   #arrivals = 0;
-  readonly #own = new FairQueue<Entry>();
-  #ownTakenSizeBytes = 0;
-  readonly #lanes: readonly Lane<Entry>[];
-  #laneCount = 0;
-  #laneSizeBytes = 0;
-  /** Where the lane stands that was served last: one that begins to wait stands no further back. */
-  #servedSizeBytes = 0;
+  readonly #waiting: LanedQueue<Entry>;
   /** Of a backup: handed on and in no batch yet. */
   #outstanding = 0;
   #outstandingSizeBytes = 0;
@@ -84,8 +76,7 @@ export class RequestQueue {
 
   /** @param n members of the group. */
   constructor(n: number) {
-    this.#bounds = handedOnBounds(n);
-    this.#lanes = Array.from({ length: n }, () => new Lane<Entry>());
+    this.#waiting = new LanedQueue(n);
   }
 
   get size(): number {
@@ -99,11 +90,11 @@ export class RequestQueue {
 
   /** Requests that wait for their turn. */
   get waiting(): number {
-    return this.#own.count + this.#laneCount;
+    return this.#waiting.count;
   }
 
   get waitingSizeBytes(): number {
-    return this.#own.sizeBytes + this.#laneSizeBytes;
+    return this.#waiting.sizeBytes;
   }
 
   find(client: Bytes, number: number): QueuedRequest | undefined {
@@ -116,38 +107,22 @@ export class RequestQueue {
     return this.#hasRoom(owner, requestSizeBytes(request), origin);
   }
 
+  /** What a primary has put into its batches takes nothing of clients' own places, nor of members'. */
   #hasRoom(owner: Owner | undefined, sizeBytes: number, origin: number): boolean {
     if (owner !== undefined && owner.entries.size >= limits.queuedRequestsPerClientMax)
       return false;
-    if (origin === ownOrigin) return this.#hasOwnRoom(owner, sizeBytes);
-    const lane = this.#lanes[origin];
-    if (lane !== undefined) return lane.hasRoom(sizeBytes, this.#bounds);
+    if (origin === ownOrigin) {
+      const sizeBytesMax = this.#isTakenFrom
+        ? limits.waitingRequestsSizeBytesMax
+        : limits.backupRequestsSizeBytesMax;
+      return this.#waiting.own.hasRoom(owner?.flow, sizeBytes, sizeBytesMax);
+    }
+    const hasLaneRoom = this.#waiting.hasLaneRoom(origin, sizeBytes);
+    if (hasLaneRoom !== undefined) return hasLaneRoom;
     return (
       this.#size < limits.queuedRequestsMax &&
       this.#sizeBytes + sizeBytes <= limits.queuedRequestsSizeBytesMax
     );
-  }
-
-  /**
-   * A window of each client's, and its share of the bytes; half of these are for whoever comes. A turn's worth is taken as
-   * long as there is any room at all, so that nobody who asks for little is refused on account of others. What a primary
-   * has put into its batches takes nothing of it.
-   */
-  #hasOwnRoom(owner: Owner | undefined, sizeBytes: number): boolean {
-    if (this.#own.count >= limits.queuedRequestsMax) return false;
-    const { count, sizeBytes: waiting } = owner?.flow ?? { count: 0, sizeBytes: 0 };
-    if (this.#own.sizeBytes + sizeBytes > limits.queuedRequestsSizeBytesMax / 2) return false;
-    if (count >= limits.clientWindow) return false;
-    if (waiting + sizeBytes <= turnSizeBytes) return true;
-    if (count > 0 && waiting + sizeBytes > limits.queuedRequestsClientSizeBytesMax) return false;
-    const sizeBytesMax = this.#isTakenFrom
-      ? limits.waitingRequestsSizeBytesMax
-      : limits.backupRequestsSizeBytesMax;
-    const total = this.#own.sizeBytes + sizeBytes;
-    if (total <= sizeBytesMax / 2) return true;
-    if (total > sizeBytesMax) return false;
-    const clients = this.#own.flows + (count === 0 ? 1 : 0);
-    return waiting + sizeBytes <= sizeBytesMax / clients;
   }
 
   /** @returns false when there is no room, or something under this client and number already. */
@@ -213,15 +188,8 @@ export class RequestQueue {
   // ---- Turns ----
 
   /** A primary takes requests for one batch, from one client after another; the first one whatever its size. */
-  take({ count, sizeBytes, isSmallOnly }: Room, nowMs: number): QueuedRequest[] {
-    const taken: Entry[] = [];
-    let left = Number.POSITIVE_INFINITY;
-    while (taken.length < count) {
-      const room = { count: count - taken.length, sizeBytes: left, isSmallOnly };
-      const takenSizeBytes = this.#takeTurn(room, taken);
-      if (takenSizeBytes === 0) break;
-      left = Math.min(left, sizeBytes) - takenSizeBytes;
-    }
+  take(room: Room, nowMs: number): QueuedRequest[] {
+    const taken = this.#waiting.takeBatch(room);
     for (const entry of taken) {
       entry.isProposed = true;
       this.#time(entry, nowMs);
@@ -229,41 +197,16 @@ export class RequestQueue {
     return taken;
   }
 
-  /** From that lane which has had least, the clients' own among them. */
-  #takeTurn(room: Room, taken: Entry[]): number {
-    if (this.#laneCount === 0) return this.#own.takeTurn(room, taken);
-    let least: Lane<Entry> | undefined;
-    for (const lane of this.#lanes) {
-      const { next } = lane;
-      if (next === undefined || (room.isSmallOnly && isLarge(next))) continue;
-      if (least === undefined || lane.takenSizeBytes < least.takenSizeBytes) least = lane;
-    }
-    const own = Math.max(this.#ownTakenSizeBytes, this.#servedSizeBytes);
-    const hasOwn = room.isSmallOnly ? this.#own.hasSmall : this.#own.count > 0;
-    if (least === undefined || (hasOwn && own <= least.takenSizeBytes)) {
-      const sizeBytes = this.#own.takeTurn(room, taken);
-      this.#servedSizeBytes = own;
-      this.#ownTakenSizeBytes = own + sizeBytes;
-      return sizeBytes;
-    }
-    const entry = least.next;
-    if (entry === undefined || entry.sizeBytes > room.sizeBytes) return 0;
-    this.#servedSizeBytes = least.takenSizeBytes;
-    least.takenSizeBytes += entry.sizeBytes;
-    this.#unwait(entry);
-    taken.push(entry);
-    return entry.sizeBytes;
-  }
-
   /** A backup takes what it hands on to the primary now, as much as may be outstanding there. */
   takeToHandOn(nowMs: number): QueuedRequest[] {
+    const { bounds, own } = this.#waiting;
     const taken: Entry[] = [];
     for (;;) {
-      const count = this.#bounds.count - this.#outstanding;
-      const sizeBytes = this.#bounds.sizeBytes - this.#outstandingSizeBytes;
+      const count = bounds.count - this.#outstanding;
+      const sizeBytes = bounds.sizeBytes - this.#outstandingSizeBytes;
       if (count <= 0) break;
       const from = taken.length;
-      if (this.#own.takeTurn({ count, sizeBytes, isSmallOnly: false }, taken) === 0) break;
+      if (own.takeTurn({ count, sizeBytes, isSmallOnly: false }, taken) === 0) break;
       for (let i = from; i < taken.length; i++) {
         const entry = taken[i] as Entry;
         entry.handedOnAtMs = nowMs;
@@ -317,14 +260,7 @@ export class RequestQueue {
   }
 
   #wait(entry: Entry): void {
-    const lane = this.#lanes[entry.origin];
-    if (lane === undefined) return this.#own.add(entry.owner.flow, entry);
-    if (lane.count === 0) {
-      lane.takenSizeBytes = Math.max(lane.takenSizeBytes, this.#servedSizeBytes);
-    }
-    lane.add(entry);
-    this.#laneCount += 1;
-    this.#laneSizeBytes += entry.sizeBytes;
+    this.#waiting.add(entry.owner.flow, entry, entry.origin);
   }
 
   /** It does not wait for its turn any more, nor for its primary. */
@@ -333,11 +269,7 @@ export class RequestQueue {
       this.#outstanding -= 1;
       this.#outstandingSizeBytes -= entry.sizeBytes;
     }
-    const lane = this.#lanes[entry.origin];
-    if (lane === undefined) return this.#own.drop(entry.owner.flow, entry);
-    if (!lane.drop(entry)) return;
-    this.#laneCount -= 1;
-    this.#laneSizeBytes -= entry.sizeBytes;
+    this.#waiting.drop(entry.owner.flow, entry, entry.origin);
   }
 
   #time(entry: Entry, nowMs: number): void {

@@ -1,8 +1,8 @@
 // What members have handed on to this primary: a lane for each, first come, first served, since each has given its clients
 // their turns itself. A lane has room for all that an honest member has outstanding, and gets its share of every batch.
 
-import { limits } from '../../wire/limits.ts';
-import type { FairItem } from '../fair-queue.ts';
+import { limits } from '../wire/limits.ts';
+import type { FairItem } from './fair-queue.ts';
 
 /** What a member may have outstanding at its primary. */
 export interface HandedOnBounds {
