@@ -13,6 +13,8 @@ const backOffMsMin = 50;
 const backOffMsMax = 5_000;
 /** An attempt that hangs for longer, while the peer can connect to this node, was begun too early to come through soon. */
 const dialHangsMs = 1_000;
+/** Who does not want a key hangs up as soon as it is proved; what lasted for longer was wanted, though it brought no answer. */
+const refusedWithinMs = 1_000;
 
 export type LinkPhase = 'idle' | 'connecting' | 'connected' | 'backing-off';
 
@@ -191,10 +193,8 @@ export class Link implements Channel {
         this.#unansweredSinceMs = undefined;
         if (this.#closed) return;
         if (context.clock.nowMs() - sinceMs >= backOffMsMax) this.#failures = 0;
-        // A server tells nobody why it does not want a key: it just hangs up.
-        this.#attemptFailed(
-          heard ? `connection lost: ${reason}` : `refused or lost before any answer: ${reason}`,
-        );
+        const isShort = !heard && context.clock.nowMs() - sinceMs < refusedWithinMs;
+        this.#attemptFailed(lossText(reason, isShort));
         context.lost(this);
       },
     });
@@ -268,4 +268,21 @@ function dialErrorText(error: NodeJS.ErrnoException): string {
     return `no TLS handshake: what listens there is not a server of this system (${code})`;
   }
   return dialErrors[code] ?? message;
+}
+
+/** What usually ends a connection, for people; the rest by the label of its counter. */
+const losses: Readonly<Record<string, string>> = {
+  'ended-by-peer': 'the other end closed it',
+  'socket-closed': 'the other end closed it',
+  'socket-ECONNRESET': 'the other end reset it',
+  'socket-EPIPE': 'the other end closed it',
+  'socket-ETIMEDOUT': 'the other end cannot be reached any more',
+  silent: 'the other end has fallen silent',
+};
+
+/** @param isShort it ended right after the handshake, and brought nothing. Who does not want a key says no more than that. */
+function lossText(reason: string, isShort: boolean): string {
+  return isShort && reason in losses
+    ? 'closed right after the handshake: the other end does not admit this key, or is just being stopped or renewing its keys'
+    : `connection lost: ${losses[reason] ?? reason}`;
 }

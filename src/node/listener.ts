@@ -9,6 +9,7 @@ import { limits } from '../wire/limits.ts';
 import { Connection, OutputBudget } from './connection.ts';
 import { listen } from './listen.ts';
 import type { NetworkContext } from './network.ts';
+import { RefusalLog } from './refusal-log.ts';
 import { provenPeer, tlsOptions } from './tls.ts';
 
 /** One accepted connection as the handlers see it. */
@@ -75,12 +76,14 @@ export class Listener {
   readonly #handshakes = new Map<string, { readonly socket: Socket; readonly timer: Timer }>();
   /** Connections in use, oldest first per peer. */
   readonly #channels = new Map<PeerId, Set<IncomingChannel>>();
+  readonly #refusals: RefusalLog;
   readonly #output = new OutputBudget(limits.sendQueuesBytesMax);
   #channelCount = 0;
   #port = 0;
 
   constructor(context: NetworkContext) {
     this.#context = context;
+    this.#refusals = new RefusalLog(context.log, context.clock);
     this.#server = createServer({
       ...tlsOptions(context.identity),
       // Our own timer covers the handshake too; this one only has to stay out of its way.
@@ -167,7 +170,10 @@ export class Listener {
     if (handshake === undefined) return refuse('handshake-crowded-out');
     const proof = provenPeer(socket);
     if ('refusal' in proof) return refuse(proof.refusal);
-    if (this.#context.admit?.(proof.peer) === false) return refuse('not-admitted');
+    if (this.#context.admit?.(proof.peer) === false) {
+      this.#refusals.notAdmitted(proof.peer, socket.remoteAddress ?? 'unknown');
+      return refuse('not-admitted');
+    }
     if (!this.#makeRoom(proof.peer)) return refuse('too-many-connections');
     this.#accept(socket, proof.peer, handshake.timer);
   }

@@ -11,6 +11,7 @@ import {
   stopAll,
 } from '../../testing/node/tls-nodes.ts';
 import { utf8 } from '../base/bytes.ts';
+import { type Log, silentLog } from '../env/log.ts';
 import type { Channel } from '../env/network.ts';
 import { limits } from '../wire/limits.ts';
 import { backOffMs } from './link.ts';
@@ -105,7 +106,7 @@ describe('messages', () => {
     expect(lost).toEqual([link]);
     expect(b.network.state(alice.peer)).toEqual({
       phase: 'backing-off',
-      lastError: 'connection lost: ended-by-peer',
+      lastError: 'connection lost: the other end closed it',
     });
     const second = await start(alice, { listen: first.address });
     link.send(ping, utf8('two'));
@@ -165,7 +166,7 @@ describe('an unreachable peer', () => {
     expect(link.send(ping, utf8('3'))).toBe(true);
     expect(b.network.state(alice.peer)).toMatchObject({
       phase: 'backing-off',
-      lastError: 'connection lost: silent',
+      lastError: 'connection lost: the other end has fallen silent',
     });
     expect((await a.inbox.next()).type).toBe(hello);
     expect(Buffer.from((await a.inbox.next()).payload).toString()).toBe('3');
@@ -243,13 +244,30 @@ describe('an unreachable peer', () => {
   });
 
   test('that hangs up after the handshake is told from one that is down', async () => {
-    const a = await start(alice, { admit: () => false });
+    const told: unknown[] = [];
+    const log: Log = { ...silentLog, info: (...line) => told.push(line) };
+    const a = await start(alice, { admit: () => false, log });
     const b = await start(bob, { dialOnly: true });
     b.network.open(alice.peer, a.address).send(ping, utf8('let me in'));
     await a.counts.until('network_connections_dropped_total/not-admitted');
     while (b.network.state(alice.peer)?.phase !== 'backing-off') await new Promise(setImmediate);
-    expect(b.network.state(alice.peer)?.lastError).toMatch(/^refused or lost before any answer/);
+    expect(b.network.state(alice.peer)?.lastError).toMatch(
+      /^closed right after the handshake: the other end does not admit this key/,
+    );
     expect(a.counts.of('network_received_bytes_total')).toBe(0);
+    expect(told).toEqual([['network.not-admitted', { peer: bob.peer, address: '127.0.0.1' }]]);
+  });
+
+  test('that closes a connection which lasted, though it never said a word on it, has not refused', async () => {
+    let nowMs = 0;
+    const a = await start(alice);
+    const b = await start(bob, { dialOnly: true, clock: { nowMs: () => nowMs } });
+    b.network.open(alice.peer, a.address).send(ping, utf8('a replica answers elsewhere'));
+    const { channel } = await a.inbox.next();
+    nowMs += 1_000;
+    channel.close('new-key');
+    await b.counts.until('network_links_lost_total/ended-by-peer');
+    expect(b.network.state(alice.peer)?.lastError).toBe('connection lost: the other end closed it');
   });
 });
 
