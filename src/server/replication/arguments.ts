@@ -2,7 +2,7 @@
 // here trusts a type.
 
 import { statSync } from 'node:fs';
-import { type Bytes, toHex } from '../../base/bytes.ts';
+import { type Bytes, equalBytes, toHex } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import type { Address } from '../../env/network.ts';
 import type { ReplicaGroup } from '../../replication/contract.ts';
@@ -84,6 +84,16 @@ export function checkName(name: string): void {
 /** @param name what the caller calls it. @throws HoldfastError `bad-configuration` */
 export function checkSeed(name: string, seed: Bytes): void {
   demand32Bytes(name, seed, 'Give the 32 secret bytes themselves.');
+}
+
+/** @throws HoldfastError `bad-configuration` for a client with a member's key, which members take for that member. */
+export function checkIsNoMember({ members }: ReplicaGroup, clientKey: Bytes): void {
+  const index = members.findIndex((key) => equalBytes(key, clientKey));
+  if (index < 0) return;
+  throw bad(
+    `identitySeed is that of member ${index}, whom nobody answers as a client`,
+    'Give the client a seed of its own, or leave it out.',
+  );
 }
 
 /** The longest delay that a timer of the system can have. */

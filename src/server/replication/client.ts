@@ -24,6 +24,7 @@ import {
   checkEngineKind,
   checkGroup,
   checkGroupSize,
+  checkIsNoMember,
   checkOperation,
   checkSeed,
   checkTimeout,
@@ -37,7 +38,7 @@ export interface ConnectGroupOptions {
   /** Viewstamped Replication: the group's parameter `witnesses`. */
   readonly hasWitnesses?: boolean;
   /**
-   * Secret, 32 bytes: the seed of the client's key, which no two processes use at a time. Unless given the client has a
+   * Secret, 32 bytes: the seed of the client's key, which is no member's, and which no two processes use at a time. Unless given the client has a
    * key of its own that ends with it.
    */
   readonly identitySeed?: Bytes;
@@ -86,6 +87,8 @@ async function connect(
   checkEngineKind(engine);
   checkGroupSize(group, engine);
   if (timeoutMs !== undefined) checkTimeout(timeoutMs);
+  const signer = ed25519.signer(seed);
+  checkIsNoMember(group, signer.publicKey);
   const metrics = new NodeMetrics();
   const network = await createTlsNetwork({
     identity: await createIdentity(seed),
@@ -115,7 +118,7 @@ async function connect(
   const peers = group.members.map((key) => toHex(key) as PeerId);
   const client = new GroupClient({
     env,
-    signer: ed25519.signer(seed),
+    signer,
     group,
     addresses: group.addresses,
     acceptance:

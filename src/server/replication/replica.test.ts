@@ -149,6 +149,7 @@ describe('what makes no sense is refused in words, before anything is opened:', 
   it('of a client', async () => {
     const engine: unknown = 'raft';
     const wrong: object[] = [{ engine }, { identitySeed: new Uint8Array(3) }];
+    wrong.push({ identitySeed: seeds[2] });
     for (const timeoutMs of [0, -1, 1.5, Number.NaN, 2 ** 31]) wrong.push({ timeoutMs });
     for (const changed of wrong) {
       const given: ConnectGroupOptions = { group, engine: 'pbft', ...changed };
