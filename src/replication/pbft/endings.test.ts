@@ -4,7 +4,8 @@ import { expect, it } from 'vitest';
 import { toHex } from '../../base/bytes.ts';
 import { Prng } from '../../base/prng.ts';
 import { verifyEnding } from './ending.ts';
-import { genesisOf, TestCluster, type TestClusterOptions } from './test-cluster.ts';
+import { genesisOf, TestCluster, type TestClusterOptions, testInstance } from './test-cluster.ts';
+import { requestOf } from './test-messages.ts';
 import { quickScheme, stopOperation } from './test-service.ts';
 
 const workers = 3;
@@ -96,4 +97,26 @@ it.each(Array.from({ length: 12 }, (_, i) => i + 1))('all have one end, seed %d'
     const heirs = prng.shuffled([0, 1, 2, 3]).slice(0, prng.between(3, 4));
     cluster = new TestCluster({ seed: seed * 7 + instance, ...options, genesis, heirs });
   }
+});
+
+it('is told, unasked, to whoever waits for what was not ordered before it', () => {
+  const cluster = new TestCluster({ seed: 1, clients: 2 });
+  // One backup knows of the request, and its primary never hears of it.
+  cluster.filter = (from, to, { name }) => from !== 1 || to !== 0 || name !== 'submitRequest';
+  const [request] = requestOf(cluster, 1, 1).requests;
+  if (request === undefined) expect.fail('a request');
+  const message = {
+    name: 'submitRequest',
+    value: { instance: testInstance, request, fullReplier: 1 },
+  } as const;
+  const from = { kind: 'client', key: request.request.client } as const;
+  cluster.handle(cluster.replica(1), { kind: 'message', from, message });
+  const answers: { from: number; outcome: number; number: number }[] = [];
+  cluster.onReply = (client, member, { outcome, number }) => {
+    if (client === 1) answers.push({ from: member, outcome, number });
+  };
+  cluster.client(0).write(stopOperation);
+  expect(cluster.run(500, () => cluster.replica(1).engine.status().status === 'final')).toBe(true);
+  cluster.run(cluster.nowMs + 50);
+  expect(answers).toEqual([{ from: 1, outcome: 1, number: 1 }]);
 });

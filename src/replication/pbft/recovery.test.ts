@@ -246,7 +246,7 @@ describe('a recovery', () => {
     expect(cluster.count('query-stable-early')).toBe(early + 1);
   });
 
-  it('forgets votes that came on the channels of before', () => {
+  it('gets the votes again that it and others forget', () => {
     const cluster = group(5, 0, { timeoutMs: 60_000 });
     cluster.filter = (_, __, message) => message.name !== 'pbftCommit';
     cluster.client(0).write();

@@ -1,25 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { type Bytes, equalBytes } from '../../base/bytes.ts';
-import type { Signer } from '../../crypto/signature.ts';
-import type {
-  Certificate,
-  NewView,
-  PlacedDigest,
-  ViewChange,
-  ViewChangeStatement,
-} from '../../wire/pbft.ts';
+import type { PlacedDigest, ViewChange, ViewChangeStatement } from '../../wire/pbft.ts';
 import type { ReplicationMessage } from '../../wire/replication-registry.ts';
-import { bundle, requestDigest } from '../requests.ts';
-import { batchDigest, nullDigest } from './batch.ts';
+import { nullDigest } from './batch.ts';
 import { verifyEvidence } from './evidence.ts';
-import {
-  checkpointBytes,
-  newViewBytes,
-  newViewDigest,
-  viewChangeBytes,
-  viewChangeDigest,
-} from './statements.ts';
 import { TestCluster, type TestClusterOptions, testInstance } from './test-cluster.ts';
+import {
+  genesisCertificate,
+  prePrepareOf,
+  requestOf,
+  signedCertificate,
+  signedNewView,
+  signedViewChange,
+} from './test-messages.ts';
 import { quickScheme } from './test-service.ts';
 
 const parameters = { checkpointInterval: 4, window: 8, timeoutMs: 100, statusIntervalMs: 20 };
@@ -28,55 +21,9 @@ function clusterOf(options: Partial<TestClusterOptions> = {}): TestCluster {
   return new TestCluster({ seed: 1, clients: 2, parameters, ...options });
 }
 
-function genesisOf(cluster: TestCluster): Certificate {
-  const engine = cluster.replicas.find(({ isUp }) => isUp)?.engine;
-  const root = Uint8Array.from(Buffer.from(engine?.status().root ?? '', 'hex'));
-  return { sequence: 0, root, isFinal: 0, signatures: [] };
-}
-
-function signedViewChange(
-  cluster: TestCluster,
-  statement: Partial<ViewChangeStatement> & { replica: number; view: number },
-): ViewChange {
-  const claims = { certificate: genesisOf(cluster), prepared: [], accepted: [] };
-  const whole = { forgotten: 0, ...claims, ...statement };
-  const signer = cluster.signers[statement.replica] as Signer;
-  const message = viewChangeBytes(testInstance, whole.view, viewChangeDigest(whole));
-  return { instance: testInstance, statement: whole, signature: signer.sign(message) };
-}
-
-function signedNewView(
-  cluster: TestCluster,
-  support: readonly ViewChange[],
-  batches: Bytes[],
-  height = 0,
-): NewView {
-  const view = support[0]?.statement.view ?? 0;
-  const viewChanges = support.map(({ statement }) => ({
-    replica: statement.replica,
-    digest: viewChangeDigest(statement),
-  }));
-  const statement = { view, viewChanges, height, batches };
-  const signer = cluster.signers[view % cluster.n] as Signer;
-  const message = newViewBytes(testInstance, view, newViewDigest(statement));
-  return { instance: testInstance, statement, signature: signer.sign(message) };
-}
-
-function requestOf(cluster: TestCluster, client: number, number: number) {
-  const signer = cluster.clientSigners[client] as Signer;
-  const operation = cluster.client(client).operation(number);
-  const request = { client: signer.publicKey, number, kind: 0, operation };
-  const [signed] = bundle(signer, testInstance, [request]);
-  const digests = [requestDigest(testInstance, request)];
-  const digest = batchDigest(digests, new Uint8Array(0));
-  return { requests: signed === undefined ? [] : [signed], digest };
-}
-
 function prePrepare(cluster: TestCluster, to: number, view: number, sequence: number, client = 0) {
   const { requests, digest } = requestOf(cluster, client, 1);
-  const rest = { agreed: new Uint8Array(0), fullRepliers: [1] };
-  const value = { instance: testInstance, view, sequence, requests, ...rest };
-  cluster.speak(view % cluster.n, to, 'prePrepare', value);
+  cluster.speak(view % cluster.n, to, 'prePrepare', prePrepareOf(view, sequence, requests));
   return digest;
 }
 
@@ -168,7 +115,7 @@ describe('a view change', () => {
     speak(signedViewChange(cluster, { replica: 2, view: 5, prepared: [late] }));
     const far: PlacedDigest = { sequence: 9, digest: nullDigest, view: 0 };
     speak(signedViewChange(cluster, { replica: 2, view: 5, accepted: [far] }));
-    const certificate = { ...genesisOf(cluster), sequence: 4 };
+    const certificate = { ...genesisCertificate(cluster), sequence: 4 };
     speak(signedViewChange(cluster, { replica: 2, view: 5, certificate }));
     expect(cluster.count('view-change-not-signed')).toBe(2);
     expect(cluster.count('view-change-odd')).toBe(2);
@@ -216,7 +163,7 @@ describe('a NEW-VIEW', () => {
     cluster.speak(1, 0, 'newView', other);
     expect(cluster.count('new-view-contradiction')).toBe(1);
     const [evidence] = cluster.evidence;
-    const genesis = genesisOf(cluster).root;
+    const genesis = genesisCertificate(cluster).root;
     const verdict = verifyEvidence(
       evidence?.proof ?? new Uint8Array(0),
       cluster.group,
@@ -238,7 +185,7 @@ describe('a NEW-VIEW', () => {
     expect(cluster.replica(0).engine.status().status).toBe('view-change');
     expect(cluster.count('new-view-refuted')).toBe(1);
     const proof = cluster.evidence[0]?.proof ?? new Uint8Array(0);
-    const genesis = genesisOf(cluster).root;
+    const genesis = genesisCertificate(cluster).root;
     expect(verifyEvidence(proof, cluster.group, quickScheme, genesis)?.code).toBe(
       'new-view-refuted',
     );
@@ -282,14 +229,8 @@ describe('a NEW-VIEW', () => {
 
   it('raises the low water mark before anything else, though the state is missing', () => {
     const probe = clusterOf();
-    const root = new Uint8Array(32).fill(7);
-    const claim = { sequence: 4, root, isFinal: 0 };
-    const message = checkpointBytes(testInstance, claim);
-    const signatures = [1, 2, 3].map((replica) => ({
-      replica,
-      signature: (probe.signers[replica] as Signer).sign(message),
-    }));
-    const { cluster, changes } = offered([{ certificate: { ...claim, signatures } }, {}, {}]);
+    const certificate = signedCertificate(probe, 4, [1, 2, 3]);
+    const { cluster, changes } = offered([{ certificate }, {}, {}]);
     cluster.speak(1, 0, 'newView', signedNewView(cluster, changes, [], 4));
     expect(cluster.replica(0).engine.status()).toMatchObject({
       view: 1,

@@ -1,0 +1,109 @@
+// What a member may still say, and answer, once it has left the view that it belongs to.
+
+import { expect, it } from 'vitest';
+import type { Signer } from '../../crypto/signature.ts';
+import { TestCluster, testInstance } from './test-cluster.ts';
+import { prePrepareOf, requestOf, signedNewView, signedViewChange } from './test-messages.ts';
+import { countQuery } from './test-service.ts';
+
+const parameters = { checkpointInterval: 4, window: 8, timeoutMs: 10_000, statusIntervalMs: 20 };
+
+/** Member 2 alone, a backup of views 0 and 1. */
+function alone(isTentative = false) {
+  const options = { seed: 1, parameters: { ...parameters, isTentative }, absent: [0, 1, 3] };
+  const cluster = new TestCluster(options);
+  const said: string[] = [];
+  cluster.filter = (_, __, { name }) => {
+    said.push(name);
+    return false;
+  };
+  const replies: number[] = [];
+  cluster.onReply = (_, __, { kind, outcome }) => {
+    expect(outcome).toBe(0);
+    replies.push(kind);
+  };
+  const { requests, digest } = requestOf(cluster, 0, 1);
+  const vote = { instance: testInstance, view: 0, sequence: 1, digest };
+  const prepare = (): void => {
+    cluster.speak(0, 2, 'prePrepare', prePrepareOf(0, 1, requests));
+    cluster.speak(1, 2, 'pbftPrepare', vote);
+  };
+  const commit = (): void => {
+    for (const from of [0, 1, 3]) cluster.speak(from, 2, 'pbftCommit', vote);
+  };
+  const changes = [0, 1, 3].map((replica) => signedViewChange(cluster, { replica, view: 1 }));
+  const leave = (): void => {
+    for (const change of changes) cluster.speak(1, 2, 'viewChange', change);
+    expect(cluster.replica(2).engine.status()).toMatchObject({ view: 1, status: 'view-change' });
+  };
+  const enter = (): void => {
+    cluster.speak(1, 2, 'newView', signedNewView(cluster, changes, []));
+    expect(cluster.replica(2).engine.status()).toMatchObject({ view: 1, status: 'normal' });
+  };
+  const rest = (): void => {
+    cluster.run(cluster.nowMs + 10);
+  };
+  return { cluster, said, replies, prepare, commit, leave, enter, rest };
+}
+
+it('votes that wait for the disk are not said any more when their view is left', () => {
+  const { said, prepare, leave, rest } = alone();
+  prepare();
+  leave();
+  rest();
+  expect(said).toContain('viewChange');
+  expect(said).not.toContain('pbftPrepare');
+  expect(said).not.toContain('pbftCommit');
+});
+
+it('votes that wait for the disk are said while their view lasts', () => {
+  const { said, prepare, rest } = alone();
+  prepare();
+  expect(said).not.toContain('pbftPrepare');
+  rest();
+  expect(said).toContain('pbftPrepare');
+  expect(said).toContain('pbftCommit');
+});
+
+it.each([
+  ['tentative', false, []],
+  ['tentative', true, [1]],
+] as const)('a %s result is a word of its view, which lasts: %s', (_, lasts, expected) => {
+  const { replies, prepare, leave, rest } = alone(true);
+  prepare();
+  if (!lasts) leave();
+  rest();
+  expect(replies).toEqual(expected);
+});
+
+it('a final result stays true when the view is left before it is said', () => {
+  const { replies, prepare, commit, leave, rest } = alone();
+  prepare();
+  commit();
+  leave();
+  expect(replies).toEqual([]);
+  rest();
+  expect(replies).toEqual([0]);
+});
+
+it('a read is answered in a view only: whoever has left one does not know what is prepared in the next', () => {
+  const { cluster, replies, leave, enter, rest } = alone();
+  const from = { kind: 'client', key: (cluster.clientSigners[0] as Signer).publicKey } as const;
+  const ask = (number: number): void => {
+    const value = { instance: testInstance, number, fullReplier: 2, operation: countQuery };
+    cluster.handle(cluster.replica(2), {
+      kind: 'message',
+      from,
+      message: { name: 'queryRequest', value },
+    });
+    rest();
+  };
+  ask(1);
+  expect(replies).toEqual([2]);
+  leave();
+  ask(2);
+  expect(replies).toEqual([2]);
+  enter();
+  rest();
+  expect(replies).toEqual([2, 2]);
+});
