@@ -2,7 +2,7 @@
 
 import { type Bytes, concatBytes, emptyBytes, equalBytes } from '../../base/bytes.ts';
 import { taggedHash } from '../../crypto/hash.ts';
-import type { SignedRequest } from '../../wire/replication.ts';
+import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 
 export interface Batch {
   readonly requests: readonly SignedRequest[];
@@ -26,6 +26,23 @@ export const nullBatch: Batch = { requests: [], digests: [], agreed: emptyBytes 
 
 export function isNull(digest: Bytes): boolean {
   return equalBytes(digest, nullDigest);
+}
+
+/** Whether the batch is of these; the proofs are not part of what its digest names. Hashes nothing. */
+export function isOf(batch: Batch, requests: readonly SignedRequest[], agreed: Bytes): boolean {
+  if (batch.requests.length !== requests.length || !equalBytes(batch.agreed, agreed)) return false;
+  return requests.every(({ request }, i) =>
+    isSameRequest((batch.requests[i] as SignedRequest).request, request),
+  );
+}
+
+function isSameRequest(a: OrderedRequest, b: OrderedRequest): boolean {
+  return (
+    a.number === b.number &&
+    a.kind === b.kind &&
+    equalBytes(a.client, b.client) &&
+    equalBytes(a.operation, b.operation)
+  );
 }
 
 /** Fixed parts, proof and offsets of one request in a batch. */

@@ -8,7 +8,7 @@ import type { ReplicationMessageValue } from '../../wire/replication-registry.ts
 import { BatchDelay } from '../batch-delay.ts';
 import { InFlight } from '../in-flight.ts';
 import { everyone } from '../outbox.ts';
-import { type Batch, batchDigest, batchSizeBytes } from './batch.ts';
+import { type Batch, batchDigest, batchSizeBytes, isOf } from './batch.ts';
 import type { Core } from './core.ts';
 import { encodeRecord } from './records.ts';
 import type { Slot } from './slot.ts';
@@ -131,7 +131,9 @@ export class NormalCase {
     }
     const slot = log.slotAt(sequence);
     if (slot === undefined) return out.count('outside-window');
-    if (slot.accepted !== undefined && !rules.mayReplaceAccepted()) return out.count('duplicate');
+    if (slot.accepted !== undefined && !rules.mayReplaceAccepted()) {
+      return this.#countAgain(slot.accepted, message);
+    }
     if (batchSizeBytes(requests) > limits.batchSizeBytesMax) return out.count('batch-too-large');
     if (core.memberFailures.isThrottled(from, core.nowMs)) return out.count('member-throttled');
     const digests = this.#authenticated(from, requests);
@@ -147,6 +149,14 @@ export class NormalCase {
       );
     }
     this.accept(slot, digest, false);
+  }
+
+  /** What came first stands, whether the primary says it again or says another thing; proposals prove nothing to others. */
+  #countAgain(accepted: Bytes, { requests, agreed }: PrePrepare): void {
+    const { log, out } = this.#core;
+    const batch = log.batch(accepted);
+    const isAgain = batch === undefined || isOf(batch, requests, agreed);
+    out.count(isAgain ? 'duplicate' : 'pre-prepare-contradiction');
   }
 
   /** Digests of the requests if each is there once and its client signed it; judging anything else is for later. */

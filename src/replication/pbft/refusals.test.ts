@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../base/bytes.ts';
 import { taggedHash } from '../../crypto/hash.ts';
 import type { Signer } from '../../crypto/signature.ts';
+import type { SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessage } from '../../wire/replication-registry.ts';
 import type { Sender } from '../contract.ts';
 import { bundle } from '../requests.ts';
@@ -164,6 +165,37 @@ describe('a PRE-PREPARE', () => {
     expect(cluster.count('request-twice')).toBe(2);
     cluster.speak(0, 1, 'prePrepare', prePrepareOf(0, 1, both));
     expect(alone.hasSaid('pbftPrepare')).toBe(true);
+  });
+
+  it('for a slot that has one is counted, as a contradiction if it is another, and changes nothing', () => {
+    const alone = new Alone();
+    const { cluster, said } = alone;
+    const digest = alone.order(1);
+    alone.order(1);
+    expect(cluster.count('duplicate')).toBe(1);
+    expect(cluster.count('pre-prepare-contradiction')).toBe(0);
+    const say = (requests: readonly SignedRequest[], agreed = new Uint8Array(0)): void =>
+      cluster.speak(0, 1, 'prePrepare', { ...prePrepareOf(0, 1, requests), agreed });
+    const { requests } = requestOf(cluster, 0, 1);
+    alone.order(2);
+    say(requests, Uint8Array.of(1));
+    say([...requests, ...requests]);
+    const [signed] = requests;
+    if (signed === undefined) expect.fail('a request');
+    const { client, operation } = requestOf(cluster, 1, 1).requests[0]?.request ?? signed.request;
+    for (const other of [{ number: 2 }, { kind: 1 }, { client }, { operation }]) {
+      say([{ ...signed, request: { ...signed.request, ...other } }]);
+    }
+    expect(cluster.count('duplicate')).toBe(1);
+    expect(cluster.count('pre-prepare-contradiction')).toBe(7);
+    expect(cluster.evidence).toEqual([]);
+    alone.vote('pbftPrepare', 2, digest);
+    alone.rest();
+    const votes = said.flatMap(({ name, value: said }) =>
+      name === 'pbftPrepare' || name === 'pbftCommit' ? [said.digest] : [],
+    );
+    expect(votes.length).toBeGreaterThan(1);
+    for (const voted of votes) expect(voted).toEqual(digest);
   });
 });
 
