@@ -34,6 +34,8 @@ interface OwnerWords {
   readonly whole: string;
   /** What to do about a folder that is wiped or damaged, as a sentence. */
   readonly lostCure: string;
+  /** The same about one that is empty or not there, which perhaps was never made; `lostCure` unless given. */
+  readonly absentCure?: string;
   /** What to do about one that is not this owner's, as a sentence. */
   readonly otherCure: string;
 }
@@ -101,7 +103,7 @@ export async function openDataFolder(
   folder: string,
   expected: DataFolderOwner,
 ): Promise<DataFolder> {
-  if (!fs.existsSync(folder)) throw wiped(folder, 'does not exist', expected);
+  if (!fs.existsSync(folder)) throw absent(folder, 'does not exist', expected);
   const lock = await lockFolder(folder).catch((error: unknown) => {
     // Its owner runs, perhaps: that it is another one than this says more than that it does.
     throw ownedByOther(folder, expected) ?? error;
@@ -143,7 +145,7 @@ export async function moveAside(folder: string): Promise<string | undefined> {
 
 function checkFormat(folder: string, expected: DataFolderOwner): void {
   const present = contentsOf(folder);
-  if (present.length === 0) throw wiped(folder, 'is empty', expected);
+  if (present.length === 0) throw absent(folder, 'is empty', expected);
   if (!present.includes(formatName)) {
     const foreign = present.filter((name) => !ownNames.has(name));
     if (foreign.length > 0) throw notOurs(folder, foreign, expected);
@@ -217,6 +219,17 @@ function notOurs(
     `the folder ${folder} holds other things (${shown}) and no data of a ${owner}`,
     { cure: otherCure },
   );
+}
+
+/** Wiped, or never made: nothing here tells which. */
+function absent(
+  folder: string,
+  what: string,
+  { words, ...expected }: DataFolderOwner,
+): HoldfastError {
+  const { absentCure, ...others } = words ?? serverWords;
+  const lostCure = absentCure ?? others.lostCure;
+  return wiped(folder, what, { ...expected, words: { ...others, lostCure } });
 }
 
 /** An owner that forgot what it promised must not answer as if it had promised nothing. */

@@ -23,7 +23,7 @@ export function isLockName(name: string): boolean {
  * numbers of processes are used again and differ between containers. Each process binds a socket of its own name
  * first and looks for others afterwards: of two that start at once, the later one to listen sees the earlier. Both may
  * then give up, but never do both go on. Sockets that nobody listens on are left by the dead and are removed.
- * @throws HoldfastError 'data-folder' when another process holds the folder or the folder cannot hold a lock.
+ * @throws HoldfastError 'data-folder' when another process holds the folder (`details.pid`) or the folder cannot hold a lock.
  */
 export async function lockFolder(folder: string): Promise<FolderLock> {
   const server = net.createServer((socket) => socket.destroy());
@@ -56,7 +56,10 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
       throw new HoldfastError(
         'data-folder',
         `the data folder ${folder} is in use by process ${holder[1]}`,
-        { cure: 'Stop that process first, or give this one a data folder of its own.' },
+        {
+          cure: 'Stop that process first, or give this one a data folder of its own.',
+          details: { pid: Number(holder[1]) },
+        },
       );
     }
     fs.rmSync(path.join(folder, other), { force: true });

@@ -23,6 +23,8 @@ const service: StateMachine = {
   query: (operation) => operation,
   isQuery: () => false,
 };
+const neverRan =
+  'If this member has never run in this group, make its folder with `createReplicaFolder`.';
 let base = '';
 let folder = '';
 
@@ -103,7 +105,11 @@ it('the seed of another member is told of, also while the member runs', async ()
   try {
     expect(await wrong()).toEqual(stopped);
     const again = await refusal(startReplica({ ...options, identitySeed: second }));
-    expect(again.said).toContain('is in use by process');
+    expect(again.said).toContain(`is in use by process ${process.pid}`);
+    await expect(readEnding(folder, pbft, 1)).rejects.toMatchObject({
+      code: 'data-folder',
+      details: { pid: process.pid },
+    });
     expect(await refusal(createReplicaFolder(folder, pbft, 1))).toEqual(again);
   } finally {
     await replica.stop();
@@ -121,7 +127,31 @@ it('a lost disk of Viewstamped Replication leads to the end and the next group',
   const { said, cure } = await refusal(start);
   expect(said).toContain('A member whose disk was wiped must not rejoin silently');
   expect(cure).toMatch(/End the instance.*"The end, and the next group"/);
-  expect((await refusal(recoverReplicaFolder(folder, vr, 0))).cure).toBe(cure);
+  const { cure: lostCure } = await refusal(recoverReplicaFolder(folder, vr, 0));
+  expect(cure).toBe(`${neverRan} ${lostCure}`);
+});
+
+it.each([pbft, vr])('a folder that is not there may never have been made', async (group) => {
+  const options = {
+    group,
+    engine: { kind: group === vr ? 'vr' : 'pbft' },
+    service,
+    folder,
+  } as const;
+  const start = () => startReplica({ ...options, identitySeed: new Uint8Array(32).fill(1) });
+  for (const make of [() => {}, () => mkdirSync(folder)]) {
+    make();
+    const { cure } = await refusal(start());
+    expect(cure).toMatch(neverRan);
+    expect(cure).toContain('If this member ran before');
+  }
+  rmSync(folder, { recursive: true });
+  await createReplicaFolder(folder, group, 0);
+  // What is damaged was there.
+  for (const lost of ['journal', 'FORMAT']) {
+    renameSync(join(folder, lost), join(base, lost));
+    expect((await refusal(start())).cure).toMatch(/^If this member ran before/);
+  }
 });
 
 it('an ending is not sought in vain on a lost disk', async () => {

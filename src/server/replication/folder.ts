@@ -116,7 +116,7 @@ function isLost(error: unknown): error is HoldfastError {
 
 /**
  * The state with which an instance ended, from the folder of a member that is not running.
- * @throws HoldfastError `data-folder` when the folder is in use, or not that member's; `not-found` unless it holds the final state, whole.
+ * @throws HoldfastError `data-folder` when the folder is in use (`details.pid` is the process), or not that member's; `not-found` unless it holds the final state, whole.
  */
 export async function readEnding(
   folder: string,
@@ -184,13 +184,16 @@ export function curable(error: unknown, group: PlacedGroup, folder: string | und
 
 /** A member that has forgotten its promises must not take part: others take them for kept. */
 const newGroupCure =
-  'This member must not come back: what it has promised to the others is lost. End the instance, and go on with its state in another group that has another member in its place: see "The end, and the next group" in docs/REPLICATION.md. If the folder is elsewhere, correct the path.';
+  'If this member ran before, it must not come back to this group: what it has promised to the others is lost. End the instance, and go on with its state in another group, in which this member too may have a new folder: see "The end, and the next group" in docs/REPLICATION.md. If the folder is elsewhere, correct the path.';
 const recoverCure =
   'If this member ran before, call `recoverReplicaFolder` once and start it: it then learns from the others, and votes when all that it may have promised is over. If the folder is elsewhere, correct the path.';
 
 function lostCureOf(group: PlacedGroup): string {
   return isPbftGroup(group) ? recoverCure : newGroupCure;
 }
+
+const unmadeCure =
+  'If this member has never run in this group, make its folder with `createReplicaFolder`.';
 
 function ownerOf(group: PlacedGroup, index: number): DataFolderOwner {
   const key = group.members[index];
@@ -203,6 +206,7 @@ function ownerOf(group: PlacedGroup, index: number): DataFolderOwner {
     owner: 'member',
     whole: 'group',
     lostCure: lostCureOf(group),
+    absentCure: `${unmadeCure} ${lostCureOf(group)}`,
     otherCure:
       'Correct the path of the data folder, or the seed or index of the member: every member of every group has a folder of its own.',
   };
