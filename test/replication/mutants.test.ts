@@ -1,6 +1,7 @@
 // Known-broken variants of the replication engines: runs under simulation must find each within the seeds stated.
 
-import { expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
 import { mutants } from '../../testing/replication/mutants/mutants.ts';
 import { oneRun } from '../../testing/replication/one-run.ts';
 import { failureText } from '../../testing/replication/report.ts';
@@ -65,6 +66,27 @@ const seedsOf: Readonly<Record<string, number>> = {
 
 it('states for each variant how many seeds find it', () => {
   expect(Object.keys(seedsOf).sort()).toEqual([...mutants.keys()].sort());
+});
+
+describe('docs/SIMULATOR.md', () => {
+  const text = readFileSync(new URL('../../docs/SIMULATOR.md', import.meta.url), 'utf8');
+  // Those of storage have a table of their own, and some of them the same names.
+  const lines = text.slice(text.indexOf('### Scenarios and known-broken variants')).split('\n');
+  const header = lines.indexOf('| mutant | what is broken | shown by | seeds |');
+  const rows = lines.slice(header + 2, lines.indexOf('', header));
+
+  it('has one row for each variant, and no other', () => {
+    const names = rows.map((row) => row.split('`')[1]);
+    expect(names.sort()).toEqual([...mutants.keys()].sort());
+  });
+
+  it.each([...mutants])('states how the variant %s is caught', (name, { what, scenario }) => {
+    const row = rows.find((line) => line.startsWith(`| \`${name}\` |`));
+    const shownBy =
+      scenario === undefined ? expect.stringMatching(/^drawn runs/) : `\`${scenario}\``;
+    const cells = row?.split('|').map((cell) => cell.trim());
+    expect(cells?.slice(2, 5)).toEqual([what, shownBy, `${seedsOf[name]}`]);
+  });
 });
 
 it.each([...mutants].map(([name, { what }]) => ({ name, what, seeds: seedsOf[name] ?? 0 })))(
