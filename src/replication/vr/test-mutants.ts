@@ -66,6 +66,10 @@ export const mutants: Readonly<Record<string, Mutant>> = {
     mode: 'leases',
     rules: { mayVote: () => true },
   },
+  'a new primary reads before what it inherited is committed': {
+    mode: 'leases',
+    rules: { mayRead: (now, leaseUntil) => now < leaseUntil },
+  },
   'reads do not wait for three-message writes': {
     mode: 'three messages with leases',
     rules: {

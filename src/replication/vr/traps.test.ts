@@ -212,6 +212,32 @@ const traps: readonly Trap[] = [
     },
   },
   {
+    title: 'a new primary with a lease reads nothing before all that it inherited is committed',
+    mutant: 'a new primary reads before what it inherited is committed',
+    options: { parameters: { leaseMs: 60 } },
+    play(cluster) {
+      cluster.run(30);
+      // Nobody but the primary learns that the write is done.
+      cluster.filter = (packet) => !isOne(packet, ['vrCommit'], { from: [0] });
+      cluster.clients[0]?.work(1);
+      until(cluster, () => cluster.clients[0]?.isIdle === true);
+      cluster.crash(0);
+      // The next one has it in its log, and a lease, but no acknowledgement.
+      cluster.filter = (packet) => !isOne(packet, ['vrPrepareOk'], { to: [1] });
+      const next = cluster.node(1).engine.core;
+      until(cluster, () => next.isPrimary);
+      cluster.run(40);
+      if (next.commit > 0) throw new Violation('it was acknowledged all the same');
+      cluster.clients[1]?.read(1);
+      cluster.run(20);
+      cluster.filter = () => true;
+      until(cluster, () => next.commit > 0);
+      cluster.run(40);
+      cluster.clients[1]?.read(1);
+      until(cluster, () => (cluster.clients[1]?.reads.length ?? 0) > 0);
+    },
+  },
+  {
     title: 'a read does not see what was executed tentatively',
     mutant: 'reads do not wait for three-message writes',
     options: { parameters: { threeMessageWrites: true, leaseMs: 60 } },
