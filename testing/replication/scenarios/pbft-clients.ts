@@ -34,24 +34,49 @@ export const twoBodies: Script = async (stage) => {
   await stage.together();
 };
 
-/** Replies are tentative and enough, COMMITs are lost, the primary dies: the result stays. */
-export const tentativeSurvives: Script = async (stage) => {
-  const { session } = stage.client('c0');
-  await stage.put(session, 'other');
-  const heal = stage.lose(
-    ({ name }) => name === 'pbftCommit' || name === 'committed' || name === 'pbftStatus',
-  );
-  const value = await stage.put(session, 'k');
-  stage.replica(0).crash(true);
-  heal();
-  const { session: reader } = stage.client('c1');
-  stage.demand(
-    (await stage.get(reader, 'k')) === value,
-    'a tentative result was accepted, and lost',
-  );
-  stage.replica(0).start();
-  await stage.together();
-};
+/**
+ * Replies are tentative and enough, no COMMIT of the view arrives, the primary dies: the result is in the next view.
+ * @param restarts whether the others lose their memories, and with them the request: only what they have on their disks
+ * says that the batch was prepared.
+ */
+export function tentativeSurvives(restarts: boolean): Script {
+  return async (stage) => {
+    const { group, simulation } = stage;
+    const { machine, session } = stage.client('c0');
+    await stage.put(session, 'other');
+    await simulation.runFor(500);
+    const done = group.replicas.map(({ status }) => status?.executed);
+    const heal = stage.lose(({ name, value }) => name === 'pbftCommit' && value.view === 0);
+    const value = await stage.put(session, 'k');
+    stage.demand(
+      group.replicas.every(({ status }, i) => status?.executed === done[i]),
+      'the result was for good at once',
+    );
+    // Nobody asks for it any more.
+    machine.crash();
+    const [first, ...others] = group.replicas;
+    first?.crash(true);
+    if (restarts) {
+      for (const replica of others) replica.crash(true);
+      await simulation.runFor(100);
+      for (const replica of others) replica.start();
+    }
+    const { session: writer } = stage.client('c1');
+    await stage.put(writer, 'other');
+    heal();
+    stage.demand(
+      others.every(({ status }) => status === undefined || status.view > 0),
+      'the view in which the result was tentative was not left',
+    );
+    const { session: reader } = stage.client('c2');
+    stage.demand(
+      (await stage.get(reader, 'k')) === value,
+      'a tentative result was accepted, and lost',
+    );
+    first?.start();
+    await stage.together();
+  };
+}
 
 /**
  * The last member alone has a batch prepared, and executes it. The next primary never heard of that batch, and puts

@@ -21,23 +21,6 @@ export const rottenPage: Script = async (stage) => {
   );
 };
 
-/** Everyone crashes in turn, at every moment of the protocol, while clients work. */
-export const rollingCrashes: Script = async (stage) => {
-  const sessions = ['c0', 'c1'].map((name) => stage.client(name).session);
-  const workload = stage.begin(sessions, 60);
-  const { prng, replicas } = stage.group;
-  for (let round = 0; round < 4; round++) {
-    for (const replica of replicas) {
-      await stage.simulation.runFor(prng.between(1, 12));
-      replica.crash(prng.chance(1, 2));
-      await stage.simulation.runFor(prng.between(1, 12));
-      replica.start();
-    }
-  }
-  await stage.finish(workload, sessions);
-  await stage.together();
-};
-
 /** f members forget what they had said was on their disks; they count as faulty, and no more than that may. */
 export const forgottenFlush: Script = async (stage, extra) => {
   const { session } = stage.client('c0');

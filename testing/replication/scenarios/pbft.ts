@@ -14,14 +14,8 @@ import {
   tentativeUndone,
   twoBodies,
 } from './pbft-clients.ts';
-import {
-  blackout,
-  forgottenFlush,
-  preparedByFew,
-  rollingCrashes,
-  rottenPage,
-  wipedDisk,
-} from './pbft-disks.ts';
+import { rollingCrashes } from './pbft-crashes.ts';
+import { blackout, forgottenFlush, preparedByFew, rottenPage, wipedDisk } from './pbft-disks.ts';
 import { reopening, viewOpenedAgain } from './pbft-new-views.ts';
 import { busyRestarts, restartTimeoutMs } from './pbft-restarts.ts';
 import { afterCommit, hiddenViewChange, nullAtCheckpoint, oldPlaces } from './pbft-views.ts';
@@ -143,7 +137,12 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
   'two-bodies': scenario('a client signs two operations under one number', twoBodies, pbft(small)),
   'tentative-survives': scenario(
     'COMMITs are lost after tentative replies, and the primary dies',
-    tentativeSurvives,
+    tentativeSurvives(false),
+    pbft({ ...small, isTentative: true }),
+  ),
+  'tentative-survives-restarts': scenario(
+    'COMMITs are lost after tentative replies, the primary dies and the others restart',
+    tentativeSurvives(true),
     pbft({ ...small, isTentative: true }),
   ),
   'tentative-undone': scenario(
@@ -176,7 +175,9 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
     nullAtCheckpoint,
     pbft({ ...small, batchRequests: 1, batchesInFlight: 8, batchDelayMs: 0 }),
   ),
-  'rolling-crashes': scenario('everyone crashes at every moment', rollingCrashes, pbft(small)),
+  'rolling-crashes': scenario('everyone crashes at every moment', rollingCrashes, () => ({
+    options: { pbft: { ...small, timeoutMs: 150, timeoutMsMax: 4_000 }, thinkMs: [20, 60] },
+  })),
   'busy-restarts': scenario(
     'members come back while clients keep the others busy',
     busyRestarts,
