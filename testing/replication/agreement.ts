@@ -50,7 +50,8 @@ export class Agreement {
   }
 
   /** A replica executed an operation for good. */
-  onSettled(replica: string, { ordinal, chain, tag }: Execution): void {
+  onSettled(replica: string, { ordinal, chain, tag, isSane }: Execution): void {
+    if (!isSane) this.#report(`${replica} executed operation ${ordinal} with senseless input`);
     const known = this.#history.get(ordinal);
     if (known === undefined) this.#history.set(ordinal, { chain, tag, replica });
     else if (known.chain !== chain) {

@@ -24,6 +24,8 @@ export interface Place {
 export interface Execution extends Place {
   readonly tag: string;
   readonly client: string;
+  /** Whether the input of its batch is such as backups demand. */
+  readonly isSane: boolean;
 }
 
 export interface ExecutionListener {
@@ -51,6 +53,7 @@ export interface InputRule {
 export class RecordingService implements StateMachine {
   readonly #inner: StateMachine;
   readonly #listener: ExecutionListener;
+  readonly #input: InputRule | undefined;
   #pages: PageStore | undefined;
   #ordinal = 0;
   #chain: Bytes = new Uint8Array(32);
@@ -60,6 +63,7 @@ export class RecordingService implements StateMachine {
   constructor(inner: StateMachine, listener: ExecutionListener, input?: InputRule) {
     this.#inner = inner;
     this.#listener = listener;
+    this.#input = input;
     if (input === undefined) return;
     this.propose = () => input.propose();
     this.check = (_, agreed) => input.isSane(agreed);
@@ -86,6 +90,7 @@ export class RecordingService implements StateMachine {
       chain: toHex(this.#chain),
       tag: tagOf(operation),
       client: toHex(context.client).slice(0, 8),
+      isSane: this.#input?.isSane(context.agreed) ?? true,
     });
     return result;
   }

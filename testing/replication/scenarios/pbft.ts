@@ -16,7 +16,9 @@ import {
 } from './pbft-clients.ts';
 import { rollingCrashes } from './pbft-crashes.ts';
 import { blackout, forgottenFlush, preparedByFew, rottenPage, wipedDisk } from './pbft-disks.ts';
+import { raving, senselessInput } from './pbft-input.ts';
 import { reopening, viewOpenedAgain } from './pbft-new-views.ts';
+import { starvedReads, starving } from './pbft-reads.ts';
 import { busyRestarts, restartTimeoutMs } from './pbft-restarts.ts';
 import { afterCommit, hiddenViewChange, nullAtCheckpoint, oldPlaces } from './pbft-views.ts';
 import type { Scenario, Script } from './scenario.ts';
@@ -161,6 +163,22 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
         ]),
       ),
       options: { pbft: { ...small, timeoutMs: 5_000 } },
+    }),
+  ),
+  'starved-reads': scenario(
+    'the primary starves f correct members, and liars answer no client',
+    starvedReads,
+    (faults) => ({
+      lies: new Map(Array.from({ length: faults }, (_, i) => [i, [starving]])),
+      options: { pbft: { checkpointInterval: 4, window: 32, timeoutMs: 2_000 } },
+    }),
+  ),
+  'senseless-input': scenario(
+    'the first primaries add input that makes no sense',
+    senselessInput,
+    (faults) => ({
+      lies: new Map(Array.from({ length: faults }, (_, i) => [i, [raving]])),
+      options: { hasInput: true, pbft: { ...small, timeoutMs: 200, timeoutMsMax: 4_000 } },
     }),
   ),
   'rotten-page': scenario("a page rots on a member's disk", rottenPage, pbft(small)),
