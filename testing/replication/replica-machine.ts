@@ -126,6 +126,7 @@ export class ReplicaMachine {
     this.node.disk.create();
     this.#isCreated = false;
     this.#isDiskLost = true;
+    this.utterances.release();
     this.start();
   }
 

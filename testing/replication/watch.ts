@@ -15,6 +15,7 @@ import {
 } from '../../src/wire/replication-registry.ts';
 import { quickHash } from '../simulator/trace.ts';
 import type { Agreement } from './agreement.ts';
+import { Promises } from './promises.ts';
 import type { Execution, ExecutionListener, Place } from './recording-service.ts';
 
 /** Operations at the end of what was executed that may still be taken back, of one batch. */
@@ -130,6 +131,7 @@ export class UtteranceWatch {
   readonly #index: number;
   readonly #instance: Bytes;
   readonly #said = new Map<string, string>();
+  readonly #promises: Promises;
   #violation: string | undefined;
   #isTrusted = true;
   #last: Bytes | undefined;
@@ -139,6 +141,7 @@ export class UtteranceWatch {
     this.#index = index;
     this.#instance = instance;
     this.#agreement = agreement;
+    this.#promises = new Promises(index);
   }
 
   get violation(): string | undefined {
@@ -147,6 +150,11 @@ export class UtteranceWatch {
 
   distrust(): void {
     this.#isTrusted = false;
+  }
+
+  /** Its disk is lost, and it will say so: others do not count on what it has promised. */
+  release(): void {
+    this.#promises.release();
   }
 
   /** The network as this replica sees it, listened in on. */
@@ -185,7 +193,10 @@ export class UtteranceWatch {
     if (!this.#isTrusted || payload === this.#last) return;
     this.#last = payload;
     const message = decodeReplicationMessage(type, payload);
-    if (message !== undefined) this.#note(message);
+    if (message === undefined) return;
+    const broken = this.#promises.note(message);
+    if (broken !== undefined) this.#violation ??= `${this.#name} broke a promise: ${broken}`;
+    this.#note(message);
   }
 
   #note({ name, value }: ReplicationMessage): void {
@@ -220,6 +231,16 @@ export class UtteranceWatch {
         );
       case 'vrPrepare':
         return this.#once(`entry ${value.view} ${value.sequence}`, `${quickHash(value.entry)}`);
+      case 'vrDoViewChange':
+        return this.#once(
+          `vote for ${value.view}`,
+          `${value.hasLog} ${value.lastNormal} ${value.sequence}`,
+        );
+      case 'vrStartView': {
+        const entries = value.entries.map((entry) => quickHash(entry));
+        const log = `${value.sequence} from ${value.first}: ${entries.join(' ')}`;
+        return this.#once(`start of view ${value.view}`, `${value.active.join(' ')}, ${log}`);
+      }
       default:
         return;
     }

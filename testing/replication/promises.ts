@@ -1,0 +1,106 @@
+// What a correct replica has promised by leaving a view, and which log it has vouched for, over all its lives: no crash may
+// make it go back on that.
+
+import type {
+  ReplicationMessage,
+  ReplicationMessageValue,
+} from '../../src/wire/replication-registry.ts';
+
+interface Held {
+  readonly view: number;
+  /** Its log of that view reached at least so far. */
+  readonly sequence: number;
+}
+
+export class Promises {
+  readonly #index: number;
+  /** It has said that it takes part in no view before this one any more. */
+  #promised = 0;
+  /** The newest log that it has said to hold durably. */
+  #held: Held = { view: 0, sequence: 0 };
+  /** By view, the end of the log that it has begun that view with as its primary. */
+  readonly #begun = new Map<number, number>();
+
+  constructor(index: number) {
+    this.#index = index;
+  }
+
+  /** Its disk is gone, and the others are told so: what it has promised counts for nothing any more. */
+  release(): void {
+    this.#promised = 0;
+  }
+
+  /** @returns what is wrong with its saying this now. */
+  note({ name, value }: ReplicationMessage): string | undefined {
+    switch (name) {
+      case 'viewChange':
+        // Other members' are handed on.
+        if (value.statement.replica !== this.#index) return;
+        return this.#leave(name, value.statement.view);
+      case 'vrStartViewChange':
+        return this.#leave(name, value.view);
+      case 'vrDoViewChange':
+        return this.#leave(name, value.view) ?? this.#vote(value);
+      case 'vrStartView':
+        return this.#stay(name, value.view) ?? this.#begin(value);
+      case 'vrPrepareOk':
+        return this.#stay(name, value.view) ?? this.#acknowledge(value);
+      case 'vrPrepare':
+        return this.#stay(name, value.view) ?? this.#propose(value);
+      case 'prePrepare':
+      case 'pbftPrepare':
+      case 'pbftCommit':
+      case 'vrCommit':
+      case 'vrLeaseRequest':
+      case 'vrLeaseGrant':
+      case 'vrRecoveryResponse':
+        return this.#stay(name, value.view);
+      default:
+        return;
+    }
+  }
+
+  #leave(name: string, view: number): string | undefined {
+    const wrong = this.#stay(name, view);
+    this.#promised = Math.max(this.#promised, view);
+    return wrong;
+  }
+
+  #stay(name: string, view: number): string | undefined {
+    if (view >= this.#promised) return undefined;
+    return `${name} of view ${view} after leaving for ${this.#promised}`;
+  }
+
+  #hold(view: number, sequence: number): void {
+    const { view: before, sequence: known } = this.#held;
+    if (view > before) this.#held = { view, sequence };
+    else if (view === before) this.#held = { view, sequence: Math.max(known, sequence) };
+  }
+
+  #vote(value: ReplicationMessageValue<'vrDoViewChange'>): string | undefined {
+    const { lastNormal, sequence, hasLog, view } = value;
+    const held = this.#held;
+    if (lastNormal < held.view) return `a vote for ${view} without the log of ${held.view}`;
+    // A witness keeps no log when all that hold the state have it.
+    if (lastNormal > held.view || hasLog === 0 || sequence >= held.sequence) return undefined;
+    return `a vote for ${view} with ${sequence} entries of ${held.sequence} of ${lastNormal}`;
+  }
+
+  #begin({ view, sequence }: ReplicationMessageValue<'vrStartView'>): undefined {
+    this.#begun.set(view, sequence);
+    this.#hold(view, sequence);
+  }
+
+  #acknowledge({ view, sequence }: ReplicationMessageValue<'vrPrepareOk'>): string | undefined {
+    const held = this.#held;
+    this.#hold(view, sequence);
+    if (view > held.view || (view === held.view && sequence >= held.sequence)) return undefined;
+    return `${sequence} acknowledged in ${view} after ${held.sequence} in ${held.view}`;
+  }
+
+  #propose({ view, sequence }: ReplicationMessageValue<'vrPrepare'>): string | undefined {
+    const inherited = this.#begun.get(view) ?? 0;
+    if (sequence > inherited) return undefined;
+    return `${sequence} proposed in ${view}, which began with ${inherited} entries`;
+  }
+}
