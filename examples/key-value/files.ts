@@ -20,6 +20,9 @@ export class Refusal extends Error {}
 
 export type EngineKind = 'pbft' | 'vr';
 
+/** One of them may lie under PBFT, or stop under Viewstamped Replication. */
+export const memberCounts: Readonly<Record<EngineKind, number>> = { pbft: 4, vr: 3 };
+
 interface Member {
   /** Hexadecimal. */
   readonly publicKey: string;
@@ -80,11 +83,11 @@ function groupFileOf(text: string): GroupFile | undefined {
   if (engine !== 'pbft' && engine !== 'vr') return undefined;
   if (typeof generation !== 'number' || !Number.isSafeInteger(generation)) return undefined;
   if (genesis !== undefined && !isHex32(genesis)) return undefined;
-  if (!Array.isArray(members)) return undefined;
+  if (!Array.isArray(members) || members.length !== memberCounts[engine]) return undefined;
   const found: Member[] = [];
   for (const member of members) {
     const { publicKey, host, port } = objectOf(member);
-    if (!isHex32(publicKey) || typeof host !== 'string' || typeof port !== 'number') {
+    if (!isHex32(publicKey) || typeof host !== 'string' || !isPort(port)) {
       return undefined;
     }
     found.push({ publicKey, host, port });
@@ -107,6 +110,10 @@ function objectOf(value: unknown): Partial<Record<string, unknown>> {
 
 function isHex32(value: unknown): value is string {
   return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+}
+
+export function isPort(value: unknown): value is number {
+  return Number.isInteger(value) && typeof value === 'number' && value >= 1 && value <= 65_535;
 }
 
 /** The old file stays until the new one is whole. */
