@@ -4,6 +4,9 @@
 import { limits } from '../wire/limits.ts';
 import type { FairItem } from './fair-queue.ts';
 
+/** What was handed on is handed on again when its client asks again, but not more often than this. */
+export const handedOnAgainMs = 250;
+
 /** What a member may have outstanding at its primary. */
 export interface HandedOnBounds {
   readonly count: number;

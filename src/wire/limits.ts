@@ -129,7 +129,7 @@ export const limits = {
   queuedRequestsClientSizeBytesMax: 1 * miB,
   /** Of clients' requests that wait at a backup to be handed to the primary. */
   backupRequestsSizeBytesMax: 2 * miB,
-  /** What all backups together may have handed to a PBFT primary that is in no batch yet, and each at least. */
+  /** What all backups together may have handed to a primary that is not done, and each at least. */
   handedOnSizeBytesMax: 512 * kiB,
   handedOnSizeBytesMin: 128 * kiB,
   /** Requests that one backup may have handed on so. */

@@ -6,6 +6,7 @@ import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { Recipient, Sender } from '../contract.ts';
 import { ownOrigin } from '../laned-queue.ts';
+import { handedOnAgainMs } from '../lanes.ts';
 import { answerCostBytes, QuestionTurns } from '../question-turns.ts';
 import { requestKinds, resultDigest } from '../requests.ts';
 import type { Core } from './core.ts';
@@ -18,9 +19,6 @@ export interface ReplyContext {
   /** Whom the client asked for the whole result; undefined if this member does not know. */
   readonly fullReplier: number | undefined;
 }
-
-/** What was handed on is handed on again when its client asks again, but not more often than this. */
-const handedOnAgainMs = 250;
 
 /** `kind` of a reply. */
 const finalKind = 0;

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
-import { type Bytes, mapKey } from '../../base/bytes.ts';
+import { type Bytes, emptyBytes, mapKey } from '../../base/bytes.ts';
+import { limits } from '../../wire/limits.ts';
 import type { ReplicationMessage } from '../../wire/replication-registry.ts';
-import type { Effects, EngineEvent, Send } from '../contract.ts';
+import type { Effects, EngineEvent, Send, Sender } from '../contract.ts';
 import { createVrEngine } from './engine.ts';
 
 const instance = new Uint8Array(32).fill(1);
@@ -107,4 +108,48 @@ it('answers questions for the last number within a budget for each turn, the new
   if (send?.name !== 'lastNumberIs') throw new TypeError('an answer');
   expect(send.value.number).toBe(41);
   expect(new DataView(send.value.nonce.buffer).getUint32(0)).toBe(9_999);
+});
+
+it('has places for what each backup hands on, as many as that may have outstanding', () => {
+  const engine = createVrEngine({
+    group: { instance, members: [2, 3, 4].map((i) => new Uint8Array(32).fill(i)), faults: 1 },
+    index: 0,
+    service: {
+      load() {},
+      execute: () => emptyBytes,
+      query: () => emptyBytes,
+      isQuery: () => false,
+    },
+    parameters: { batchRequestsMax: 1, pipelineMax: 1 },
+    nonce: () => new Uint8Array(16),
+  });
+  engine.handle({ kind: 'start', restored: undefined }, 0);
+  const ask = (from: number, number: number, client = key): boolean => {
+    const sender: Sender =
+      from < 0 ? { kind: 'client', key: client } : { kind: 'replica', index: from };
+    const message = submission(number, client);
+    const { counts } = engine.handle({ kind: 'message', from: sender, message }, 1);
+    return !counts.includes('vr-queue-full') && !counts.includes('vr-client-queue-full');
+  };
+  const crowd = (): number => {
+    let taken = 0;
+    for (let i = 0; i < 600; i++) {
+      const client = new Uint8Array(32).fill(5);
+      new DataView(client.buffer).setUint32(0, i);
+      for (let number = 1; number <= 40; number++) if (ask(-1, number, client)) taken += 1;
+    }
+    return taken;
+  };
+  // The first one is proposed at once.
+  ask(-1, 1);
+  // All of one client, whose own places these are not.
+  const handOn = (backup: number): void => {
+    for (let i = 0; i < limits.handedOnRequestsMax; i++) {
+      expect(ask(backup, 1000 * backup + i)).toBe(true);
+    }
+    expect(ask(backup, 1000 * backup + 999)).toBe(false);
+  };
+  handOn(1);
+  expect(crowd()).toBe(limits.queuedRequestsMax);
+  handOn(2);
 });

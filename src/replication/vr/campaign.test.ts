@@ -24,21 +24,21 @@ describe('random troubles', () => {
     });
   }
 
-  // Within so many seeds; most others are played by hand.
-  const found: Readonly<Record<string, number>> = {
-    'one acknowledgement too few commits': 100,
-    'gaps are acknowledged': 400,
-    'uncommitted entries of an older view are kept below a suffix': 400,
-    'f votes start a view': 100,
-    'a replica restarts as normal in a view whose log it lacks': 200,
-    'a restarted primary goes on': 100,
+  // From one seed on, before another; most others are played by hand.
+  const found: Readonly<Record<string, readonly [number, number]>> = {
+    'one acknowledgement too few commits': [0, 100],
+    'gaps are acknowledged': [700, 900],
+    'uncommitted entries of an older view are kept below a suffix': [0, 400],
+    'f votes start a view': [0, 100],
+    'a replica restarts as normal in a view whose log it lacks': [0, 200],
+    'a restarted primary goes on': [0, 100],
   };
-  for (const [name, seeds] of Object.entries(found)) {
+  for (const [name, [first, end]] of Object.entries(found)) {
     it(`finds that ${name}`, () => {
       const mutant = mutants[name];
       if (mutant === undefined) throw new Violation(`no mutant: ${name}`);
       expect(() => {
-        for (let seed = 0; seed < seeds; seed++) runSeed(mutant.mode, seed, mutant.rules);
+        for (let seed = first; seed < end; seed++) runSeed(mutant.mode, seed, mutant.rules);
       }).toThrow(Violation);
     });
   }

@@ -94,6 +94,7 @@ export class VrEngine implements Engine {
     this.core.begin(nowMs);
     if (this.#isMute) out.count('vr-disk-unreadable');
     else this.#dispatch(event);
+    this.core.parts.requests.handOn();
     this.#awaitTurn();
     return out.take();
   }

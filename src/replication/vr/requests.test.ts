@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Bytes, emptyBytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
+import { handedOnBounds } from '../lanes.ts';
 import { decodeEntry } from './log.ts';
 import { TestCluster } from './test-cluster.ts';
 import { countOperation } from './test-service.ts';
@@ -16,14 +17,21 @@ function clusterOf(seed: number): TestCluster {
   return cluster;
 }
 
-/** A client of no test's asks one member for what has these numbers. */
-function ask(cluster: TestCluster, to: number, first: number, count: number, kind = 0): void {
+/** A client, of no test's unless named, asks one member for what has these numbers. */
+function ask(
+  cluster: TestCluster,
+  to: number,
+  first: number,
+  count: number,
+  kind = 0,
+  client: Bytes = stranger,
+): void {
   const proof = { signature: new Uint8Array(64), count: 0, index: 0, path: [] };
   for (let number = first; number < first + count; number++) {
-    const request = { client: stranger, number, kind, operation: emptyBytes };
+    const request = { client, number, kind, operation: emptyBytes };
     const value = { instance: cluster.instance, fullReplier: 0, request: { request, proof } };
     const message = { name: 'submitRequest', value } as const;
-    const from = { kind: 'client', key: stranger } as const;
+    const from = { kind: 'client', key: client } as const;
     cluster.handle(cluster.node(to), { kind: 'message', from, message });
   }
 }
@@ -45,6 +53,47 @@ describe('a backup', () => {
     expect(cluster.counts.get('vr-queue-full')).toBeGreaterThan(100);
     expect(cluster.counts.get('vr-request-stuck')).toBeUndefined();
     expect(viewsOf(cluster)).toEqual([0, 0, 0]);
+  });
+
+  it('does not accuse a primary whose queue crowds of clients fill, and gets its requests done', () => {
+    const cluster = clusterOf(6);
+    const keys = Array.from({ length: 513 }, (_, i) => {
+      const key = new Uint8Array(32).fill(200);
+      new DataView(key.buffer).setUint32(0, i);
+      return key;
+    });
+    const crowd = (): void => {
+      for (const key of keys) ask(cluster, 0, 1 + 32 * rounds, 32, 0, key);
+      rounds += 1;
+    };
+    let rounds = 0;
+    crowd();
+    expect(cluster.counts.get('vr-queue-full')).toBeGreaterThan(10);
+    const { table } = cluster.node(1).engine.core.executor;
+    ask(cluster, 1, 1, 1);
+    // Of one of the crowd, which waits at the primary already.
+    ask(cluster, 1, 32, 1, 0, keys[400]);
+    cluster.run(100);
+    expect(table.isSettled(stranger, 1)).toBe(true);
+    expect(table.isSettled(keys[400] ?? stranger, 32)).toBe(true);
+    for (let i = 0; i < 8; i++) {
+      crowd();
+      ask(cluster, 2, 2 + i, 1);
+      cluster.run(100);
+    }
+    expect(cluster.counts.get('vr-request-stuck')).toBeUndefined();
+    expect(viewsOf(cluster)).toEqual([0, 0, 0]);
+  });
+
+  it('hands on what a client asks again no more often than helps', () => {
+    const cluster = clusterOf(7);
+    let handedOn = 0;
+    cluster.filter = ({ from, message }) => {
+      if (message.name === 'submitRequest' && from.kind === 'replica') handedOn += 1;
+      return message.name !== 'vrPrepareOk';
+    };
+    for (let i = 0; i < 100; i++) ask(cluster, 1, 1, 1);
+    expect(handedOn).toBe(1);
   });
 
   it('tells its primary again of what waits before it accuses it', () => {
@@ -115,6 +164,42 @@ it('refuses requests of kinds that there are not', () => {
   expect(cluster.node(0).engine.status().executed).toBe(0);
 });
 
+describe('what waits when a view ends', () => {
+  const areDone = (cluster: TestCluster, first: number, count: number): boolean => {
+    const { table } = cluster.node(2).engine.core.executor;
+    for (let number = first; number < first + count; number++) {
+      if (!table.isSettled(stranger, number)) return false;
+    }
+    return true;
+  };
+
+  it('at its primary is handed to the next one', () => {
+    const cluster = clusterOf(8);
+    cluster.filter = ({ from, message }) => {
+      if (message.name === 'submitRequest' && from.kind === 'replica') return true;
+      return from.kind !== 'replica' || from.index !== 0 || message.name === 'vrStartViewChange';
+    };
+    const { core } = cluster.node(0).engine;
+    ask(cluster, 0, 1, 24);
+    const proposed = core.log.last * core.parameters.batchRequestsMax;
+    expect(proposed).toBeLessThan(20);
+    cluster.run(2000, () => core.view > 0);
+    cluster.filter = () => true;
+    expect(cluster.run(2000, () => areDone(cluster, proposed + 1, 24 - proposed))).toBe(true);
+  });
+
+  it('at a backup is ordered by it, if it is the next primary, and handed on to that otherwise', () => {
+    const cluster = clusterOf(9);
+    cluster.crash(0);
+    ask(cluster, 1, 1, 3);
+    ask(cluster, 2, 4, 3);
+    const { core } = cluster.node(2).engine;
+    cluster.run(3000, () => core.view > 0 && core.status === 'normal');
+    // Sooner than anybody is reminded.
+    expect(cluster.run(100, () => areDone(cluster, 1, 6))).toBe(true);
+  });
+});
+
 describe('requests that wait', () => {
   const clientOf = (value: number): Bytes => new Uint8Array(32).fill(value);
   const requestOf = (client: number, number: number, sizeBytes = 0) => ({
@@ -123,31 +208,79 @@ describe('requests that wait', () => {
     kind: 0,
     operation: new Uint8Array(sizeBytes),
   });
+  const handedOn = (waiting: WaitingRequests): string[] =>
+    waiting.takeToHandOn(0).map(({ client, number }) => `${client[0]}/${number}`);
 
-  it('are a window of each client, oldest first', () => {
-    const waiting = new WaitingRequests();
+  it('are a window of each client, oldest first, outstanding or not', () => {
+    const waiting = new WaitingRequests(3);
     for (let number = 1; number <= limits.clientWindow; number++) {
       expect(waiting.add(requestOf(1, number))).toBe(true);
+      waiting.takeToHandOn(0);
     }
     expect(waiting.add(requestOf(1, 1000))).toBe(false);
     expect(waiting.add(requestOf(2, 1000))).toBe(true);
     expect(waiting.add(requestOf(2, 1000))).toBe(false);
     expect(waiting.delete(requestOf(1, 1))).toBe(true);
     expect(waiting.delete(requestOf(1, 1))).toBe(false);
+    expect(waiting.delete(requestOf(2, 1000))).toBe(false);
     expect(waiting.add(requestOf(1, 1000))).toBe(true);
     expect(waiting.has(requestOf(1, 1000))).toBe(true);
     const [first] = waiting.values();
     expect(first?.number).toBe(2);
   });
 
-  it('are bounded in bytes', () => {
-    const waiting = new WaitingRequests();
-    const sizeBytes = limits.backupRequestsSizeBytesMax / 4;
-    for (const number of [1, 2, 3]) expect(waiting.add(requestOf(1, number, sizeBytes))).toBe(true);
-    expect(waiting.add(requestOf(1, 4, sizeBytes))).toBe(false);
-    expect(waiting.add(requestOf(2, 1, 5000))).toBe(true);
-    waiting.delete(requestOf(2, 1));
-    waiting.delete(requestOf(1, 2));
-    expect(waiting.add(requestOf(1, 4, sizeBytes))).toBe(true);
+  it('are bounded in bytes, of one client and of all, and what is small finds a place', () => {
+    const waiting = new WaitingRequests(3);
+    const { sizeBytes } = handedOnBounds(3);
+    const large = 60_000;
+    let places = 0;
+    for (let client = 1; client <= 40; client++) {
+      for (let number = 1; number <= 30; number++) {
+        if (waiting.add(requestOf(client, number, large))) places += 1;
+      }
+    }
+    expect(places * large).toBeGreaterThan(limits.backupRequestsSizeBytesMax / 2);
+    expect(places * large).toBeLessThanOrEqual(limits.backupRequestsSizeBytesMax);
+    expect(waiting.add(requestOf(222, 1))).toBe(true);
+    const first = handedOn(waiting);
+    expect(first[0]).toBe('222/1');
+    expect(first).toHaveLength(1 + Math.floor(sizeBytes / (large + 49)));
+    expect(handedOn(waiting)).toEqual([]);
+    waiting.delete(requestOf(1, 1));
+    expect(handedOn(waiting)).toHaveLength(1);
+  });
+
+  it('are handed on from one client after another, so many, and again in the next view', () => {
+    const waiting = new WaitingRequests(3);
+    for (const client of [1, 2, 3, 4]) {
+      for (let number = 1; number <= 30; number++) waiting.add(requestOf(client, number));
+    }
+    const first = handedOn(waiting);
+    expect(first).toHaveLength(limits.handedOnRequestsMax);
+    expect(first.filter((name) => name.startsWith('4/'))).toHaveLength(16);
+    expect(handedOn(waiting)).toEqual([]);
+    waiting.delete(requestOf(1, 1));
+    expect(waiting.outstanding).toBe(limits.handedOnRequestsMax - 1);
+    waiting.beginView();
+    expect(waiting.outstanding).toBe(0);
+    const again = handedOn(waiting);
+    expect(again).toHaveLength(limits.handedOnRequestsMax);
+    expect(again[0]).toBe('1/2');
+    waiting.clear();
+    expect([waiting.size, waiting.outstanding]).toEqual([0, 0]);
+    waiting.add(requestOf(1, 1));
+    expect(handedOn(waiting)).toEqual(['1/1']);
+  });
+
+  it('are not handed on again at once', () => {
+    const waiting = new WaitingRequests(3);
+    waiting.add(requestOf(1, 1));
+    expect(waiting.mayHandOnAgain(requestOf(1, 1), 4, 9)).toBe(false);
+    waiting.takeToHandOn(5);
+    expect(waiting.mayHandOnAgain(requestOf(1, 1), 4, 9)).toBe(false);
+    expect(waiting.mayHandOnAgain(requestOf(1, 1), 5, 9)).toBe(true);
+    expect(waiting.mayHandOnAgain(requestOf(1, 1), 8, 12)).toBe(false);
+    expect(waiting.takeAgain(20)).toEqual([requestOf(1, 1)]);
+    expect(waiting.mayHandOnAgain(requestOf(1, 1), 12, 20)).toBe(false);
   });
 });

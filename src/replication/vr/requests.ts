@@ -1,22 +1,17 @@
 // Requests under way: at the primary those in its queue and those in the log that are not executed yet; at a backup those
-// that it handed to the primary and waits for.
+// that wait to be handed to the primary, and those that it has handed on and times.
 
 import { type Bytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import type { OrderedRequest, SignedRequest } from '../../wire/replication.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { Sender } from '../contract.ts';
-import {
-  type FairItem,
-  FairQueue,
-  type Flow,
-  newFlow,
-  type Room,
-  turnSizeBytes,
-} from '../fair-queue.ts';
+import { type FairItem, type Flow, newFlow, type Room } from '../fair-queue.ts';
+import { LanedQueue, ownOrigin } from '../laned-queue.ts';
+import { handedOnAgainMs } from '../lanes.ts';
 import { isWellFormed } from '../requests.ts';
 import type { Core } from './core.ts';
-import { requestSizeBytes, WaitingRequests } from './waiting.ts';
+import { noSignature, requestSizeBytes, WaitingRequests } from './waiting.ts';
 
 const emptyProof = { signature: new Uint8Array(64), count: 0, index: 0, path: [] };
 
@@ -26,31 +21,36 @@ function keyOf(request: OrderedRequest): string {
 
 interface Queued extends FairItem {
   readonly request: OrderedRequest;
+  /** The member in whose lane it waits, or `ownOrigin`. */
+  readonly origin: number;
 }
 
 interface Pending {
-  readonly numbers: Set<number>;
-  /** Of those, what is not proposed yet. */
+  /** By number; undefined for what came with the log of another view. */
+  readonly numbers: Map<number, Queued | undefined>;
+  /** Of those that its client has brought itself, what is not proposed yet. */
   readonly flow: Flow<Queued>;
 }
 
 export class Requests {
   readonly #core: Core;
   /** Not proposed yet. */
-  readonly #queue = new FairQueue<Queued>();
+  readonly #queue: LanedQueue<Queued>;
   /** What is under way by client, at the primary. */
   #pending = new Map<string, Pending>();
-  /** Handed to the primary. */
-  readonly #waiting = new WaitingRequests();
+  /** At a backup. */
+  readonly #waiting: WaitingRequests;
   /** Pending requests whose clients have asked again: with three-message writes these get a reply at commit. */
   readonly #askedAgain = new Set<string>();
-  /** Since when the requests waited for have seen no progress; undefined while there is none. */
+  /** Since when the primary has done nothing of what it was handed; undefined while nothing is outstanding. */
   #waitingSinceMs: number | undefined;
   /** When the primary was told again of what waits, since then. */
   #remindedMs: number | undefined;
 
   constructor(core: Core) {
     this.#core = core;
+    this.#queue = new LanedQueue(core.size);
+    this.#waiting = new WaitingRequests(core.size);
   }
 
   get queued(): number {
@@ -70,90 +70,95 @@ export class Requests {
       return;
     }
     if (this.#core.parts.questions.onRequest(request)) return;
-    const isOwn = from.kind === 'client';
-    if (this.#core.isPrimary) this.#enqueue(request, isOwn);
-    else if (from.kind === 'client') this.#handOn(request);
+    if (this.#core.isPrimary) {
+      this.#enqueue(request, from.kind === 'client' ? ownOrigin : from.index);
+    } else if (from.kind === 'client') this.#accept(request);
     else this.#core.out.count('vr-not-primary');
   }
 
-  #isPending(request: OrderedRequest): boolean {
-    return this.#pending.get(mapKey(request.client))?.numbers.has(request.number) === true;
-  }
-
-  /**
-   * Places of one client at the primary. Those that it cannot take itself are enough for a window of each backup's, so
-   * that what a backup waits for finds a place whatever else its client has asked for here.
-   */
-  get #placesMax(): number {
-    return ownPlacesMax + (this.#core.size - 1) * limits.clientWindow;
-  }
-
-  /** @param isOwn its client brought it, not a backup that has a place for it. */
-  #enqueue(request: OrderedRequest, isOwn: boolean): void {
-    if (this.#isPending(request)) {
-      this.#core.out.count('vr-pending');
-      if (this.#core.parameters.threeMessageWrites) this.#askedAgain.add(keyOf(request));
-      return;
-    }
-    const sizeBytes = requestSizeBytes(request);
+  /** @param origin the member that has handed it on, or `ownOrigin`. */
+  #enqueue(request: OrderedRequest, origin: number): void {
+    const { out, parts } = this.#core;
     const pending = this.#pending.get(mapKey(request.client));
-    if (!this.#hasRoom(pending, sizeBytes, isOwn)) return this.#core.out.count('vr-queue-full');
-    if (pending !== undefined && pending.numbers.size >= (isOwn ? ownPlacesMax : this.#placesMax)) {
-      this.#core.out.count('vr-client-queue-full');
-      return;
+    if (pending?.numbers.has(request.number) === true) {
+      return this.#askAgain(pending, request, origin);
     }
-    const { flow } = this.#markPending(request);
-    this.#queue.add(flow, { request, sizeBytes, signature: emptySignature, isWaiting: true });
-    this.#core.parts.normal.proposeIfDue();
+    if (!this.#hasRoom(pending, request, origin)) return out.count('vr-queue-full');
+    if (origin === ownOrigin && pending !== undefined && pending.numbers.size >= ownPlacesMax) {
+      return out.count('vr-client-queue-full');
+    }
+    this.#queueUp(request, origin);
+    parts.normal.proposeIfDue();
   }
 
-  /**
-   * Half of the bytes are for whoever comes, of the other half a client has its share; a turn's worth is taken as long as
-   * there is any room at all. What backups hand on they have bounded themselves.
-   */
-  #hasRoom(pending: Pending | undefined, sizeBytes: number, isOwn: boolean): boolean {
-    const queue = this.#queue;
-    const total = queue.sizeBytes + sizeBytes;
-    if (queue.count >= limits.queuedRequestsMax) return false;
-    if (total > limits.queuedRequestsSizeBytesMax) return false;
-    const { count, sizeBytes: waiting } = pending?.flow ?? { count: 0, sizeBytes: 0 };
-    if (!isOwn || waiting + sizeBytes <= turnSizeBytes) return true;
-    const sizeBytesMax = limits.waitingRequestsSizeBytesMax;
-    if (total <= sizeBytesMax / 2) return true;
-    const clients = queue.flows + (count === 0 ? 1 : 0);
-    return total <= sizeBytesMax && waiting + sizeBytes <= sizeBytesMax / clients;
+  /** What a backup hands on has places that it counts on; nothing else takes them, nor does it take others'. */
+  #hasRoom(pending: Pending | undefined, request: OrderedRequest, origin: number): boolean {
+    const sizeBytes = requestSizeBytes(request);
+    const hasLaneRoom = this.#queue.hasLaneRoom(origin, sizeBytes);
+    if (hasLaneRoom !== undefined) return hasLaneRoom;
+    return this.#queue.own.hasRoom(pending?.flow, sizeBytes, limits.waitingRequestsSizeBytesMax);
   }
 
-  #markPending(request: OrderedRequest): Pending {
-    const key = mapKey(request.client);
-    const pending = this.#pending.get(key);
-    if (pending !== undefined) {
-      pending.numbers.add(request.number);
-      return pending;
-    }
-    const made: Pending = { numbers: new Set([request.number]), flow: newFlow() };
-    this.#pending.set(key, made);
-    return made;
+  #queueUp(request: OrderedRequest, origin: number): void {
+    const { numbers, flow } = this.#pendingOf(request);
+    const sizeBytes = requestSizeBytes(request);
+    const waits = { signature: noSignature, isWaiting: true };
+    const item: Queued = { request, origin, sizeBytes, ...waits };
+    numbers.set(request.number, item);
+    this.#queue.add(flow, item, origin);
   }
 
-  #handOn(request: OrderedRequest): void {
-    // A witness never learns that something was executed: it waits for nothing.
-    if (this.#core.isWitness) return this.#forward(request);
-    if (!this.#waiting.has(request)) {
-      if (!this.#waiting.add(request)) return this.#core.out.count('vr-queue-full');
-      if (this.#waitingSinceMs === undefined) this.#waitAnew();
+  /** It is under way. What a backup hands on does not go on waiting among all that clients have brought themselves. */
+  #askAgain({ numbers, flow }: Pending, request: OrderedRequest, origin: number): void {
+    const { out, parameters } = this.#core;
+    out.count('vr-pending');
+    if (parameters.threeMessageWrites) this.#askedAgain.add(keyOf(request));
+    const item = numbers.get(request.number);
+    if (item === undefined || !item.isWaiting || item.origin !== ownOrigin) return;
+    if (this.#queue.hasLaneRoom(origin, item.sizeBytes) !== true) return;
+    this.#queue.drop(flow, item, ownOrigin);
+    this.#queueUp(item.request, origin);
+  }
+
+  #pendingOf({ client }: OrderedRequest): Pending {
+    const key = mapKey(client);
+    let pending = this.#pending.get(key);
+    if (pending === undefined) {
+      pending = { numbers: new Map(), flow: newFlow() };
+      this.#pending.set(key, pending);
     }
-    this.#forward(request);
+    return pending;
+  }
+
+  // ---- Backup ----
+
+  #accept(request: OrderedRequest): void {
+    const { isWitness, parts, awakeMs, out } = this.#core;
+    // Who does not execute never learns that something was executed: it waits for nothing.
+    if (isWitness || parts.repair.isNeeded) return this.#forward(request);
+    if (this.#waiting.has(request)) {
+      const againMs = awakeMs - handedOnAgainMs;
+      if (this.#waiting.mayHandOnAgain(request, againMs, awakeMs)) this.#forward(request);
+    } else if (!this.#waiting.add(request)) out.count('vr-queue-full');
+  }
+
+  /** At the end of an event: what waits goes to the primary, as much as may be outstanding there. */
+  handOn(): void {
+    const { status, isPrimary, awakeMs } = this.#core;
+    const { size, outstanding } = this.#waiting;
+    if (size === outstanding || isPrimary || status !== 'normal') return;
+    for (const request of this.#waiting.takeToHandOn(awakeMs)) this.#forward(request);
+    if (this.#waitingSinceMs === undefined) this.#waitAnew();
   }
 
   #waitAnew(): void {
-    this.#waitingSinceMs = this.#waiting.size > 0 ? this.#core.awakeMs : undefined;
+    this.#waitingSinceMs = this.#waiting.outstanding > 0 ? this.#core.awakeMs : undefined;
     this.#remindedMs = undefined;
   }
 
   /**
-   * Whether what the primary was handed has seen no progress for too long. At half of that it is told again: it may have
-   * had no place, or never have heard.
+   * Whether what the primary was handed has seen no progress for too long. At half of that it is told again: it may never
+   * have heard.
    */
   isOverdue(patienceMs: number): boolean {
     if (this.#waitingSinceMs === undefined) return false;
@@ -161,16 +166,12 @@ export class Requests {
     const isLate = awakeMs - (this.#remindedMs ?? this.#waitingSinceMs) > patienceMs / 2;
     if (!isLate || this.#remindedMs !== undefined) return isLate;
     this.#forgetAnswered();
-    if (this.#waiting.size === 0) {
+    if (this.#waiting.outstanding === 0) {
       this.#waitAnew();
       return false;
     }
     this.#remindedMs = awakeMs;
-    let count = 0;
-    for (const request of this.#waiting.values()) {
-      if (count++ === limits.clientWindow) break;
-      this.#forward(request);
-    }
+    for (const request of this.#waiting.takeAgain(awakeMs)) this.#forward(request);
     return false;
   }
 
@@ -182,17 +183,11 @@ export class Requests {
     out.toReplica(this.#core.primaryOf(view), 'submitRequest', value, view, true);
   }
 
+  // ---- Both ----
+
   /** The next batch's requests, from one client after another; the first one whatever its size. */
-  take({ count, sizeBytes, isSmallOnly }: Room): readonly Queued[] {
-    const batch: Queued[] = [];
-    let left = Number.POSITIVE_INFINITY;
-    while (batch.length < count) {
-      const room = { count: count - batch.length, sizeBytes: left, isSmallOnly };
-      const takenSizeBytes = this.#queue.takeTurn(room, batch);
-      if (takenSizeBytes === 0) break;
-      left = Math.min(left, sizeBytes) - takenSizeBytes;
-    }
-    return batch;
+  take(room: Room): readonly Queued[] {
+    return this.#queue.takeBatch(room);
   }
 
   /** A request was executed for good. @returns whether its client asked again meanwhile. */
@@ -210,7 +205,7 @@ export class Requests {
   /** The largest number of a client that is under way here. */
   largest(client: Bytes): number {
     let largest = 0;
-    for (const number of this.#pending.get(mapKey(client))?.numbers ?? []) {
+    for (const number of this.#pending.get(mapKey(client))?.numbers.keys() ?? []) {
       largest = Math.max(largest, number);
     }
     return largest;
@@ -218,31 +213,32 @@ export class Requests {
 
   /** The log is another one or this replica stands elsewhere: what is under way is seen anew. */
   viewChanged(): void {
-    const { isPrimary, status, rules } = this.#core;
-    const queue = this.#takeAll();
+    const { isPrimary, rules, parts, parameters } = this.#core;
+    for (const request of this.#takeAll()) this.#waiting.keep(request);
     this.#askedAgain.clear();
     if (rules.rebuildsPending()) this.#pending = new Map();
-    for (const request of queue) this.#waiting.add(request);
     this.#forgetAnswered();
-    this.#waitAnew();
+    this.#waiting.beginView();
     if (isPrimary) {
       this.#markInherited();
-      const waiting = [...this.#waiting.values()];
+      for (const request of this.#waiting.values()) {
+        if (!this.#pendingOf(request).numbers.has(request.number)) {
+          this.#queueUp(request, ownOrigin);
+        } else if (parameters.threeMessageWrites) this.#askedAgain.add(keyOf(request));
+      }
       this.#waiting.clear();
-      this.#waitAnew();
-      for (const request of waiting) this.#enqueue(request, false);
-    } else if (status === 'normal') {
-      for (const request of this.#waiting.values()) this.#forward(request);
+      parts.normal.proposeIfDue();
     }
+    this.#waitAnew();
   }
 
   #takeAll(): OrderedRequest[] {
     const all: OrderedRequest[] = [];
-    for (const { flow } of this.#pending.values()) {
-      for (const item of [...flow.items]) {
-        if (!item.isWaiting) continue;
+    for (const { numbers, flow } of this.#pending.values()) {
+      for (const item of numbers.values()) {
+        if (item?.isWaiting !== true) continue;
         all.push(item.request);
-        this.#queue.drop(flow, item);
+        this.#queue.drop(flow, item, item.origin);
       }
     }
     return all;
@@ -251,7 +247,9 @@ export class Requests {
   #markInherited(): void {
     const { log, parts } = this.#core;
     for (let n = Math.max(parts.execution.executed + 1, log.first); n <= log.last; n++) {
-      for (const request of log.at(n).entry.requests) this.#markPending(request);
+      for (const request of log.at(n).entry.requests) {
+        this.#pendingOf(request).numbers.set(request.number, undefined);
+      }
     }
   }
 
@@ -278,7 +276,6 @@ export class Requests {
   }
 }
 
-const emptySignature: Bytes = new Uint8Array(0);
 const emptyAgreed: Bytes = new Uint8Array(0);
 /** What a client has unexecuted at the primary of what it brought itself: a client counts a reply before we do. */
 const ownPlacesMax = 2 * limits.clientWindow;
