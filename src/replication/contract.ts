@@ -234,7 +234,7 @@ export interface ReplicaStatus {
     | 'failed'
     | 'stopped';
   readonly primary: number;
-  /** Highest batch executed for good. */
+  /** Highest batch executed for good. Empty batches count too: a recovery on an idle group asks for some hundred of them. */
   readonly executed: number;
   /** Highest batch known to be committed here. */
   readonly committed: number;
@@ -242,7 +242,10 @@ export interface ReplicaStatus {
   readonly checkpoint: number;
   /** Share of a running state transfer, 0 … 1. */
   readonly transferred: number | undefined;
-  /** Last measures of the root over all pages, as hexadecimal, at `checkpoint`. */
+  /**
+   * The root over all pages at `checkpoint`, as hexadecimal. In Viewstamped Replication empty before the first checkpoint
+   * that it saved, and at a member without state.
+   */
   readonly root: string;
   /** Codes of what was found wrong on the own disk, until a whole checkpoint has replaced it; mostly empty. */
   readonly damage: readonly string[];
