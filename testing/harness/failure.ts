@@ -8,10 +8,11 @@ export const failureExitCodes: Readonly<Record<FailureKind, number>> = {
   crash: 11,
   unstable: 12,
   liveness: 13,
+  vacuous: 14,
 };
 
 /** Worst first. */
-const kinds: readonly FailureKind[] = ['safety', 'crash', 'unstable', 'liveness'];
+const kinds: readonly FailureKind[] = ['safety', 'crash', 'unstable', 'liveness', 'vacuous'];
 
 export function worstKind(found: Iterable<FailureKind>): FailureKind | undefined {
   const all = new Set(found);

@@ -7,8 +7,8 @@ import { optionsLine, type RunOptions } from './options.ts';
 import type { Parts } from './parts.ts';
 import type { System } from './system.ts';
 
-/** `unstable`: two runs of one seed were not the same. */
-export type FailureKind = 'crash' | 'safety' | 'liveness' | 'unstable';
+/** `unstable`: two runs of one seed were not the same. `vacuous`: a run did not do what it is for. */
+export type FailureKind = 'crash' | 'safety' | 'liveness' | 'unstable' | 'vacuous';
 
 export interface Failure {
   readonly kind: FailureKind;

@@ -116,7 +116,7 @@ function summary(reports: readonly RunReport[], tookMs: number): string {
   return [
     ...failed.slice(0, failuresShownMax).map(failureText),
     `${reports.length} runs, ${failed.length} failed; ${((1000 * reports.length) / Math.max(1, tookMs)).toFixed(1)} runs/s`,
-    `${sum((one) => one.operations)} operations, ${sum((one) => one.completed)} completed; ${sum((one) => one.events)} events; ${sum((one) => one.checkpoints)} checkpoints; ${sum((one) => one.views)} views; ${sum((one) => one.lies)} lies`,
+    `${sum((one) => one.operations)} operations, ${sum((one) => one.completed)} completed; ${sum((one) => one.events)} events; ${sum((one) => one.checkpoints)} checkpoints; ${sum((one) => one.views)} views; ${sum(lies)} lies`,
     'runs in which a code was counted:',
     ...[...codes]
       .sort(([a], [b]) => a.localeCompare(b))
@@ -128,6 +128,12 @@ function summary(reports: readonly RunReport[], tookMs: number): string {
         ]
       : []),
   ].join('\n');
+}
+
+function lies({ told }: RunReport): number {
+  let count = 0;
+  for (const times of told.values()) count += times;
+  return count;
 }
 
 async function main(): Promise<number> {

@@ -23,6 +23,7 @@ import type { LieMaker } from './lies/lying-engine.ts';
 import { membersOf, type RunOptions } from './options.ts';
 import type { Parts } from './parts.ts';
 import { accusedIndex, ReplicaMachine } from './replica-machine.ts';
+import { Showings } from './showings.ts';
 
 export interface GroupSetup {
   readonly simulation: Simulation;
@@ -31,11 +32,24 @@ export interface GroupSetup {
   /** Lies by member instead of the drawn ones; they may be more than the group claims to bear. */
   readonly lies?: ReadonlyMap<number, readonly LieMaker[]>;
   /** Members that are twins, instead of drawn ones. */
-  readonly twins?: readonly number[];
+  readonly twins?: TwinPlan;
   /** The group that this one goes on from: what its clients saw counts on. */
   readonly past?: SimulatedGroup;
   /** What it begins with, instead of what is drawn. */
   readonly inheritance?: Inheritance;
+}
+
+/** Members that run twice, and who takes the second process of each for the one. */
+export interface TwinPlan {
+  readonly members: readonly number[];
+  /** Other members that do. Drawn unless given. */
+  readonly others?: readonly number[];
+  /** Clients that do. Default: none. */
+  readonly clients?: readonly string[];
+  /** Whether each member hears the one that it speaks to, and no other. Drawn unless given; mostly so. */
+  readonly isApart?: boolean;
+  /** What the second process of each tells; the first one tells the truth. Default: the truth. */
+  readonly lies?: readonly LieMaker[];
 }
 
 /** A client of the group before, with what it has not been answered. */
@@ -57,12 +71,16 @@ export class SimulatedGroup {
   readonly clients: ClientMachine[] = [];
   readonly agreement: Agreement;
   readonly history: KeyHistory;
-  lies = 0;
+  /** How often which messages were lied about, by deed and message. */
+  readonly told = new Map<string, number>();
+  /** What correct members were shown by the others. */
+  readonly showings: Showings;
   readonly #parts: Parts;
   readonly #signers: readonly Signer[];
   readonly #subject: number;
   readonly #past: SimulatedGroup | undefined;
   readonly #inheritance: Inheritance | undefined;
+  readonly #twins: TwinPlan;
   /** Of clients that were there before this instance began. */
   readonly #oldClients: Signer[] = [];
   readonly #equivocators = new Set<string>();
@@ -92,11 +110,12 @@ export class SimulatedGroup {
       ...(this.#inheritance && { genesis: this.#inheritance.genesis }),
     };
     const faulty = this.prng.shuffled(this.group.members.map((_, index) => index));
-    const twins = setup.twins ?? faulty.splice(0, options.twins);
+    this.#twins = setup.twins ?? { members: faulty.splice(0, options.twins) };
     const lies =
       setup.lies ??
       new Map(options.liars.map((names, i) => [faulty[i] ?? 0, names.map((one) => lieMaker(one))]));
-    this.replicas = this.#makeReplicas(lies, twins);
+    this.showings = new Showings(this.group.instance);
+    this.replicas = this.#makeReplicas(lies);
   }
 
   /** Members whose behaviour must be right. */
@@ -104,8 +123,12 @@ export class SimulatedGroup {
     return this.replicas.filter(({ isCorrect }) => isCorrect);
   }
 
-  get addresses(): readonly Address[] {
-    return this.group.members.map((_, index) => addressOf(index));
+  /** Where a client finds the members. */
+  addressesFor(client: string): readonly Address[] {
+    const { members, clients = [] } = this.#twins;
+    return this.group.members.map((_, index) =>
+      addressOf(index, members.includes(index) && clients.includes(client)),
+    );
   }
 
   get acceptance(): Acceptance {
@@ -185,7 +208,7 @@ export class SimulatedGroup {
       simulation,
       fabric,
       group,
-      addresses: this.addresses,
+      addresses: this.addressesFor(name),
       acceptance: this.acceptance,
       signer,
       isKnown,
@@ -229,17 +252,14 @@ export class SimulatedGroup {
     this.#complaint ??= `${by} holds evidence against ${who}, which is correct: ${evidence.code}`;
   }
 
-  #makeReplicas(
-    lies: ReadonlyMap<number, readonly LieMaker[]>,
-    twins: readonly number[],
-  ): ReplicaMachine[] {
+  #makeReplicas(lies: ReadonlyMap<number, readonly LieMaker[]>): ReplicaMachine[] {
     const { group, prng } = this;
-    // Those in this set take the second of two twins for the one.
-    const others = new Set(
-      group.members.flatMap((_, index) =>
-        prng.chance(1, 2) && !twins.includes(index) ? [index] : [],
-      ),
+    const { members: twins, lies: secondLies = [] } = this.#twins;
+    const drawn = group.members.flatMap((_, index) =>
+      prng.chance(1, 2) && !twins.includes(index) ? [index] : [],
     );
+    // Those in this set take the second of two twins for the one.
+    const others = new Set(this.#twins.others ?? drawn);
     const addressesFor = (viewer: number): Address[] =>
       group.members.map((_, index) =>
         addressOf(index, twins.includes(index) && others.has(viewer)),
@@ -247,7 +267,7 @@ export class SimulatedGroup {
     const make = (index: number, isSecond: boolean): ReplicaMachine =>
       this.#makeReplica(
         index,
-        lies.get(index) ?? [],
+        isSecond ? secondLies : (lies.get(index) ?? []),
         twins.includes(index),
         isSecond,
         addressesFor(index),
@@ -260,7 +280,8 @@ export class SimulatedGroup {
 
   /** Mostly each member hears one of two twins only; now and then it hears both. */
   #partTwins(index: number, others: readonly number[]): void {
-    if (this.prng.chance(1, 4)) return;
+    const isDrawnTogether = this.prng.chance(1, 4);
+    if (this.#twins.isApart === undefined ? isDrawnTogether : !this.#twins.isApart) return;
     const ones = this.group.members.flatMap((_, i) =>
       others.includes(i) || i === index ? [] : [i],
     );
@@ -301,8 +322,12 @@ export class SimulatedGroup {
       lies,
       isTwin,
       onEvidence: (evidence) => this.#onEvidence(name, evidence),
-      onLie: () => {
-        this.lies += 1;
+      onLie: (deed, message) => {
+        const what = `${deed} ${message}`;
+        this.told.set(what, (this.told.get(what) ?? 0) + 1);
+      },
+      onHeard: (from, message) => {
+        if (this.replica(from).isLiar) this.showings.note(from, message);
       },
     });
   }

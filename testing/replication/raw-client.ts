@@ -32,8 +32,9 @@ export class RawClient {
         const message = decodeReplicationMessage(type, payload);
         if (message?.name === 'requestReply') this.replies.push(message.value);
       });
+      const addresses = group.addressesFor(name);
       this.#links = group.group.members.map((key, index) =>
-        env.network.open(toHex(key) as PeerId, group.addresses[index] ?? { host: '', port: 0 }),
+        env.network.open(toHex(key) as PeerId, addresses[index] ?? { host: '', port: 0 }),
       );
     });
   }

@@ -18,12 +18,15 @@ import { ReplicaHost } from '../../src/replication/host.ts';
 import { PbftEngine } from '../../src/replication/pbft/engine.ts';
 import { createReplica } from '../../src/replication/replica-disk.ts';
 import { createVrEngine } from '../../src/replication/vr/engine.ts';
-import { replicationPayloadSizeBytesMax } from '../../src/wire/replication-registry.ts';
+import {
+  type ReplicationMessage,
+  replicationPayloadSizeBytesMax,
+} from '../../src/wire/replication-registry.ts';
 import type { Fabric } from '../simulator/network.ts';
 import { type Machine, SimulatedNode } from '../simulator/node.ts';
 import type { Simulation } from '../simulator/simulation.ts';
 import type { Agreement } from './agreement.ts';
-import { type LieMaker, LyingEngine } from './lies/lying-engine.ts';
+import { type LieMaker, LyingEngine, type LyingEngineOptions } from './lies/lying-engine.ts';
 import type { RunOptions } from './options.ts';
 import type { Parts } from './parts.ts';
 import {
@@ -55,7 +58,9 @@ export interface ReplicaMachineOptions {
   /** One of two that run under one key: as good as a liar. */
   readonly isTwin: boolean;
   readonly onEvidence: (evidence: Evidence) => void;
-  readonly onLie: () => void;
+  readonly onLie: LyingEngineOptions['onLie'];
+  /** Another member's message is handled here, by correct code on a correct disk. */
+  readonly onHeard: (from: number, message: ReplicationMessage) => void;
 }
 
 const lieTickMs = 40;
@@ -238,7 +243,22 @@ export class ReplicaMachine {
         onLie,
       });
     }
-    return this.isCorrect ? this.watch.wrap(engine) : engine;
+    return this.isCorrect ? this.#overheard(this.watch.wrap(engine)) : engine;
+  }
+
+  #overheard(engine: Engine): Engine {
+    const { onHeard } = this.#options;
+    return {
+      handle: (event, nowMs) => {
+        if (event.kind === 'message' && event.from.kind === 'replica') {
+          onHeard(event.from.index, event.message);
+        }
+        return engine.handle(event, nowMs);
+      },
+      isCurrent: (view) => engine.isCurrent(view),
+      status: () => engine.status(),
+      ending: () => engine.ending(),
+    };
   }
 }
 

@@ -23,7 +23,8 @@ export interface RunReport {
   readonly completed: number;
   readonly checkpoints: number;
   readonly views: number;
-  readonly lies: number;
+  /** How often which messages were lied about, by deed and message. */
+  readonly told: ReadonlyMap<string, number>;
   /** What the engines counted, by code. */
   readonly codes: ReadonlyMap<string, number>;
 }

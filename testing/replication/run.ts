@@ -83,7 +83,7 @@ function reportOf(name: RunName, group: SimulatedGroup, failure: Failure | undef
     completed: operations.filter(({ end }) => end !== Number.POSITIVE_INFINITY).length,
     checkpoints: agreement.checkpoints,
     views,
-    lies: group.lies,
+    told: group.told,
     codes,
   };
 }

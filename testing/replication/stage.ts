@@ -11,7 +11,7 @@ import type { Failure } from '../harness/run-report.ts';
 import { cutOneWay, type FaultRule, only, type Packet } from '../simulator/faults.ts';
 import type { Simulation } from '../simulator/simulation.ts';
 import type { Asked, ClientMachine, Ending, Session } from './client-machine.ts';
-import { SimulatedGroup } from './group.ts';
+import { SimulatedGroup, type TwinPlan } from './group.ts';
 import type { LieMaker } from './lies/lying-engine.ts';
 import { calmOptions, type EngineName, type RunOptions } from './options.ts';
 import { correctParts } from './parts.ts';
@@ -24,7 +24,7 @@ export interface StageShape {
   readonly engine: EngineName;
   readonly faults: number;
   readonly lies?: ReadonlyMap<number, readonly LieMaker[]>;
-  readonly twins?: readonly number[];
+  readonly twins?: TwinPlan;
   readonly options?: Partial<RunOptions>;
 }
 
@@ -43,6 +43,16 @@ export class Stage {
 
   get faults(): number {
     return this.group.options.faults;
+  }
+
+  /** Whether something is known to be wrong already. */
+  get isBroken(): boolean {
+    return this.#broken !== undefined || this.group.complaint !== undefined;
+  }
+
+  /** The newest view that a correct member is in or on its way to. */
+  get view(): number {
+    return Math.max(0, ...this.group.correct.map(({ status }) => status?.view ?? 0));
   }
 
   replica(index: number): ReplicaMachine {
@@ -207,6 +217,11 @@ export class Stage {
     if (!condition) this.#broken ??= { kind: 'liveness', message: otherwise };
   }
 
+  /** What must have happened, or the script shows nothing. */
+  require(condition: boolean, otherwise: string): void {
+    if (!condition) this.#broken ??= { kind: 'vacuous', message: otherwise };
+  }
+
   /** What must be so for the group to be safe. */
   demand(condition: boolean, otherwise: string): void {
     if (!condition) this.#broken ??= { kind: 'safety', message: otherwise };
@@ -238,7 +253,7 @@ export function playOn(
   script: (stage: Stage) => Promise<void>,
 ): Promise<RunReport> {
   const { parts = correctParts } = settings;
-  const { engine, faults, lies = new Map<number, LieMaker[]>(), twins = [] } = shape;
+  const { engine, faults, lies = new Map<number, LieMaker[]>(), twins = { members: [] } } = shape;
   const simulation = simulationOf(settings);
   const options = { ...calmOptions(engine, faults), ...shape.options };
   const group = new SimulatedGroup({ simulation, options, parts, lies, twins });

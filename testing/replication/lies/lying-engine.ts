@@ -1,6 +1,7 @@
 // A liar: a correct engine with a lie between it and its host. The lie sees what the engine is told and what it wants to
 // send, one receiver at a time, and may change, withhold, delay or add. It has its member's key, and no other.
 
+import { equalBytes } from '../../../src/base/bytes.ts';
 import type { Prng } from '../../../src/base/prng.ts';
 import type { Signer } from '../../../src/crypto/signature.ts';
 import type {
@@ -14,9 +15,10 @@ import type {
   TimerChange,
 } from '../../../src/replication/contract.ts';
 import type { SignedRequest } from '../../../src/wire/replication.ts';
-import type {
-  ReplicationMessageName,
-  ReplicationMessageValue,
+import {
+  encodeReplicationMessage,
+  type ReplicationMessageName,
+  type ReplicationMessageValue,
 } from '../../../src/wire/replication-registry.ts';
 
 export type To = Extract<Recipient, { kind: 'replica' | 'client' }>;
@@ -52,11 +54,18 @@ export interface Lie {
 
 export type LieMaker = (context: LieContext) => Lie;
 
+/**
+ * How a message was lied about: sent with other contents, kept from a receiver, sent late; sent without the engine; kept from
+ * the engine, or shown to it with other contents.
+ */
+export type Deed = 'altered' | 'withheld' | 'delayed' | 'said' | 'unheard' | 'misheard';
+
 export interface LyingEngineOptions extends Omit<LieContext, 'requests' | 'status'> {
   readonly engine: Engine;
   readonly makers: readonly LieMaker[];
   readonly tickMs: number;
-  readonly onLie: () => void;
+  /** Once for each message and receiver that a lie made a difference to. */
+  readonly onLie: (deed: Deed, message: ReplicationMessageName) => void;
 }
 
 const requestsMax = 200;
@@ -103,6 +112,9 @@ export class LyingEngine implements Engine {
     this.#learn(event);
     const onEvent = event.kind === 'message' ? this.#lie()?.onEvent : undefined;
     const told = onEvent === undefined ? event : onEvent(event);
+    if (told !== event && event.kind === 'message') {
+      this.#options.onLie(told === undefined ? 'unheard' : 'misheard', event.message.name);
+    }
     if (told === undefined) return nothing;
     const effects = engine.handle(told, nowMs);
     const timers: TimerChange[] = [...effects.timers];
@@ -126,6 +138,7 @@ export class LyingEngine implements Engine {
   #onTick(nowMs: number): Effects {
     const timers: TimerChange[] = [{ name: tickTimer, atMs: nowMs + this.#options.tickMs }];
     const said = this.#lie()?.onTick?.() ?? [];
+    for (const { send } of said) this.#options.onLie('said', send.name);
     return { ...nothing, sends: this.#now(said, nowMs, timers), timers };
   }
 
@@ -136,7 +149,6 @@ export class LyingEngine implements Engine {
   }
 
   #falsified(sends: readonly Send[], nowMs: number, timers: TimerChange[]): Send[] {
-    const { onLie } = this.#options;
     const result: Send[] = [];
     for (const send of sends) {
       for (const to of this.#receivers(send.to)) {
@@ -145,11 +157,21 @@ export class LyingEngine implements Engine {
           result.push({ ...send, to } as Send);
           continue;
         }
-        onLie();
+        this.#count(send, said);
         result.push(...this.#now(said, nowMs, timers));
       }
     }
     return result;
+  }
+
+  /** What says the same is no lie. */
+  #count(send: Send, said: readonly Utterance[]): void {
+    const { onLie } = this.#options;
+    if (said.length === 0) onLie('withheld', send.name);
+    for (const one of said) {
+      if (isOther(one.send, send)) onLie('altered', one.send.name);
+      else if (one.delayMs !== undefined) onLie('delayed', send.name);
+    }
   }
 
   #receivers(to: Recipient): readonly To[] {
@@ -187,6 +209,16 @@ export class LyingEngine implements Engine {
       this.#requests.splice(0, this.#requests.length - requestsMax);
     }
   }
+}
+
+function isOther(one: Send, other: Send): boolean {
+  if (one.name !== other.name) return true;
+  return one.value !== other.value && !equalBytes(encoded(one), encoded(other));
+}
+
+function encoded({ name, value }: Send): Uint8Array {
+  // Name and value belong together; the compiler does not follow that through the union.
+  return encodeReplicationMessage(name, value as never);
 }
 
 const nothing: Effects = {

@@ -40,7 +40,7 @@ function otherBatch({ requests, prng }: LieContext, value: PrePrepare['value']):
 const equivocating: LieMaker = (context) => {
   const { prng, index, group } = context;
   const others = prng.shuffled(group.members.map((_, i) => i).filter((i) => i !== index));
-  const deceived = new Set(others.slice(0, prng.between(1, others.length)));
+  const deceived = new Set(others.slice(0, prng.between(1, others.length - 1)));
   const twins = new Map<string, PrePrepare['value']>();
   const twinOf = (send: PrePrepare): PrePrepare['value'] => {
     const key = `${send.value.view} ${send.value.sequence}`;

@@ -128,7 +128,7 @@ const working: Script = async (stage) => {
 export const pbftScenarios: Readonly<Record<string, Scenario>> = {
   'two-halves': scenario('the primary proposes two batches for one place', working, halves),
   'twin-primary': scenario('the primary runs twice, with one key', twins, (faults) => ({
-    twins: Array.from({ length: faults }, (_, i) => i),
+    twins: { members: Array.from({ length: faults }, (_, i) => i) },
     options: { pbft: { ...small, timeoutMs: 200, timeoutMsMax: 4_000 } },
   })),
   'hidden-view-change': scenario(
