@@ -150,6 +150,12 @@ describe('a member that is listened to', () => {
     }
   });
 
+  it('may end where it will a log that it does not keep', () => {
+    const none = { ...vote, view: 3, hasLog: 0 };
+    const speaker = new Speaker().say('vrDoViewChange', { ...none, sequence: 4 });
+    expect(speaker.say('vrDoViewChange', { ...none, sequence: 7 }).violation).toBeUndefined();
+  });
+
   it('begins a view once, and goes on behind what that began with', () => {
     const begun = (): Speaker =>
       new Speaker().say('vrStartView', { ...start, view: 3, sequence: 1, entries: [entry(1)] });

@@ -234,7 +234,8 @@ export class UtteranceWatch {
       case 'vrDoViewChange':
         return this.#once(
           `vote for ${value.view}`,
-          `${value.hasLog} ${value.lastNormal} ${value.sequence}`,
+          // Where a log would end that a witness does not keep means nothing.
+          `${value.lastNormal} ${value.hasLog === 0 ? 'none' : value.sequence}`,
         );
       case 'vrStartView': {
         const entries = value.entries.map((entry) => quickHash(entry));
