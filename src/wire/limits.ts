@@ -120,9 +120,10 @@ export const limits = {
   statusSlotsMax: 64,
   /** Changes of keys by one member. What a recovery asks to be ordered is numbered from the counter, 65536 each. */
   newKeyCounterMax: 2 ** 36,
-  /** Requests that a replica holds unexecuted, their bytes, and how many in all may be of one client in PBFT. */
+  /** Requests that a replica holds unexecuted, and their bytes. */
   queuedRequestsMax: 16_384,
   queuedRequestsSizeBytesMax: 64 * miB,
+  /** With so many of one client a PBFT replica takes nothing more of it but what members hand on. */
   queuedRequestsPerClientMax: 2048,
   /** Of clients' requests that wait for a place in a batch: bytes of all, and of one client. */
   waitingRequestsSizeBytesMax: 8 * miB,

@@ -163,6 +163,26 @@ describe('the queue', () => {
     expect(add(queue, 1, 200, 10, 1)).toBe(false);
   });
 
+  it.each([4, 28, 49])('has them for each of %i members though all is of one client', (n) => {
+    const queue = new RequestQueue(n);
+    queue.beginView(true);
+    let number = 0;
+    const round = (): void => {
+      for (let member = 1; member < n; member++) {
+        for (let i = 0; i < limits.handedOnRequestsMax; i++) {
+          number += 1;
+          const signed = signedOf(0, number, 10);
+          expect(queue.hasRoom(signed, member), `number ${number}`).toBe(true);
+          expect(queue.add(signed, digestOf(1), { ...arrival, origin: member })).toBe(true);
+        }
+      }
+    };
+    round();
+    // What is in batches takes nobody's place.
+    queue.take({ count: number, sizeBytes: 2 ** 30, isSmallOnly: false }, 0);
+    round();
+  });
+
   it('gives what each member hands on its share of every batch, whatever clients bring', () => {
     const queue = atPrimary();
     for (let number = 1; number <= 30; number++) add(queue, 0, number, 30_000);

@@ -109,6 +109,9 @@ export class RequestQueue {
 
   /** What a primary has put into its batches takes nothing of clients' own places, nor of members'. */
   #hasRoom(owner: Owner | undefined, sizeBytes: number, origin: number): boolean {
+    // Places that members count on: theirs alone bound them, even if all that they hand on is of one client.
+    const hasLaneRoom = this.#waiting.hasLaneRoom(origin, sizeBytes);
+    if (hasLaneRoom !== undefined) return hasLaneRoom;
     if (owner !== undefined && owner.entries.size >= limits.queuedRequestsPerClientMax)
       return false;
     if (origin === ownOrigin) {
@@ -117,8 +120,6 @@ export class RequestQueue {
         : limits.backupRequestsSizeBytesMax;
       return this.#waiting.own.hasRoom(owner?.flow, sizeBytes, sizeBytesMax);
     }
-    const hasLaneRoom = this.#waiting.hasLaneRoom(origin, sizeBytes);
-    if (hasLaneRoom !== undefined) return hasLaneRoom;
     return (
       this.#size < limits.queuedRequestsMax &&
       this.#sizeBytes + sizeBytes <= limits.queuedRequestsSizeBytesMax
