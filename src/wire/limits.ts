@@ -137,6 +137,8 @@ export const limits = {
   handedOnRequestsMax: 64,
   /** Clients whose wrong proofs a PBFT replica counts. */
   throttledClientsMax: 1024,
+  /** Clients that a PBFT replica remembers to have contradicted themselves. */
+  caughtClientsMax: 1024,
   /** Reads that wait for batches, all clients together and of one. */
   heldQueriesMax: 4096,
   heldQueriesPerClientMax: 64,

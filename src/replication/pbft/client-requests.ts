@@ -11,6 +11,7 @@ import { answerCostBytes, QuestionTurns } from '../question-turns.ts';
 import { requestKinds, resultDigest } from '../requests.ts';
 import type { Core } from './core.ts';
 import { contradictingRequests } from './evidence.ts';
+import { CaughtClients } from './failed-checks.ts';
 import { batchOrigin, type QueuedRequest } from './queue.ts';
 
 export interface ReplyContext {
@@ -34,6 +35,7 @@ export class ClientRequests {
   readonly #core: Core;
   /** Large results that clients ask for again: without a check of any signature, so within a budget. */
   readonly #repeats = new QuestionTurns<Repeat>((repeat) => this.#repeat(repeat));
+  readonly #caught = new CaughtClients();
 
   constructor(core: Core) {
     this.#core = core;
@@ -58,29 +60,52 @@ export class ClientRequests {
     const isAuthor = isFromClient || equalBytes(core.group.members[from.index] as Bytes, client);
     if (this.#isAnswered(signed.request, fullReplier, isAuthor)) return;
     const known = queue.find(client, number);
-    const origin = isAuthor || isFromClient ? ownOrigin : from.index;
     if (known === undefined) {
       // Members hand requests to their primary: here they would be timed without being handed on.
       if (!isAuthor && !core.isPrimary) return out.count('not-primary');
-      // Before anything is checked: refusing must cost less than asking.
-      if (!queue.hasRoom(signed, origin)) return out.count('queue-full');
-    }
-    const isAgain = known !== undefined && isSame(known.request, signed);
-    const digest = isAgain ? known.digest : this.#check(from, signed);
-    if (digest === undefined) return;
-    if (known === undefined) {
-      // Executed tentatively, it is in a batch; it waits all the same until that is for good.
-      const isProposed = executor.table.isSettled(client, number);
-      const arrival = { origin, fullReplier, nowMs: core.nowMs, isProposed };
-      if (!queue.add(signed, digest, arrival)) return out.count('queue-full');
-    } else {
-      if (isFromClient) known.fullReplier = fullReplier;
-      if (!equalBytes(known.digest, digest)) {
-        out.evidence(contradictingRequests(client, known.request, signed));
-      }
-      if (isFromClient) this.#handOnAgain(known);
+      this.#take(from, message, isAuthor || isFromClient ? ownOrigin : from.index);
+    } else if (!isSame(known.request.request, signed.request)) {
+      this.#onOther(from, known, signed);
+    } else if (isFromClient) {
+      known.fullReplier = fullReplier;
+      this.#handOnAgain(known);
     }
     if (executor.ended) this.endQueue();
+  }
+
+  #take(
+    from: Sender,
+    { request, fullReplier }: ReplicationMessageValue<'submitRequest'>,
+    origin: number,
+  ): void {
+    const { out, executor, queue, nowMs } = this.#core;
+    const { client, number } = request.request;
+    // Before anything is checked: refusing must cost less than asking.
+    if (!queue.hasRoom(request, origin)) return out.count('queue-full');
+    const digest = this.#check(from, request);
+    if (digest === undefined) return;
+    // Executed tentatively, it is in a batch; it waits all the same until that is for good.
+    const isProposed = executor.table.isSettled(client, number);
+    const arrival = { origin, fullReplier, nowMs, isProposed };
+    if (!queue.add(request, digest, arrival)) out.count('queue-full');
+  }
+
+  /** Something else than what is known under its number: it changes nothing, and costs nothing once its client is caught. */
+  #onOther(from: Sender, known: QueuedRequest, signed: SignedRequest): void {
+    if (this.#caught.has(mapKey(signed.request.client))) {
+      return this.#core.out.count('contradicts-again');
+    }
+    if (this.#check(from, signed) !== undefined) this.#accuse(known, signed);
+  }
+
+  /** One proof accuses a client as well as many. @param signed another than the known one, and its client signed it too. */
+  #accuse(known: QueuedRequest, signed: SignedRequest): void {
+    const { out } = this.#core;
+    const { client } = signed.request;
+    const key = mapKey(client);
+    if (this.#caught.has(key)) return out.count('contradicts-again');
+    this.#caught.note(key);
+    out.evidence(contradictingRequests(client, known.request, signed));
   }
 
   /** The digest of a request that its client signed. Whoever brings others is heard less. */
@@ -184,6 +209,7 @@ export class ClientRequests {
     const { client, number } = signed.request;
     const known = queue.find(client, number);
     if (known !== undefined) {
+      if (!equalBytes(known.digest, digest)) this.#accuse(known, signed);
       known.fullReplier ??= fullReplier;
       return queue.markProposed(client, number, nowMs);
     }
@@ -260,16 +286,7 @@ export class ClientRequests {
   }
 }
 
-/** Whether it is the very request that was found right before, proof and all. */
-function isSame(known: SignedRequest, again: SignedRequest): boolean {
-  const { proof, request } = again;
-  return (
-    known.request.kind === request.kind &&
-    known.proof.count === proof.count &&
-    known.proof.index === proof.index &&
-    known.proof.path.length === proof.path.length &&
-    equalBytes(known.proof.signature, proof.signature) &&
-    known.proof.path.every((node, i) => equalBytes(node, proof.path[i] as Bytes)) &&
-    equalBytes(known.request.operation, request.operation)
-  );
+/** Whether two requests of one client under one number say the same. Either one's proof speaks for both. */
+function isSame(a: OrderedRequest, b: OrderedRequest): boolean {
+  return a.kind === b.kind && equalBytes(a.operation, b.operation);
 }

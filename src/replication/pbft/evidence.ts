@@ -186,6 +186,7 @@ function judgeNewView(
     const digest = viewChangeDigest(viewChange.statement);
     if (!equalBytes(digest, reference.digest)) return undefined;
     if (viewChange.statement.replica !== reference.replica) return accused;
+    if (!equalBytes(viewChange.instance, instance)) return undefined;
     if (!check.isViewChange(viewChange, digest)) return undefined;
     set.push(viewChange.statement);
   }

@@ -1,5 +1,6 @@
 // Whose signatures fail. A wrong proof on a channel is the fault of whoever the channel belongs to: a client signs for
-// itself, and a member checks all that it hands on or orders. So each may cause few checks that come to nothing.
+// itself, and a member checks all that it hands on or orders. So each may cause few checks that come to nothing. And whose
+// signatures hold and contradict each other.
 
 import { limits } from '../../wire/limits.ts';
 
@@ -29,12 +30,28 @@ export class FailedChecks {
       return;
     }
     this.#failures.delete(whom);
-    if (this.#failures.size >= limits.throttledClientsMax) {
-      for (const oldest of this.#failures.keys()) {
-        this.#failures.delete(oldest);
-        break;
-      }
-    }
+    if (this.#failures.size >= limits.throttledClientsMax) dropOldest(this.#failures);
     this.#failures.set(whom, { sinceMs: nowMs, count: 1 });
+  }
+}
+
+/** Clients that were proved to contradict themselves: what they contradict after that is neither checked nor proved. */
+export class CaughtClients {
+  readonly #keys = new Set<string>();
+
+  has(key: string): boolean {
+    return this.#keys.has(key);
+  }
+
+  note(key: string): void {
+    if (this.#keys.size >= limits.caughtClientsMax) dropOldest(this.#keys);
+    this.#keys.add(key);
+  }
+}
+
+function dropOldest<Key>(kept: Map<Key, unknown> | Set<Key>): void {
+  for (const oldest of kept.keys()) {
+    kept.delete(oldest);
+    return;
   }
 }
