@@ -120,6 +120,13 @@ export class FairQueue<Item extends FairItem> {
     this.#sizeBytes -= item.sizeBytes;
   }
 
+  /** As `drop`, of what is to wait in another queue, under the same name. */
+  give(flow: Flow<Item>, item: Item): void {
+    this.drop(flow, item);
+    // Skipped only for as long as it waits nowhere.
+    flow.items = flow.items.filter((other) => other !== item);
+  }
+
   /** Whether something waits that fits into a turn. */
   get hasSmall(): boolean {
     return this.#small.length > 0;

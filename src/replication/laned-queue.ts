@@ -51,6 +51,18 @@ export class LanedQueue<Item extends FairItem> {
     this.#laneSizeBytes += item.sizeBytes;
   }
 
+  /**
+   * A member hands on what waits among clients' own: it gets one of that member's places, if there is any, and does not go
+   * on waiting for its client's turn. The member times it.
+   * @returns whether it is in that lane now.
+   */
+  moveToLane(flow: Flow<Item>, item: Item, origin: number): boolean {
+    if (!item.isWaiting || this.hasLaneRoom(origin, item.sizeBytes) !== true) return false;
+    this.own.give(flow, item);
+    this.add(flow, item, origin);
+    return true;
+  }
+
   /** It waits no longer, taken or not. */
   drop(flow: Flow<Item>, item: Item, origin: number): void {
     const lane = this.#lanes[origin];

@@ -137,6 +137,39 @@ it('does not leave views for crowds that ask every member for large things, and 
   expect(cluster.problems()).toEqual([]);
 });
 
+it('orders in time what a backup hands on, though it waits among what clients have brought already', () => {
+  const cluster = new TestCluster({
+    seed: 11,
+    clients: 25,
+    parameters: { ...parameters, batchesInFlight: 1 },
+    delayMsMax: 10,
+  });
+  const submit = (client: number, to: number, number: number): void => {
+    const signer = cluster.clientSigners[client] as Signer;
+    const operation = new Uint8Array(60_000);
+    operation.set(
+      utf8(`${client.toString().padStart(3, '0')}${number.toString().padStart(5, '0')}`),
+    );
+    const request = { client: signer.publicKey, number, kind: 0, operation };
+    const [signed] = bundle(signer, testInstance, [request]);
+    if (signed === undefined) throw new TypeError('one request');
+    const value = { instance: testInstance, request: signed, fullReplier: 0 };
+    const from = { kind: 'client', key: signer.publicKey } as const;
+    const message = { name: 'submitRequest', value } as const;
+    cluster.handle(cluster.replica(to), { kind: 'message', from, message });
+  };
+  for (let number = 1; number <= 4; number++) {
+    for (let client = 1; client <= 24; client++) submit(client, 0, number);
+  }
+  expect(cluster.count('queue-full')).toBe(0);
+  submit(24, 1, 4);
+  const { entries } = cluster.replica(1).service;
+  const isDone = (): boolean => entries.includes('02400004');
+  expect(cluster.run(5000, isDone)).toBe(true);
+  // Of 96 it would be the last one.
+  expect(entries.length).toBeLessThan(40);
+});
+
 it('leaves the view of a primary that orders what clients bring it and nothing that a backup hands on', () => {
   const cluster = new TestCluster({ seed: 6, clients: 3, parameters });
   cluster.filter = (from, to, { name }) => name !== 'submitRequest' || to !== 0 || from < 0;

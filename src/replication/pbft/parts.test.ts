@@ -183,6 +183,44 @@ describe('the queue', () => {
     round();
   });
 
+  it('moves to a lane what a member hands on and a client has brought too, once', () => {
+    const queue = atPrimary();
+    const [busy, other] = signers as [Signer, Signer];
+    for (let number = 1; number <= limits.clientWindow; number++) add(queue, 0, number, 8000);
+    add(queue, 1, 501, 10, 2);
+    for (const member of [3, 1]) queue.moveToLane(busy.publicKey, 1, member);
+    queue.moveToLane(busy.publicKey, 30, 3);
+    queue.moveToLane(other.publicKey, 501, 3);
+    queue.moveToLane(busy.publicKey, 1000, 3);
+    expect(queue.waiting).toBe(limits.clientWindow + 1);
+    // Of three lanes, its own and the clients'.
+    expect(numbersOf(queue, 5).sort((a, b) => a - b)).toEqual([1, 2, 3, 30, 501]);
+    // In a batch.
+    for (const number of [1, 2]) queue.moveToLane(busy.publicKey, number, 1);
+    const rest = numbersOf(queue, 100);
+    expect(rest).toHaveLength(limits.clientWindow - 4);
+    expect(rest).not.toContain(1);
+    expect(queue.waiting).toBe(0);
+  });
+
+  it('moves nothing to a lane at a backup, which hands on nothing of lanes', () => {
+    const queue = new RequestQueue(4);
+    queue.beginView(false);
+    add(queue, 0, 1);
+    queue.moveToLane((signers[0] as Signer).publicKey, 1, 3);
+    expect(handedOn(queue)).toEqual([1]);
+  });
+
+  it('moves nothing to a lane that is full', () => {
+    const queue = atPrimary();
+    for (let number = 1; number <= limits.clientWindow; number++) add(queue, 0, number, 8000);
+    for (let i = 0; i < limits.handedOnRequestsMax; i++) add(queue, 1, 1000 + i, 10, 3);
+    queue.moveToLane((signers[0] as Signer).publicKey, 30, 3);
+    const taken = numbersOf(queue, limits.handedOnRequestsMax + 8, 2 ** 30);
+    expect(taken).toHaveLength(limits.handedOnRequestsMax + 8);
+    expect(taken).not.toContain(30);
+  });
+
   it('gives what each member hands on its share of every batch, whatever clients bring', () => {
     const queue = atPrimary();
     for (let number = 1; number <= 30; number++) add(queue, 0, number, 30_000);

@@ -177,6 +177,13 @@ export class RequestQueue {
     return entry;
   }
 
+  /** A member hands on to this primary what is known already: it shall not wait among all that clients have brought. */
+  moveToLane(client: Bytes, number: number, origin: number): void {
+    const entry = this.#owners.get(mapKey(client))?.entries.get(number);
+    if (!this.#isTakenFrom || entry?.origin !== ownOrigin) return;
+    if (this.#waiting.moveToLane(entry.owner.flow, entry, origin)) entry.origin = origin;
+  }
+
   /** The primary put this request into a batch. */
   markProposed(client: Bytes, number: number, nowMs: number): void {
     const entry = this.#owners.get(mapKey(client))?.entries.get(number);

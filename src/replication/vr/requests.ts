@@ -22,7 +22,7 @@ function keyOf(request: OrderedRequest): string {
 interface Queued extends FairItem {
   readonly request: OrderedRequest;
   /** The member in whose lane it waits, or `ownOrigin`. */
-  readonly origin: number;
+  origin: number;
 }
 
 interface Pending {
@@ -114,10 +114,8 @@ export class Requests {
     out.count('vr-pending');
     if (parameters.threeMessageWrites) this.#askedAgain.add(keyOf(request));
     const item = numbers.get(request.number);
-    if (item === undefined || !item.isWaiting || item.origin !== ownOrigin) return;
-    if (this.#queue.hasLaneRoom(origin, item.sizeBytes) !== true) return;
-    this.#queue.drop(flow, item, ownOrigin);
-    this.#queueUp(item.request, origin);
+    if (item?.origin !== ownOrigin) return;
+    if (this.#queue.moveToLane(flow, item, origin)) item.origin = origin;
   }
 
   #pendingOf({ client }: OrderedRequest): Pending {
