@@ -40,6 +40,11 @@ export class Agreement {
     return this.#roots.size;
   }
 
+  /** Whether some correct replica has vouched for a checkpoint there. */
+  hasRoot(sequence: number): boolean {
+    return this.#roots.has(sequence);
+  }
+
   hasExecuted(tag: string): boolean {
     return this.ordinalOf(tag) !== undefined;
   }

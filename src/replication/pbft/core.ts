@@ -104,7 +104,7 @@ export class Core {
     if (!equalBytes(this.genesis, root)) this.executor.state.dropBelow(1);
     this.statements = new Statements(group, scheme, parameters.window, this.genesis);
     const certificate = { sequence: 0, root: this.genesis, isFinal: 0, signatures: [] };
-    this.log = new Log(parameters.window, certificate);
+    this.log = new Log(parameters.window, certificate, rules);
   }
 
   get instance(): Bytes {

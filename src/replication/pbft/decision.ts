@@ -40,7 +40,7 @@ export class ViewChangeSet {
     const claims: PlacedDigest[] = [];
     for (const prepared of this.#prepared) {
       const claim = prepared.get(sequence);
-      if (claim === undefined) continue;
+      if (claim === undefined || !this.#rules.isClaim(isNull(claim.digest))) continue;
       if (
         !claims.some((other) => other.view === claim.view && equalBytes(other.digest, claim.digest))
       )

@@ -5,6 +5,7 @@ import { type Bytes, compareBytes, equalBytes, mapKey } from '../../base/bytes.t
 import { limits } from '../../wire/limits.ts';
 import type { Certificate, PlacedDigest } from '../../wire/pbft.ts';
 import { type Batch, isNull, nullBatch } from './batch.ts';
+import type { PbftRules } from './rules.ts';
 import { Slot } from './slot.ts';
 
 interface Body {
@@ -22,6 +23,7 @@ interface PlacedView {
 
 export class Log {
   readonly window: number;
+  readonly #rules: Pick<PbftRules, 'windowTop'>;
   /** Proof of the low water mark. */
   #certificate: Certificate;
   #isShut = false;
@@ -31,8 +33,9 @@ export class Log {
   readonly #accepted = new Map<number, PlacedView[]>();
   readonly #bodies = new Map<string, Body>();
 
-  constructor(window: number, certificate: Certificate) {
+  constructor(window: number, certificate: Certificate, rules: Pick<PbftRules, 'windowTop'>) {
     this.window = window;
+    this.#rules = rules;
     this.#certificate = certificate;
   }
 
@@ -54,7 +57,7 @@ export class Log {
   topFrom(height: number): number {
     if (this.#isShut) return height;
     return Math.min(
-      height + this.window,
+      this.#rules.windowTop(height, this.window),
       height < this.#bound ? this.#bound : Number.POSITIVE_INFINITY,
     );
   }

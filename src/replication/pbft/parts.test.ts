@@ -14,6 +14,7 @@ import { isInNumber, MemberSet } from './member-set.ts';
 import { checkedParameters } from './parameters.ts';
 import { RequestQueue } from './queue.ts';
 import { decodeRecord, encodeRecord } from './records.ts';
+import { pbftRules } from './rules.ts';
 import { VoteBox } from './slot.ts';
 import { checkpointBytes } from './statements.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
@@ -313,7 +314,11 @@ describe('the queue', () => {
 
 describe('the log', () => {
   it('forgets of too many accepted digests the oldest that is not prepared', () => {
-    const log = new Log(8, { sequence: 0, root: digestOf(0), isFinal: 0, signatures: [] });
+    const log = new Log(
+      8,
+      { sequence: 0, root: digestOf(0), isFinal: 0, signatures: [] },
+      pbftRules,
+    );
     log.markPrepared(1, digestOf(1), 0);
     for (let view = 0; view <= limits.acceptedDigestsMax; view++) {
       log.markAccepted(1, digestOf(view + 1), view);

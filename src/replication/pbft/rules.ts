@@ -20,12 +20,16 @@ export interface PbftRules {
   heightAfterNewView(own: number, height: number): number;
   /** Sequences that a primary may assign by PRE-PREPARE: those of its NEW-VIEW are taken. */
   mayPrePrepare(sequence: number, newViewTop: number, height: number, window: number): boolean;
+  /** H: the last sequence for which anything is taken. Without it a primary could use up sequences, and memory. */
+  windowTop(height: number, window: number): number;
   /** A second, different PRE-PREPARE for a slot of the view is refused. */
   mayReplaceAccepted(): boolean;
   /** A1: members of V that prepared nothing else in a view as late as the claim's. */
   hasNoLaterClaim(members: number, faults: number): boolean;
   /** A2: members of V that accepted the digest in a view as late as the claim's. One is correct. */
   isVouched(members: number, faults: number): boolean;
+  /** Null is a digest like any other: what has prepared it may claim that in later views. */
+  isClaim(isNull: boolean): boolean;
   /** B: members of V that prepared nothing at the sequence. */
   mayBeNull(members: number, faults: number): boolean;
   /** V may be any 2f+1 or more: fixed at 2f+1, one liar in it blocks for ever. */
@@ -47,6 +51,11 @@ export interface PbftRules {
   entersQ(isPrimary: boolean, isFromNewView: boolean): boolean;
   /** A read waits for everything up to here: it might be committed and finished. */
   readFloor(height: number, newViewTop: number, preparedTop: number): number;
+  /**
+   * Whether the primary has the whole time again when another request waits longest: only once the view has executed
+   * something new.
+   */
+  restartsClock(isOther: boolean, hasProgress: boolean): boolean;
   /** A checkpoint is voted for when it is on disk. */
   mayVoteForCheckpoint(isSaved: boolean): boolean;
 }
@@ -61,9 +70,11 @@ export const pbftRules: PbftRules = {
   heightAfterNewView: (own, height) => Math.max(own, height),
   mayPrePrepare: (sequence, newViewTop, height, window) =>
     sequence > newViewTop && sequence > height && sequence <= height + window,
+  windowTop: (height, window) => height + window,
   mayReplaceAccepted: () => false,
   hasNoLaterClaim: (members, faults) => members >= 2 * faults + 1,
   isVouched: (members, faults) => members >= faults + 1,
+  isClaim: () => true,
   mayBeNull: (members, faults) => members >= 2 * faults + 1,
   isViewChangeQuorum: (members, faults) => members >= 2 * faults + 1,
   mustJoin: (members, faults) => members >= faults + 1,
@@ -73,5 +84,6 @@ export const pbftRules: PbftRules = {
   mustLeave: (members, faults) => members >= faults + 1,
   entersQ: () => true,
   readFloor: (height, newViewTop, preparedTop) => Math.max(height, newViewTop, preparedTop),
+  restartsClock: (isOther, hasProgress) => isOther && hasProgress,
   mayVoteForCheckpoint: (isSaved) => isSaved,
 };

@@ -3,6 +3,7 @@ import { Outbox } from '../outbox.ts';
 import { bundle } from '../requests.ts';
 import { defaultPbftParameters } from './parameters.ts';
 import { batchOrigin, RequestQueue } from './queue.ts';
+import { pbftRules } from './rules.ts';
 import { testInstance } from './test-cluster.ts';
 import { quickSigner } from './test-service.ts';
 import { requestTimer, type Timed, ViewTimer, viewChangeTimer } from './view-timer.ts';
@@ -17,6 +18,7 @@ class Replica implements Timed {
   readonly queue = new RequestQueue(4);
   readonly out = new Outbox();
   readonly executor = { ended: false };
+  readonly rules = pbftRules;
   nowMs = 1000;
   isActive = true;
   isTransferring = false;

@@ -9,7 +9,8 @@ export const requestTimer = 'request';
 export const viewChangeTimer = 'view-change';
 
 /** What the time depends on, and what is done when it is up. */
-export interface Timed extends Pick<Core, 'parameters' | 'queue' | 'nowMs' | 'isActive' | 'out'> {
+export interface Timed
+  extends Pick<Core, 'parameters' | 'queue' | 'nowMs' | 'isActive' | 'out' | 'rules'> {
   readonly executor: Pick<Core['executor'], 'ended'>;
   readonly parts: {
     readonly transfers: Pick<Core['parts']['transfers'], 'isRunning'>;
@@ -59,7 +60,7 @@ export class ViewTimer {
 
   /** After every event: times the request that has waited longest. */
   refresh(): void {
-    const { queue, parts, nowMs } = this.#core;
+    const { queue, parts, nowMs, rules } = this.#core;
     const head = queue.head;
     if (head === undefined || !this.#isTiming) {
       this.#timed = undefined;
@@ -67,7 +68,10 @@ export class ViewTimer {
       return;
     }
     // Until the view has executed something new, whatever leaves the queue otherwise gives its primary no more time.
-    if (this.#sinceMs === undefined || (this.#timed !== head && this.#hasProgress)) {
+    if (
+      this.#sinceMs === undefined ||
+      rules.restartsClock(this.#timed !== head, this.#hasProgress)
+    ) {
       this.#sinceMs = nowMs;
       this.#executedThen = parts.execution.executed;
       this.#remindedMs = undefined;

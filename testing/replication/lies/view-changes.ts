@@ -97,6 +97,43 @@ const denying: LieMaker = (context) => ({
   },
 });
 
+/**
+ * From the second view change on claims to have prepared in the first view what it accepted there, and nothing since; and
+ * votes for whatever a NEW-VIEW makes of that.
+ */
+export const claimingFirst: LieMaker = (context) => {
+  const { group, index } = context;
+  let newest: NewViewStatement | undefined;
+  return {
+    onEvent: (event) => {
+      if (event.kind === 'message' && event.message.name === 'newView') {
+        newest = event.message.value.statement;
+      }
+      return event;
+    },
+    onSend: (send, to) => {
+      if (send.name !== 'viewChange' || send.value.statement.replica !== index) return undefined;
+      const { statement } = send.value;
+      if (statement.view < 2) return undefined;
+      const accepted = statement.accepted.filter(({ view }) => view === 0);
+      const told = { ...statement, prepared: accepted, accepted };
+      return [altered(send, to, signedViewChange(context, told))];
+    },
+    onTick: () => {
+      if (newest === undefined) return [];
+      const { view, height, batches } = newest;
+      return group.members.flatMap((_, replica) =>
+        batches.flatMap((digest, i) => {
+          const to = { kind: 'replica', index: replica } as const;
+          const vote = { instance: group.instance, view, sequence: height + 1 + i, digest };
+          if (replica === index) return [];
+          return [utter(to, 'pbftPrepare', vote), utter(to, 'pbftCommit', vote)];
+        }),
+      );
+    },
+  };
+};
+
 /** Claims to have prepared, last of all, what was ordered first; never begins a view itself. */
 const usurping: LieMaker = (context) => ({
   onSend: (send, to) => {

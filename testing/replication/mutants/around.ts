@@ -1,12 +1,13 @@
 // Variants broken outside the rules: durability, the table of clients, the client's own rule of acceptance.
 
-import { utf8 } from '../../../src/base/bytes.ts';
+import { equalBytes, utf8 } from '../../../src/base/bytes.ts';
 import type { SignaturePurpose } from '../../../src/crypto/domains.ts';
 import type { SignatureScheme } from '../../../src/crypto/signature.ts';
 import type { Disk } from '../../../src/env/disk.ts';
 import type { Acceptance, Reply } from '../../../src/replication/acceptance.ts';
 import { ClientTable } from '../../../src/replication/client-table.ts';
 import { Executor } from '../../../src/replication/executor.ts';
+import { NormalCase } from '../../../src/replication/pbft/normal-case.ts';
 import type { EngineName, RunOptions } from '../options.ts';
 import { type Mutant, partMutant, urgently, type Where, withEffects } from './mutant.ts';
 import { withLies } from './pbft.ts';
@@ -81,6 +82,34 @@ const first = (replies: readonly Reply[]): ReturnType<Acceptance['ordered']> => 
   const [reply] = replies;
   return reply === undefined ? { kind: 'open' } : { kind: 'accepted', reply };
 };
+
+/** As many equal replies as reads in one round need. */
+const fromMost =
+  (faults: number): Acceptance['ordered'] =>
+  (replies) => {
+    for (const reply of replies) {
+      const equal = replies.filter(({ digest }) => equalBytes(digest, reply.digest));
+      if (equal.length > 2 * faults) return { kind: 'accepted', reply };
+    }
+    return { kind: 'open' };
+  };
+
+function committingByPrepares(): () => void {
+  const { onPrepare } = NormalCase.prototype;
+  return replaced(NormalCase.prototype, 'onPrepare', function (this: NormalCase, from, vote) {
+    onPrepare.call(this, from, vote);
+    this.onCommit(from, vote);
+  });
+}
+
+function refusingLowerNumbers(): () => void {
+  const { find } = ClientTable.prototype;
+  return replaced(ClientTable.prototype, 'find', function (this: ClientTable, client, number) {
+    const found = find.call(this, client, number);
+    const isLower = found.kind === 'new' && number <= this.largest(client);
+    return isLower ? { kind: 'too-old' } : found;
+  });
+}
 
 const crashy: Where = { adjust: powerFails };
 
@@ -159,6 +188,26 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
     'a client believes the first reply',
     { acceptance: (acceptance) => ordered(acceptance, first) },
     { adjust: withLies('falsifying') },
+  ),
+  'replies-from-most': partMutant(
+    'pbft',
+    'a client believes 2f+1 replies only',
+    { acceptance: (acceptance, faults) => ordered(acceptance, fromMost(faults)) },
+    { scenario: 'starved-reads' },
+  ),
+  'prepare-is-commit': partMutant(
+    'pbft',
+    'a PREPARE counts as a COMMIT, too',
+    { patch: committingByPrepares },
+    { scenario: 'prepared-by-few' },
+  ),
+  ...both('numbers-in-order', (engine) =>
+    partMutant(
+      engine,
+      'what a client asked for before what is executed already is never executed',
+      { patch: refusingLowerNumbers },
+      { adjust: (options) => ({ ...options, concurrency: 4 }) },
+    ),
   ),
   'first-answer-believed': partMutant(
     'pbft',

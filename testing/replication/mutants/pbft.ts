@@ -72,6 +72,30 @@ export const pbftMutants: Readonly<Record<string, Mutant>> = {
     { isVouched: () => true },
     { scenario: 'claims-of-liars' },
   ),
+  'older-claim-wins': pbftMutant(
+    'a new view takes what was prepared earlier, though something else was prepared later',
+    { hasNoLaterClaim: () => true },
+    { scenario: 'older-claim' },
+  ),
+  'null-never-claimed': pbftMutant(
+    'nothing may stand only where nobody has prepared it',
+    { isClaim: (isNull) => !isNull },
+    { scenario: 'null-at-checkpoint' },
+  ),
+  'window-not-enforced': pbftMutant(
+    'batches are taken above the last sequence that there is',
+    {
+      windowTop: (height, window) => height + 4 * window,
+      mayPrePrepare: (sequence, newViewTop, height, window) =>
+        pbftRules.mayPrePrepare(sequence, newViewTop, height, 4 * window),
+    },
+    { scenario: 'jump-above-the-mark' },
+  ),
+  'clock-never-restarted': pbftMutant(
+    'a primary has no more time when another request waits longest',
+    { restartsClock: () => false },
+    { scenario: 'steady-work' },
+  ),
   'null-too-soon': pbftMutant(
     'a new view leaves out what too few deny',
     { mayBeNull: (members) => members >= 1 },

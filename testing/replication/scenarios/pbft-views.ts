@@ -1,6 +1,7 @@
 // Scripts for PBFT groups whose views change at awkward moments.
 
 import { utf8 } from '../../../src/base/bytes.ts';
+import { isNull } from '../../../src/replication/pbft/batch.ts';
 import { membersOf } from '../options.ts';
 import type { Script } from './scenario.ts';
 
@@ -23,23 +24,80 @@ export const hiddenViewChange: Script = async (stage) => {
   await stage.together();
 };
 
-/** The batch at a checkpoint's place reaches nobody, the one behind it does; the primary dies. */
+/**
+ * The batch at a checkpoint's place reaches nobody, the one behind it does; the primary dies. The next view puts nothing
+ * there, which is prepared and not committed; the one after that does so again.
+ */
 export const nullAtCheckpoint: Script = async (stage) => {
+  const { group, simulation } = stage;
+  const place = 4;
   const { session } = stage.client('c0');
-  const heal = stage.lose(({ name, value }) => name === 'prePrepare' && value.sequence === 4);
-  const writes = Array.from({ length: 6 }, (_, i) =>
-    session.perform({ kind: 'put', key: utf8(`k${i % 2}`), value: session.newValue(12) }, 60_000),
+  const empty = new Set<number>();
+  stage.lose(({ name, value }) => {
+    if (name !== 'newView') return false;
+    const { view, height, batches } = value.statement;
+    const digest = batches[place - height - 1];
+    if (digest !== undefined && isNull(digest)) empty.add(view);
+    return false;
+  });
+  const heal = stage.lose(({ name, value }) => name === 'prePrepare' && value.sequence === place);
+  const undecided = stage.lose(
+    ({ name, value }) => name === 'pbftCommit' && value.view <= 1 && value.sequence >= place,
   );
-  await stage.simulation.runFor(100);
+  const writes = Array.from({ length: 6 }, (_, i) =>
+    session.perform({ kind: 'put', key: utf8(`k${i % 2}`), value: session.newValue(12) }, 100_000),
+  );
+  await simulation.runFor(100);
   stage.replica(0).crash(true);
   heal();
+  await stage.until(
+    () => group.replicas.slice(1).every(({ status }) => (status?.view ?? 0) > 1),
+    'all that are up leave the view in which nothing is prepared at the place',
+  );
+  undecided();
   for (const write of writes) {
-    stage.expect((await stage.simulation.complete(write, 120_000)) === 'result', 'a put was lost');
+    stage.expect((await simulation.complete(write, 120_000)) === 'result', 'a put was lost');
   }
+  stage.expect(empty.has(1), 'the first new view orders something at the place');
+  stage.expect(
+    [...empty].some((view) => view > 1),
+    'a later view orders something where nothing was prepared',
+  );
   stage.replica(0).start();
   await stage.work([session], 10);
   await stage.together();
-  stage.expect(stage.group.agreement.checkpoints > 0, 'a checkpoint is taken');
+  stage.demand(group.agreement.hasRoot(place), 'no checkpoint is taken at the place');
+};
+
+/** The first batch is accepted and not prepared, another one is done in its place; liars say it was prepared first. */
+export const olderClaim: Script = async (stage) => {
+  const { faults, group, simulation } = stage;
+  const { machine, session } = stage.client('c0');
+  stage.lose(({ name, value }) => name === 'pbftPrepare' && value.view === 0);
+  await stage.tryPut(session, 'k', 50);
+  machine.crash();
+  // They remember that they accepted it, and order it together with what is asked for next.
+  for (const replica of group.replicas) replica.crash(true);
+  await simulation.runFor(100);
+  const ignorant = [stage.replica(0), ...group.replicas.slice(2 * faults + 2)];
+  for (const replica of group.replicas) if (!ignorant.includes(replica)) replica.start();
+  const { session: writer } = stage.client('c1');
+  const value = await stage.put(writer, 'k');
+  await simulation.runFor(100);
+  stage.expect(stage.replica(1).status?.executed === 1, 'it is not where the first batch was');
+  // One correct member knows of it, and liars deny it: too few to vouch for it.
+  const away = [stage.replica(1), ...group.replicas.slice(faults + 2, 2 * faults + 1)];
+  for (const replica of away) replica.crash(true);
+  const untold = stage.lose(
+    ({ name }, _, to) => name === 'committed' && ignorant.some((one) => one.name === to),
+  );
+  for (const replica of ignorant) replica.start();
+  await stage.tryPut(writer, 'other', 8_000);
+  untold();
+  for (const replica of away) replica.start();
+  stage.demand((await stage.get(writer, 'k', true)) === value, 'what was done is gone');
+  await stage.work([writer], 4);
+  await stage.together();
 };
 
 /** What everyone needs for a view has been done; the primary dies; f liars say something else of it. */

@@ -3,7 +3,8 @@
 import { utf8 } from '../../../src/base/bytes.ts';
 import { type LieName, lieMaker } from '../lies/lies.ts';
 import type { LieMaker } from '../lies/lying-engine.ts';
-import { membersOf, type RunOptions } from '../options.ts';
+import { claimingFirst } from '../lies/view-changes.ts';
+import { calmOptions, membersOf, type RunOptions } from '../options.ts';
 import type { RunSettings } from '../run.ts';
 import { playOn, type StageShape } from '../stage.ts';
 import { rottenPages } from './page-rot.ts';
@@ -18,9 +19,16 @@ import { rollingCrashes } from './pbft-crashes.ts';
 import { blackout, forgottenFlush, preparedByFew, rottenPage, wipedDisk } from './pbft-disks.ts';
 import { raving, senselessInput } from './pbft-input.ts';
 import { reopening, viewOpenedAgain } from './pbft-new-views.ts';
+import { gap, jumpingTo, steadyWork } from './pbft-primaries.ts';
 import { starvedReads, starving } from './pbft-reads.ts';
 import { busyRestarts, restartTimeoutMs } from './pbft-restarts.ts';
-import { afterCommit, hiddenViewChange, nullAtCheckpoint, oldPlaces } from './pbft-views.ts';
+import {
+  afterCommit,
+  hiddenViewChange,
+  nullAtCheckpoint,
+  olderClaim,
+  oldPlaces,
+} from './pbft-views.ts';
 import type { Scenario, Script } from './scenario.ts';
 
 type Shape = (faults: number, extra: number) => Partial<StageShape>;
@@ -53,7 +61,17 @@ function lyingBackups(name: LieName, parameters: RunOptions['pbft']): Shape {
   });
 }
 
+const calmMix = calmOptions('pbft', 1).faultMix;
+
 const small = { checkpointInterval: 4, window: 8 };
+
+/** The first primary uses other sequences than it should. */
+function jumping(sequenceFor: (sequence: number, window: number) => number): Shape {
+  return () => ({
+    lies: new Map([[0, [jumpingTo(sequenceFor)]]]),
+    options: { pbft: { ...small, timeoutMs: 200, timeoutMsMax: 4_000 } },
+  });
+}
 
 /** One member is away for long; while it fetches the state, the others move on to later checkpoints. */
 const movingTarget: Script = async (stage) => {
@@ -107,9 +125,9 @@ const slowNetwork: Script = async (stage) => {
 };
 
 /** A PRE-PREPARE reaches one half, another one of the same place the other half: nothing is prepared twice. */
-const halves: Shape = (faults) => ({
+const halves: Shape = () => ({
   lies: new Map([[0, [lieMaker('equivocating')]]]),
-  options: { pbft: { ...small, timeoutMs: 200, batchRequests: 4 }, concurrency: 4, faults },
+  options: { pbft: { ...small, timeoutMs: 200, batchRequests: 4 }, concurrency: 4 },
 });
 
 /** Two members under one key, each in touch with a half of the others. */
@@ -239,6 +257,42 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
       },
     }),
   ),
+  'older-claim': scenario(
+    'f members claim that what was only proposed was prepared, before something else was done',
+    olderClaim,
+    (faults) => ({
+      lies: new Map(Array.from({ length: faults }, (_, i) => [2 + i, [claimingFirst]])),
+      options: {
+        pbft: { checkpointInterval: 16, window: 32, timeoutMs: 300, timeoutMsMax: 8_000 },
+      },
+    }),
+  ),
+  'gap-in-the-order': scenario(
+    'a primary leaves out a sequence',
+    gap(false),
+    jumping((sequence) => sequence + 1),
+  ),
+  'jump-to-the-mark': scenario(
+    'a primary orders at the last sequence that there is',
+    gap(false),
+    jumping((sequence, window) => sequence + window - 3),
+  ),
+  'jump-above-the-mark': scenario(
+    'a primary orders above the last sequence that there is',
+    gap(true),
+    jumping((sequence, window) => sequence + window),
+  ),
+  'steady-work': scenario('clients never pause, and the primary is good', steadyWork, () => ({
+    options: {
+      concurrency: 4,
+      thinkMs: [0, 1],
+      mix: { get: 0, orderedGet: 0, put: 1, delete: 0, swap: 0, scan: 0 },
+      keys: 8,
+      pbft: { timeoutMs: 300, timeoutMsMax: 8_000, batchRequests: 2, batchesInFlight: 4 },
+      // Longer than what executes them, so that there is always something under way.
+      faultMix: { ...calmMix, latencyUs: [5_000, 10_000] },
+    },
+  })),
   'old-places': scenario(
     'primaries order something else where a stable checkpoint is',
     oldPlaces,
