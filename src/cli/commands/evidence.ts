@@ -6,9 +6,10 @@ import { checkEvidenceFile } from '../../server/replication/evidence-file.ts';
 import type { Context, GlobalOptions } from '../context.ts';
 import { Printer, table } from '../output.ts';
 
-export function evidence(context: Context, options: GlobalOptions, file: string): void {
+export function evidence(context: Context, options: GlobalOptions, path: string): void {
   const printer = new Printer(context, options);
-  const { records, badLines } = checkEvidenceFile(resolve(context.folder, file));
+  const { file, records, badLines } = checkEvidenceFile(resolve(context.folder, path));
+  if (records.length === 0 && badLines.length > 0) throw noEvidenceFile(file, badLines);
   const rows = records.map(({ line, code, accused, instance, isProved }) => [
     String(line),
     isProved ? 'proved' : 'not proved',
@@ -20,7 +21,7 @@ export function evidence(context: Context, options: GlobalOptions, file: string)
     records.length === 0
       ? 'There is no evidence.'
       : table(['line', 'verdict', 'what', 'accused key', 'group'], rows);
-  printer.answer({ records, badLines }, words);
+  printer.answer({ file, records, badLines }, words);
   const failed = records.filter(({ isProved }) => !isProved).map(({ line }) => line);
   const faults = [
     ...(failed.length > 0 ? [`not proved: line ${failed.join(', ')} of ${file}`] : []),
@@ -32,7 +33,20 @@ export function evidence(context: Context, options: GlobalOptions, file: string)
     `${faults.join('; ')}. What stands there accuses nobody.`,
     {
       cure: 'Check that the file is as the replica wrote it; a line that was cut short takes none of the others with it.',
-      details: { failed, badLines },
+      details: { file, failed, badLines },
+    },
+  );
+}
+
+function noEvidenceFile(file: string, badLines: readonly number[]): HoldfastError {
+  const lines =
+    badLines.length === 1 ? 'its only line is' : `none of its ${badLines.length} lines is`;
+  return new HoldfastError(
+    'verification-failed',
+    `${file} is no evidence file: ${lines} a record. It accuses nobody, and does not say that nobody was caught.`,
+    {
+      cure: 'Name the data folder of a replica, or evidence.jsonl in it; if it is that one, look for an older copy: it was damaged since it was written.',
+      details: { file, badLines },
     },
   );
 }

@@ -116,17 +116,17 @@ describe('evidence on disk', () => {
     expect(() => checkEvidenceFile(folder)).toThrow('no such file');
     expect(() => checkEvidenceFile(path)).toThrow('no such file');
     mkdirSync(join(folder, 'journal'));
-    const none = { records: [], badLines: [] };
+    const none = { file: path, records: [], badLines: [] };
     expect(checkEvidenceFile(folder)).toEqual(none);
     expect(checkEvidenceFile(path)).toEqual(none);
     expect(() => checkEvidenceFile(join(folder, 'nowhere', 'evidence.jsonl'))).toThrow('no such');
     writeFileSync(path, 'no record\n');
-    expect(checkEvidenceFile(folder).badLines).toEqual([1]);
+    expect(checkEvidenceFile(folder)).toEqual({ file: path, records: [], badLines: [1] });
   });
 
   it('that is no evidence is named by its line', () => {
     writeFileSync(path, '{"holdfast":"evidence"}\n');
-    expect(checkEvidenceFile(path)).toEqual({ records: [], badLines: [1] });
+    expect(checkEvidenceFile(path)).toEqual({ file: path, records: [], badLines: [1] });
     expect(() => checkEvidenceFile(join(folder, 'nothing'))).toThrow('cannot read');
   });
 

@@ -138,6 +138,8 @@ export interface CheckedEvidence {
 }
 
 export interface CheckedEvidenceFile {
+  /** Path of the file itself, also where its folder was named. */
+  readonly file: string;
   readonly records: readonly CheckedEvidence[];
   /** Numbers, from 1, of the lines that are no records: cut short or changed. They say nothing about the others. */
   readonly badLines: readonly number[];
@@ -149,14 +151,16 @@ export interface CheckedEvidenceFile {
  * @throws HoldfastError `usage` when there is neither, or it cannot be read.
  */
 export function checkEvidenceFile(path: string): CheckedEvidenceFile {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  const file = isFolder ? join(path, evidenceName) : path;
   const records: CheckedEvidence[] = [];
   const badLines: number[] = [];
-  for (const { number, json } of linesOf(readEvidence(path))) {
+  for (const { number, json } of linesOf(readEvidence(file))) {
     const record = recordSchema.safeParse(parsedJson(json));
     if (record.success) records.push(checked(number, record.data));
     else badLines.push(number);
   }
-  return { records, badLines };
+  return { file, records, badLines };
 }
 
 function checked(line: number, record: z.infer<typeof recordSchema>): CheckedEvidence {
@@ -171,9 +175,7 @@ function checked(line: number, record: z.infer<typeof recordSchema>): CheckedEvi
   };
 }
 
-function readEvidence(path: string): string {
-  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-  const file = isFolder ? join(path, evidenceName) : path;
+function readEvidence(file: string): string {
   if (!existsSync(file) && existsSync(join(dirname(file), 'journal'))) return '';
   try {
     return readFileSync(file, 'utf8');
