@@ -82,7 +82,10 @@ export class Promises {
     const held = this.#held;
     if (lastNormal < held.view) return `a vote for ${view} without the log of ${held.view}`;
     // A witness keeps no log when all that hold the state have it.
-    if (lastNormal > held.view || hasLog === 0 || sequence >= held.sequence) return undefined;
+    if (hasLog === 0) return undefined;
+    // It may end later when the vote is repeated: a state that was fetched meanwhile is in it.
+    this.#hold(lastNormal, sequence);
+    if (lastNormal > held.view || sequence >= held.sequence) return undefined;
     return `a vote for ${view} with ${sequence} entries of ${held.sequence} of ${lastNormal}`;
   }
 

@@ -232,8 +232,6 @@ export class UtteranceWatch {
       case 'vrPrepare':
         return this.#once(`entry ${value.view} ${value.sequence}`, `${quickHash(value.entry)}`);
       case 'vrDoViewChange':
-        // A witness keeps no log when all that hold the state have it: then it names the view that its log was of.
-        if (value.hasLog === 1) this.#once(`log for ${value.view}`, `${value.sequence}`);
         return this.#once(`vote for ${value.view}`, `${value.lastNormal}`);
       case 'vrStartView': {
         const entries = value.entries.map((entry) => quickHash(entry));
