@@ -1,6 +1,7 @@
 // A whole replicated group under simulation: members, liars and twins among them, clients, and the record of what they
 // executed and saw.
 
+import type { PeerId } from '../../src/base/brand.ts';
 import { type Bytes, toHex } from '../../src/base/bytes.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import type { SignatureScheme, Signer } from '../../src/crypto/signature.ts';
@@ -9,6 +10,10 @@ import { type Acceptance, byzantineAcceptance } from '../../src/replication/acce
 import type { Unanswered } from '../../src/replication/client-operation.ts';
 import type { Evidence, ReplicaGroup } from '../../src/replication/contract.ts';
 import { vrAcceptance } from '../../src/replication/vr/acceptance.ts';
+import {
+  type ReplicationMessageName,
+  replicationMessageNumber,
+} from '../../src/wire/replication-registry.ts';
 import { drawClockRatePpm, fabricOptions } from '../simulator/fault-mix.ts';
 import { cutBothWays } from '../simulator/faults.ts';
 import { Fabric } from '../simulator/network.ts';
@@ -48,6 +53,8 @@ export interface TwinPlan {
   readonly clients?: readonly string[];
   /** Whether each member hears the one that it speaks to, and no other. Drawn unless given; mostly so. */
   readonly isApart?: boolean;
+  /** What both hear of what other members say to one of the two. Default: each hears what is said to it. */
+  readonly shared?: 'all' | readonly ReplicationMessageName[];
   /** What the second process of each tells; the first one tells the truth. Default: the truth. */
   readonly lies?: readonly LieMaker[];
 }
@@ -293,6 +300,22 @@ export class SimulatedGroup {
     );
   }
 
+  /** Tells one of two twins what members say to the other. */
+  #shareEars(
+    index: number,
+    name: string,
+  ): ((peer: PeerId, type: number, payload: Bytes) => void) | undefined {
+    const { shared } = this.#twins;
+    if (shared === undefined) return undefined;
+    const types = shared === 'all' ? undefined : new Set(shared.map(replicationMessageNumber));
+    const members = new Set<string>(this.group.members.map(toHex));
+    return (peer, type, payload) => {
+      if (!members.has(peer) || types?.has(type) === false) return;
+      const other = this.replicas.find((one) => one.index === index && one.name !== name);
+      other?.overhear(peer, type, payload);
+    };
+  }
+
   /** Rules that stay when everything heals: call each again then. */
   readonly permanentCuts: (() => void)[] = [];
 
@@ -322,6 +345,7 @@ export class SimulatedGroup {
       lies,
       isTwin,
       onEvidence: (evidence) => this.#onEvidence(name, evidence),
+      onShared: isTwin ? this.#shareEars(index, name) : undefined,
       onLie: (deed, message) => {
         const what = `${deed} ${message}`;
         this.told.set(what, (this.told.get(what) ?? 0) + 1);

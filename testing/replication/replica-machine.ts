@@ -2,10 +2,10 @@
 
 import { KeyValueStore } from '../../examples/key-value/index.ts';
 import type { PeerId } from '../../src/base/brand.ts';
-import { equalBytes, toHex } from '../../src/base/bytes.ts';
+import { type Bytes, equalBytes, toHex } from '../../src/base/bytes.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import type { SignatureScheme, Signer } from '../../src/crypto/signature.ts';
-import type { Address } from '../../src/env/network.ts';
+import type { Address, Channel, Network } from '../../src/env/network.ts';
 import type {
   Engine,
   Evidence,
@@ -58,6 +58,8 @@ export interface ReplicaMachineOptions {
   /** One of two that run under one key: as good as a liar. */
   readonly isTwin: boolean;
   readonly onEvidence: (evidence: Evidence) => void;
+  /** Told of all that this machine hears; undefined: nobody is. */
+  readonly onShared: ((peer: PeerId, type: number, payload: Bytes) => void) | undefined;
   readonly onLie: LyingEngineOptions['onLie'];
   /** Another member's message is handled here, by correct code on a correct disk. */
   readonly onHeard: (from: number, message: ReplicationMessage) => void;
@@ -80,6 +82,8 @@ export class ReplicaMachine {
   readonly #prng: Prng;
   #isCreated = false;
   #isDiskLost = false;
+  /** What stands for the channels of another machine, by who speaks on them. */
+  readonly #overheard = new Map<PeerId, Channel>();
 
   constructor(options: ReplicaMachineOptions) {
     const { simulation, fabric, index, name, signer, group, agreement, clockRatePpm } = options;
@@ -125,6 +129,16 @@ export class ReplicaMachine {
     this.node.crash({ silently: isSilent });
   }
 
+  /** Hears what somebody has said to another machine. */
+  overhear(peer: PeerId, type: number, payload: Bytes): void {
+    let channel = this.#overheard.get(peer);
+    if (channel === undefined) {
+      channel = { peer, send: () => false, close: () => {} };
+      this.#overheard.set(peer, channel);
+    }
+    this.host?.receive(channel, type, payload);
+  }
+
   /** Crashes, and comes back on a new disk as a member that has forgotten what it said. */
   wipe(): void {
     this.crash();
@@ -166,7 +180,7 @@ export class ReplicaMachine {
       this.watch.restart();
       const engine = this.#engine(() => env.clock.nowMs(), env.entropy.bytes.bind(env.entropy));
       const host = await ReplicaHost.open({
-        env: this.isCorrect ? { ...env, network: this.utterances.wrap(env.network) } : env,
+        env: { ...env, network: this.#network(env.network) },
         disk: parts.disk(disk),
         group,
         self: index,
@@ -184,6 +198,22 @@ export class ReplicaMachine {
       }
       throw error;
     }
+  }
+
+  #network(network: Network): Network {
+    if (this.isCorrect) return this.utterances.wrap(network);
+    const { onShared } = this.#options;
+    if (onShared === undefined) return network;
+    return {
+      open: (peer, address) => network.open(peer, address),
+      onMessage: (handler) =>
+        network.onMessage((channel, type, payload) => {
+          handler(channel, type, payload);
+          onShared(channel.peer, type, payload);
+        }),
+      onClosed: (handler) => network.onClosed(handler),
+      close: () => network.close(),
+    };
   }
 
   #onFailure(error: Error): void {
@@ -243,10 +273,10 @@ export class ReplicaMachine {
         onLie,
       });
     }
-    return this.isCorrect ? this.#overheard(this.watch.wrap(engine)) : engine;
+    return this.isCorrect ? this.#listenedTo(this.watch.wrap(engine)) : engine;
   }
 
-  #overheard(engine: Engine): Engine {
+  #listenedTo(engine: Engine): Engine {
     const { onHeard } = this.#options;
     return {
       handle: (event, nowMs) => {

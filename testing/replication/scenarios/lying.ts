@@ -5,9 +5,10 @@
 import { type LieName, lieMaker, lieNames } from '../lies/lies.ts';
 import type { LieMaker } from '../lies/lying-engine.ts';
 import { membersOf, type RunOptions } from '../options.ts';
-import type { ReplicaMachine } from '../replica-machine.ts';
 import { playOn, type Stage } from '../stage.ts';
 import type { Workload } from '../workload.ts';
+import { countOf, fallBehind } from './falling-behind.ts';
+import { crash, endless, hush, leaveView, type Trouble } from './leaving.ts';
 import { isTold, lacking } from './lies-told.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -27,32 +28,8 @@ const options: Partial<RunOptions> = {
   mix: { get: 2, orderedGet: 1, put: 4, delete: 0, swap: 1, scan: 1 },
 };
 
-const endless = Number.MAX_SAFE_INTEGER;
 /** Views that are left at least. */
 const viewsLeftMin = 3;
-/** Makes a primary one that is left. */
-interface Trouble {
-  /** Call the result to make it like the others again. */
-  readonly begin: (stage: Stage, primary: ReplicaMachine) => () => void;
-  /** What lasts longer than patience, and shorter than the others can do without it. */
-  readonly msMax: number;
-}
-
-const crash: Trouble = {
-  begin: (stage, primary) => {
-    primary.crash(stage.group.prng.chance(1, 2));
-    return () => primary.start();
-  },
-  msMax: 600,
-};
-
-const hush: Trouble = {
-  begin: (stage, { name }) => stage.cut([name], stage.names(0), 'prePrepare'),
-  msMax: 2_000,
-};
-
-/** Then the next primary has its turn. */
-const enterMsMax = 2_000;
 
 /** Two clients ask on and on, until all of this has happened. */
 async function workThroughViews(stage: Stage, name: LieName, trouble: Trouble): Promise<void> {
@@ -63,7 +40,7 @@ async function workThroughViews(stage: Stage, name: LieName, trouble: Trouble): 
   for (let round = 0; round < roundsMax && !stage.isBroken; round++) {
     if (stage.view >= viewsLeftMin && isTold(name, group)) break;
     await stage.simulation.runFor(40 + group.prng.below(60));
-    if (name === 'misfeeding' && round === 0) await fallBehind(stage, workload);
+    if (name === 'misfeeding' && round === 0) await misfeed(stage, workload);
     if (name === 'remembering') await recoverOne(stage, round);
     await leaveView(stage, trouble);
   }
@@ -74,58 +51,14 @@ async function workThroughViews(stage: Stage, name: LieName, trouble: Trouble): 
   for (const deed of lacking(name, group)) stage.require(false, `nobody was told the lie: ${deed}`);
 }
 
-async function leaveView(stage: Stage, trouble: Trouble): Promise<void> {
-  const { view, simulation } = stage;
-  const undo = trouble.begin(stage, stage.group.primary);
-  await simulation.runUntil(() => stage.view > view, trouble.msMax);
-  undo();
-  await simulation.runUntil(() => isEntered(stage, view + 1), enterMsMax);
-}
-
-/** Whether correct members, as many as order something, work in this view or a later one. */
-function isEntered({ group, faults }: Stage, view: number): boolean {
-  const entered = group.correct.filter(
-    ({ status }) => status !== undefined && status.status !== 'view-change' && status.view >= view,
+/** Liars alone feed a member that is far behind, until it has found a page wrong. */
+async function misfeed(stage: Stage, workload: Workload): Promise<void> {
+  const isLiedTo = await fallBehind(
+    stage,
+    workload,
+    (victim) => countOf(victim, 'transfer-wrong') > 0,
   );
-  return entered.length > faults;
-}
-
-/** A correct member misses more than a window, and liars alone feed it until they have lied to it. */
-async function fallBehind(stage: Stage, workload: Workload): Promise<void> {
-  const { group, simulation } = stage;
-  const victim = group.correct.find((one) => one !== group.primary);
-  if (victim === undefined) return;
-  const honest = group.correct.flatMap((one) => (one === victim ? [] : [one.name]));
-  const everyone = stage.names(0);
-  const wrong = countOf(victim, 'transfer-wrong');
-  const done = countOf(victim, 'transfer-done');
-  const start = victim.status?.executed ?? 0;
-  const cuts = [stage.cut(everyone, [victim.name]), stage.cut([victim.name], everyone)];
-  const isBehind = (): boolean =>
-    group.correct.some(({ status }) => (status?.checkpoint ?? 0) > start + 2 * windowOf(stage));
-  await stage.until(isBehind, 'the others go on without one of them', 20_000);
-  const starve = stage.cut(honest, [victim.name], 'statePart', 'committed', 'prePrepare', 'body');
-  // While nothing is asked, the checkpoint that it wants stays the same.
-  workload.demandSuccess(0);
-  for (const heal of cuts) heal();
-  const isFedWrongly = (): boolean => countOf(victim, 'transfer-wrong') > wrong;
-  const isLiedTo = await simulation.runUntil(isFedWrongly, 10_000);
   stage.require(isLiedTo, 'nobody was given a wrong page');
-  starve();
-  workload.demandSuccess(endless);
-  const isFed = (): boolean => countOf(victim, 'transfer-done') > done;
-  await stage.until(isFed, 'one that is far behind gets the state');
-}
-
-function countOf({ node }: ReplicaMachine, wanted: string): number {
-  for (const [code, count] of node.metrics.labelled('replication_events_total')) {
-    if (code === wanted) return count;
-  }
-  return 0;
-}
-
-function windowOf({ group }: Stage): number {
-  return group.options.pbft.window ?? 0;
 }
 
 /** One correct member after the other asks all others what it may have forgotten. */

@@ -130,13 +130,6 @@ const halves: Shape = () => ({
   options: { pbft: { ...small, timeoutMs: 200, batchRequests: 4 }, concurrency: 4 },
 });
 
-/** Two members under one key, each in touch with a half of the others. */
-const twins: Script = async (stage) => {
-  const sessions = ['c0', 'c1'].map((name) => stage.client(name).session);
-  await stage.work(sessions, 20);
-  await stage.together();
-};
-
 const working: Script = async (stage) => {
   const sessions = ['c0', 'c1', 'c2'].map((name) => stage.client(name).session);
   await stage.work(sessions, 40);
@@ -145,10 +138,6 @@ const working: Script = async (stage) => {
 
 export const pbftScenarios: Readonly<Record<string, Scenario>> = {
   'two-halves': scenario('the primary proposes two batches for one place', working, halves),
-  'twin-primary': scenario('the primary runs twice, with one key', twins, (faults) => ({
-    twins: { members: Array.from({ length: faults }, (_, i) => i) },
-    options: { pbft: { ...small, timeoutMs: 200, timeoutMsMax: 4_000 } },
-  })),
   'hidden-view-change': scenario(
     'a NEW-VIEW names a VIEW-CHANGE that some never got',
     hiddenViewChange,

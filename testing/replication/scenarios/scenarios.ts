@@ -6,11 +6,13 @@ import { handOverScenarios } from './hand-over.ts';
 import { lyingScenarios } from './lying.ts';
 import { pbftScenarios } from './pbft.ts';
 import type { Scenario } from './scenario.ts';
+import { twinScenarios } from './twins.ts';
 import { vrScenarios } from './vr.ts';
 
 export const scenarios: ReadonlyMap<string, Scenario> = new Map([
   ...lyingScenarios,
   ...Object.entries(pbftScenarios),
+  ...Object.entries(twinScenarios),
   ...Object.entries(vrScenarios),
   ...Object.entries(handOverScenarios),
 ]);
