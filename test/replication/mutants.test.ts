@@ -64,6 +64,8 @@ const seedsOf: Readonly<Record<string, number>> = {
   'prepare-is-commit': 20,
   'numbers-in-order': 20,
   'vr-numbers-in-order': 20,
+  'end-in-table': 8,
+  'vr-end-in-table': 8,
   'first-answer-believed': 10,
   'tentative-not-undone': 2,
   'requests-not-verified': 20,

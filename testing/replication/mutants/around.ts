@@ -111,6 +111,21 @@ function refusingLowerNumbers(): () => void {
   });
 }
 
+function storingTheEnd(): () => void {
+  const { execute } = Executor.prototype;
+  return replaced(
+    Executor.prototype,
+    'execute',
+    function (this: Executor, request, agreed, sequence) {
+      const executed = execute.call(this, request, agreed, sequence);
+      if (executed.outcome === 1) {
+        this.table.record(request.client, request.number, executed.result, sequence);
+      }
+      return executed;
+    },
+  );
+}
+
 const crashy: Where = { adjust: powerFails };
 
 export const aroundMutants: Readonly<Record<string, Mutant>> = {
@@ -207,6 +222,14 @@ export const aroundMutants: Readonly<Record<string, Mutant>> = {
       'what a client asked for before what is executed already is never executed',
       { patch: refusingLowerNumbers },
       { adjust: (options) => ({ ...options, concurrency: 4 }) },
+    ),
+  ),
+  ...both('end-in-table', (engine) =>
+    partMutant(
+      engine,
+      'that the instance has ended is stored as the result of what was not executed any more',
+      { patch: storingTheEnd },
+      { scenario: engine === 'pbft' ? 'hand-over' : 'vr-hand-over' },
     ),
   ),
   'first-answer-believed': partMutant(

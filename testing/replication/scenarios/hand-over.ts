@@ -29,7 +29,11 @@ const handOver =
     }
     const deaf = prng.shuffled(clients).slice(0, prng.between(1, clients.length));
     stage.lose(({ name }, _, to) => name === 'requestReply' && deaf.includes(to));
-    await simulation.runFor(prng.between(0, 300));
+    // What those ask for from now on comes together with the STOP, and some of it behind it in one batch.
+    const stopMs = simulation.nowMs + prng.between(0, 300);
+    const punctual = stage.hold(stopMs, deaf, stage.names(0), 'submitRequest');
+    await stage.reach(stopMs);
+    punctual();
     const { session } = stage.client('admin');
     const stopped = await stage.ending(session, { kind: 'stop' });
     stage.expect(stopped === 'result', `the STOP ended: ${stopped}`);
