@@ -2,15 +2,22 @@
 
 import { expect, it } from 'vitest';
 import type { Signer } from '../../crypto/signature.ts';
+import type { PbftParameters } from './parameters.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
-import { prePrepareOf, requestOf, signedNewView, signedViewChange } from './test-messages.ts';
+import {
+  prePrepareOf,
+  requestOf,
+  signedNewView,
+  signedViewChange,
+  statusOf,
+} from './test-messages.ts';
 import { countQuery } from './test-service.ts';
 
 const parameters = { checkpointInterval: 4, window: 8, timeoutMs: 10_000, statusIntervalMs: 20 };
 
 /** Member 2 alone, a backup of views 0 and 1. */
-function alone(isTentative = false) {
-  const options = { seed: 1, parameters: { ...parameters, isTentative }, absent: [0, 1, 3] };
+function alone(changed: Partial<PbftParameters> = {}) {
+  const options = { seed: 1, parameters: { ...parameters, ...changed }, absent: [0, 1, 3] };
   const cluster = new TestCluster(options);
   const said: string[] = [];
   cluster.filter = (_, __, { name }) => {
@@ -69,7 +76,7 @@ it.each([
   ['tentative', false, []],
   ['tentative', true, [1]],
 ] as const)('a %s result is a word of its view, which lasts: %s', (_, lasts, expected) => {
-  const { replies, prepare, leave, rest } = alone(true);
+  const { replies, prepare, leave, rest } = alone({ isTentative: true });
   prepare();
   if (!lasts) leave();
   rest();
@@ -84,6 +91,29 @@ it('a final result stays true when the view is left before it is said', () => {
   expect(replies).toEqual([]);
   rest();
   expect(replies).toEqual([0]);
+});
+
+it('what is known to be committed stays so when the view is left before it is said', () => {
+  const { cluster, said, prepare, commit, leave, rest } = alone();
+  prepare();
+  commit();
+  cluster.speak(3, 2, 'pbftStatus', statusOf(cluster));
+  leave();
+  expect(said).not.toContain('committed');
+  rest();
+  expect(said).toContain('committed');
+});
+
+it('a CHECKPOINT stays true when the view is left before it is said', () => {
+  const often = { checkpointInterval: 1, window: 2, batchesInFlight: 1 };
+  const { cluster, said, prepare, commit, leave, rest } = alone(often);
+  prepare();
+  commit();
+  expect(cluster.run(100, () => cluster.replica(2).saved !== undefined)).toBe(true);
+  leave();
+  expect(said).not.toContain('checkpoint');
+  rest();
+  expect(said).toContain('checkpoint');
 });
 
 it('a read is answered in a view only: whoever has left one does not know what is prepared in the next', () => {
