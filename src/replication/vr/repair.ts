@@ -261,11 +261,12 @@ export class Repair {
   }
 
   #finish(): void {
-    const { out, parts, status, isPrimary, hasLog, log } = this.#core;
+    const { out, parts, status, isPrimary, isStandingBy, hasLog, log } = this.#core;
     this.#end();
     out.count('vr-state-repaired');
     parts.execution.run();
     parts.requests.viewChanged();
-    if (status === 'normal' && !isPrimary && hasLog) parts.normal.acknowledge(log.last);
+    const isBackup = status === 'normal' && !isPrimary && hasLog && !isStandingBy;
+    if (isBackup) parts.normal.acknowledge(log.last);
   }
 }
