@@ -41,6 +41,8 @@ const seedsOf: Readonly<Record<string, number>> = {
   'vr-log-replaced-again': 2,
   'vr-restarts-as-normal': 2,
   'vr-state-believed-of-older-log': 4,
+  'vr-bystander-believed': 2,
+  'vr-left-view-resumed': 10,
   'vr-recovery-skipped': 2,
   'vr-promised-view-forgotten': 2,
   'sent-before-durable': 40,

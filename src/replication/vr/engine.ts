@@ -193,7 +193,7 @@ export class VrEngine implements Engine {
     const replayed = replay(records, saved);
     if (replayed === undefined) return false;
     const { view, lastNormal, hasLog, low, active } = replayed.state;
-    core.view = view;
+    core.view = core.rules.viewAfterRestart(view, lastNormal);
     core.lastNormal = lastNormal;
     core.hasLog = hasLog === 1;
     core.low = low;

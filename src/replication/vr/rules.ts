@@ -105,6 +105,11 @@ export const vrRules = {
     return mode === 'view';
   },
 
+  /** The view that a restarted replica is in: what it has promised by leaving another one holds. */
+  viewAfterRestart(view: number, _lastNormal: number): number {
+    return view;
+  },
+
   /** A replica whose log is older than its view must not acknowledge anything in that view. */
   statusAfterRestart(view: number, lastNormal: number): 'normal' | 'view-change' {
     return lastNormal === view ? 'normal' : 'view-change';
@@ -183,6 +188,11 @@ export const vrRules = {
   /** Whether the marks of requests under way are made anew when a log was replaced; stale ones drop retries for ever. */
   rebuildsPending(): boolean {
     return true;
+  },
+
+  /** The view that a witness's log belongs to once another view has begun without it: none but that which it is of. */
+  lastNormalOutside(lastNormal: number, _view: number): number {
+    return lastNormal;
   },
 
   /** A witness drops its log when every designated replica holds all of it durably as committed. */

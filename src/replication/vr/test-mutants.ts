@@ -81,6 +81,10 @@ export const mutants: Readonly<Record<string, Mutant>> = {
     mode: 'full',
     rules: { rebuildsPending: () => false },
   },
+  'a witness takes its log for that of a view which began without it': {
+    mode: 'witnesses',
+    rules: { lastNormalOutside: (_lastNormal, view) => view },
+  },
   'a witness drops its log while others may need it': {
     mode: 'witnesses',
     rules: { mayDropLog: () => true },

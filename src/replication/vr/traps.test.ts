@@ -47,6 +47,11 @@ function isOne(
   return from.kind === 'replica' && ends.from.includes(from.index);
 }
 
+/** Whether a packet is what a client sends. */
+function isOf({ from }: Packet, client: number): boolean {
+  return from.kind === 'client' && from.key[0] === client;
+}
+
 function finish(cluster: TestCluster): void {
   cluster.clients[1]?.work(3);
   cluster.heal(5000);
@@ -310,6 +315,44 @@ const traps: readonly Trap[] = [
       cluster.filter = ({ from }) => from.kind === 'replica' || from.key[0] === 2;
       cluster.clients[1]?.work(1);
       cluster.run(1000);
+    },
+  },
+  {
+    title: "a witness's log stays that of its own view when others begin one without it",
+    mutant: 'a witness takes its log for that of a view which began without it',
+    options: { parameters: { witnesses: true, batchRequestsMax: 1 } },
+    play(cluster) {
+      cluster.run(30);
+      cluster.crash(1);
+      cluster.clients[0]?.work(2);
+      until(cluster, () => cluster.clients[0]?.isIdle === true);
+      // The witness alone has two batches more: the primary forgets them, and their client falls silent.
+      cluster.stalled.add(0);
+      cluster.clients[0]?.work(2, 2);
+      until(cluster, () => cluster.node(2).engine.core.log.last === 4);
+      const { view } = cluster.node(2).engine.core;
+      cluster.crash(0, true);
+      cluster.stalled.clear();
+      // The others begin a view without it.
+      cluster.filter = (packet) =>
+        !isOf(packet, 1) &&
+        !(packet.from.kind === 'replica' && packet.from.index === 2) &&
+        (packet.to !== 2 || packet.message.name === 'vrStartView');
+      cluster.startNode(0);
+      cluster.startNode(1);
+      const isBegun = (i: number): boolean => cluster.node(i).engine.core.lastNormal > view;
+      until(cluster, () => isBegun(0) && isBegun(1));
+      until(cluster, () => cluster.node(2).engine.core.view > view);
+      // One batch is committed there, as its primary alone knows, which dies.
+      const primary = cluster.node(0).engine.core.isPrimary ? 0 : 1;
+      const { filter } = cluster;
+      cluster.filter = (packet) => filter(packet) && !isOne(packet, ['vrCommit']);
+      cluster.clients[1]?.work(1);
+      until(cluster, () => cluster.clients[1]?.isIdle === true);
+      cluster.crash(primary);
+      cluster.filter = (packet) => !isOf(packet, 1);
+      until(cluster, () => cluster.node(1 - primary).engine.core.isPrimary);
+      cluster.run(200);
     },
   },
 ];

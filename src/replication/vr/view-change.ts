@@ -262,6 +262,7 @@ export class ViewChange {
     }
     this.leave();
     core.view = view;
+    core.lastNormal = core.rules.lastNormalOutside(core.lastNormal, view);
     core.status = 'normal';
     core.active = active;
     core.recordState();

@@ -122,6 +122,19 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
     { isInLog: () => true },
     { scenario: 'vr-state-before-its-log' },
   ),
+  'vr-bystander-believed': vrMutant(
+    'a witness has every view of which it hears, and one without a log may win with that',
+    {
+      lastNormalOutside: (_, view) => view,
+      chooseLog: (claims) => vrRules.chooseLog(claims.map((each) => ({ ...each, hasLog: true }))),
+    },
+    { scenario: 'vr-bystanding-witness' },
+  ),
+  'vr-left-view-resumed': vrMutant(
+    'a replica that has left a view is back in it when it restarts',
+    { viewAfterRestart: (_, lastNormal) => lastNormal, resumesView: () => true },
+    { adjust: withoutWitnesses },
+  ),
   'vr-recovery-skipped': vrMutant(
     'a replica that has lost its log takes part without it',
     { mustRecover: () => false },
