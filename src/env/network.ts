@@ -19,6 +19,11 @@ export interface Channel {
   send(type: number, payload: Bytes): boolean;
   /** Drops the link, for instance after a provable fault of the peer. `reason` is a counter's label. */
   close(reason: string): void;
+  /**
+   * The message that is being handled is of no use. A peer may have some time spent on such ones, beyond it what it sends
+   * waits; not every network minds.
+   */
+  inVain?(): void;
 }
 
 export type MessageHandler = (channel: Channel, type: number, payload: Bytes) => void;

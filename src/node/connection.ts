@@ -17,6 +17,14 @@ import type { Turns, Worker } from './turns.ts';
 /** A payload up to here is copied into the batch of its turn; a larger one is handed to the socket as it is. */
 const copiedPayloadSizeBytesMax = 16 * 1024;
 
+/** Frames that one read may bring of a stranger: who waits for answers has fewer under way, resent ones among them. */
+const strangerFramesMax = 4 * limits.clientWindow;
+
+/** What refusing a message takes at most, besides decoding it: half of that is checking a signature. */
+const refusalMsMax = 0.1;
+/** The dearest messages are lists of small things. */
+const decodingMsPerByte = 25e-6;
+
 export interface ConnectionOptions {
   readonly socket: TLSSocket;
   /** The key that the other end has proved to hold. */
@@ -27,7 +35,7 @@ export interface ConnectionOptions {
   readonly metrics: Metrics;
   /** In which all connections of the process get their turn to have frames handled. */
   readonly turns: Turns;
-  readonly isKnown: boolean;
+  readonly isKnown: () => boolean;
   /** What waits on this connection and others counted together; undefined where nothing but its own bound holds. */
   readonly output?: OutputBudget;
   /** Whether not to read while much output waits. Only one end may: two that wait for each other would wait for ever. */
@@ -65,7 +73,6 @@ export class OutputBudget {
  */
 export class Connection implements Worker {
   readonly peer: PeerId;
-  readonly isKnown: boolean;
   readonly #options: ConnectionOptions;
   readonly #socket: TLSSocket;
   readonly #decoder: FrameDecoder;
@@ -82,6 +89,9 @@ export class Connection implements Worker {
   #inbox: Frame[] = [];
   #inboxFrom = 0;
   #isInTurn = false;
+  /** Of the frame that was handled last. */
+  #wasInVain = false;
+  #frameSizeBytes = 0;
   /** A header is too long for who the peer is now; what waits in the inbox may say who it is. */
   #isHeld = false;
   /** Too much output waits. */
@@ -91,7 +101,6 @@ export class Connection implements Worker {
 
   constructor(options: ConnectionOptions) {
     this.peer = options.peer;
-    this.isKnown = options.isKnown;
     this.#options = options;
     this.#socket = options.socket;
     this.#decoder = new FrameDecoder((type) => options.sizeBytesMax(type, options.peer));
@@ -108,6 +117,20 @@ export class Connection implements Worker {
       this.destroy(error.code === undefined ? 'socket-error' : `socket-${error.code}`),
     );
     this.#socket.on('close', () => this.destroy('socket-closed'));
+  }
+
+  get isKnown(): boolean {
+    return this.#options.isKnown();
+  }
+
+  get inVainMsMax(): number {
+    const isInVain = this.#wasInVain || (this.#inboxFrom > strangerFramesMax && !this.isKnown);
+    return isInVain ? refusalMsMax + this.#frameSizeBytes * decodingMsPerByte : 0;
+  }
+
+  /** The frame that is being handled is of no use: what that takes counts against its peer's allowance. */
+  inVain(): void {
+    this.#wasInVain = true;
   }
 
   get closed(): boolean {
@@ -268,10 +291,12 @@ export class Connection implements Worker {
   }
 
   work(): boolean {
+    this.#wasInVain = false;
     // Its answers would only wait behind those that it does not take; `drain` goes on here.
     if (this.#isOutputFull) return false;
     const frame = this.#inbox[this.#inboxFrom];
     if (frame !== undefined) {
+      this.#frameSizeBytes = frame.payload.length;
       this.#inboxFrom++;
       this.#deliver(frame);
     }

@@ -108,6 +108,10 @@ export class Link implements Channel {
     this.#onClosed();
   }
 
+  inVain(): void {
+    this.#connection?.inVain();
+  }
+
   /** Resolves when what was sent has left, for the end of the process; `close` follows. */
   async end(): Promise<void> {
     await this.#connection?.end();
@@ -174,7 +178,7 @@ export class Link implements Channel {
       ...context,
       socket,
       peer: this.peer,
-      isKnown: true,
+      isKnown: () => true,
       pausesReading: false,
       sizeBytesMax: (type, peer) =>
         type === aliveFrameType ? 0 : context.sizeBytesMax(type, peer),

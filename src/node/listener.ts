@@ -37,6 +37,10 @@ class IncomingChannel implements Channel {
     this.#connection.destroy(reason);
   }
 
+  inVain(): void {
+    this.#connection.inVain();
+  }
+
   end(): Promise<void> {
     return this.#connection.end();
   }
@@ -184,7 +188,7 @@ export class Listener {
       ...context,
       socket,
       peer,
-      isKnown: context.isKnown?.(peer) ?? true,
+      isKnown: () => context.isKnown?.(peer) ?? true,
       pausesReading: true,
       output: this.#output,
       outputSizeBytesMax: () =>

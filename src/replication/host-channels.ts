@@ -115,19 +115,23 @@ export class HostChannels {
     this.#clients.set(key, channel);
   }
 
-  /** Sends where it can be sent: not to a client that was not heard, nor where too much waits. */
-  send(to: Recipient, type: number, payload: Bytes): void {
+  /** Sends where it can be sent: not to a client that was not heard, nor where too much waits. False if nowhere. */
+  send(to: Recipient, type: number, payload: Bytes): boolean {
     if (to.kind === 'replicas') {
-      for (const link of this.#links) if (link !== undefined) this.#transmit(link, type, payload);
-      return;
+      let hasSent = false;
+      for (const link of this.#links) {
+        if (link !== undefined && this.#transmit(link, type, payload)) hasSent = true;
+      }
+      return hasSent;
     }
     const channel =
       to.kind === 'replica' ? this.#links[to.index] : this.#clients.get(mapKey(to.key));
-    if (channel !== undefined) this.#transmit(channel, type, payload);
+    return channel !== undefined && this.#transmit(channel, type, payload);
   }
 
-  #transmit(channel: Channel, type: number, payload: Bytes): void {
-    if (channel.send(type, payload)) return;
+  #transmit(channel: Channel, type: number, payload: Bytes): boolean {
+    if (channel.send(type, payload)) return true;
     this.#options.env.metrics.count('replication_events_total', 'send-dropped-queue');
+    return false;
   }
 }

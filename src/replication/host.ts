@@ -78,6 +78,10 @@ export class ReplicaHost {
   /** Events that arrive while one is being handled. */
   #events: EngineEvent[] = [];
   #isBusy = false;
+  /** So far: what came of events, what there was to count, and sends that were dropped. */
+  #results = 0;
+  #counted = 0;
+  #dropped = 0;
   #waiting: Waiting[] = [];
   /** Sends that wait, by the one they are for. */
   readonly #waitingFor = new Map<string | number, number>();
@@ -201,12 +205,20 @@ export class ReplicaHost {
     const message = decodeReplicationMessage(type, payload);
     if (message === undefined) {
       metrics.count('replication_events_total', 'malformed-message');
+      channel.inVain?.();
       peer.bad += 1;
       if (peer.bad >= limits.badMessagesPerChannelMax) channel.close('too-many-bad-messages');
       return;
     }
     if (peer.clientKey !== undefined) this.#channels.noteClient(peer.clientKey, channel);
+    const results = this.#results;
+    const counted = this.#counted;
+    const dropped = this.#dropped;
     this.#dispatch({ kind: 'message', from: peer.sender, message });
+    if (this.#results > results) return;
+    // What is dropped for a client's message is its own answer; of a member's it may be anybody's.
+    const isUnanswered = peer.clientKey !== undefined && this.#dropped > dropped;
+    if (this.#counted > counted || isUnanswered) channel.inVain?.();
   }
 
   /** An incoming connection is gone. */
@@ -254,6 +266,9 @@ export class ReplicaHost {
       if (code === parametersDifferCode) this.#sayParametersDiffer();
       if (code === diskForgottenCode) this.#sayForgotten();
     }
+    this.#results += records.length + effects.timers.length + effects.evidence.length;
+    if (save !== undefined || mark !== undefined || compact !== undefined) this.#results += 1;
+    this.#counted += effects.counts.length;
     if (this.#durableAppends < this.#appends) this.#sync();
   }
 
@@ -276,16 +291,21 @@ export class ReplicaHost {
 
   /** Bounds what waits for one peer, who may ask faster than the disk works. */
   #mayWait({ to }: Send): boolean {
-    if (to.kind === 'replicas') return true;
+    if (to.kind === 'replicas') {
+      this.#results += 1;
+      return true;
+    }
     const whom = to.kind === 'client' ? mapKey(to.key) : to.index;
     const waiting = this.#waitingFor.get(whom) ?? 0;
     const bound =
       to.kind === 'client' ? limits.waitingSendsPerClientMax : limits.waitingSendsPerReplicaMax;
     if (waiting >= bound) {
+      this.#dropped += 1;
       this.#options.env.metrics.count('replication_events_total', 'send-dropped-waiting');
       return false;
     }
     this.#waitingFor.set(whom, waiting + 1);
+    this.#results += 1;
     return true;
   }
 
@@ -333,7 +353,8 @@ export class ReplicaHost {
     const type = replicationMessageNumber(send.name);
     // One function for all names: the compiler cannot see that name and value belong together in each.
     const payload = encodeReplicationMessage(send.name, send.value as never);
-    this.#channels.send(send.to, type, payload);
+    if (this.#channels.send(send.to, type, payload)) this.#results += 1;
+    else this.#dropped += 1;
   }
 
   #save(save: CheckpointSave): void {

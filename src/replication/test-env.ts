@@ -26,6 +26,8 @@ export class TestEnv {
   /** Labels of counted events. */
   readonly counts: string[] = [];
   readonly closedChannels: Channel[] = [];
+  /** Channels of messages that were of no use. */
+  readonly inVain: Channel[] = [];
   /** Warnings and notes, with their fields. */
   readonly logged: string[] = [];
   #due: Due[] = [];
@@ -78,6 +80,7 @@ export class TestEnv {
   incoming(peer: PeerId): Channel {
     const channel: Channel = {
       peer,
+      inVain: () => this.inVain.push(channel),
       send: (type, payload) => {
         this.sent.push({ channel, peer, type, payload });
         return true;
