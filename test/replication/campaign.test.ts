@@ -10,6 +10,8 @@ function drawn(seed: number, engine: EngineName): RunName {
   return { seed, engine, scenario: undefined, mutant: undefined };
 }
 
+const seeds = 30;
+
 /** What even a small campaign must meet, or it tests nothing. */
 const essentialCodes: Readonly<Record<EngineName, readonly string[]>> = {
   pbft: [
@@ -26,13 +28,16 @@ describe.each(['pbft', 'vr'] as const)('a campaign on %s', (engine) => {
   it('finds nothing wrong, and meets what is rare', async () => {
     const codes = new Set<string>();
     let completed = 0;
-    for (let seed = 1; seed <= 30; seed++) {
+    let withTwins = 0;
+    for (let seed = 1; seed <= seeds; seed++) {
       const report = await oneRun({ name: drawn(seed, engine) });
       expect(failureText(report)).toBe('');
       completed += report.completed;
+      if (report.options.includes('"twins":1')) withTwins += 1;
       for (const code of report.codes.keys()) codes.add(code);
     }
     expect(completed).toBeGreaterThan(1_000);
+    expect(withTwins).toBeGreaterThanOrEqual(engine === 'pbft' ? seeds / 6 : 0);
     expect(essentialCodes[engine].filter((code) => !codes.has(code))).toEqual([]);
   });
 

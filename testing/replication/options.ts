@@ -149,9 +149,12 @@ export function drawOptions(prng: Prng, wanted: EngineName | undefined): RunOpti
     const lie = prng.pick(lostDiskLieNames) ?? 'losing';
     return prng.chance(1, 2) ? [lie] : [...lies, lie];
   });
+  // Few runs would have any otherwise: some of the liars are twins instead.
+  const [former, ...others] = liars;
+  const runsTwice = twins === 0 && former !== undefined && prng.chance(2, 5);
   return {
     ...options,
-    liars,
+    ...(runsTwice ? { liars: others, twins: 1 } : { liars }),
     pageRots,
     wipes,
     faultMix: { ...faultMix, ...(diskLag === undefined ? {} : { diskLag }) },
