@@ -2,13 +2,14 @@
 // executed and saw.
 
 import type { PeerId } from '../../src/base/brand.ts';
-import { type Bytes, toHex } from '../../src/base/bytes.ts';
+import { type Bytes, equalBytes, toHex } from '../../src/base/bytes.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import type { SignatureScheme, Signer } from '../../src/crypto/signature.ts';
 import type { Address } from '../../src/env/network.ts';
 import { type Acceptance, byzantineAcceptance } from '../../src/replication/acceptance.ts';
 import type { Unanswered } from '../../src/replication/client-operation.ts';
 import type { Evidence, ReplicaGroup } from '../../src/replication/contract.ts';
+import { verifyEvidence } from '../../src/replication/pbft/index.ts';
 import { vrAcceptance } from '../../src/replication/vr/acceptance.ts';
 import {
   type ReplicationMessageName,
@@ -249,14 +250,18 @@ export class SimulatedGroup {
   }
 
   #onEvidence(by: string, evidence: Evidence): void {
+    const { code, accused, proof, genesis } = evidence;
+    const verdict = verifyEvidence(proof, this.group, this.scheme, genesis);
+    if (verdict?.code !== code || !equalBytes(verdict.accused, accused)) {
+      this.#complaint ??= `${by} holds evidence that proves nothing: ${code}`;
+      return;
+    }
     const index = accusedIndex(this.group, evidence);
     const isRight =
-      index === undefined
-        ? this.#equivocators.has(toHex(evidence.accused))
-        : !this.replica(index).isCorrect;
+      index === undefined ? this.#equivocators.has(toHex(accused)) : !this.replica(index).isCorrect;
     if (isRight) return;
     const who = index === undefined ? 'a client' : `r${index}`;
-    this.#complaint ??= `${by} holds evidence against ${who}, which is correct: ${evidence.code}`;
+    this.#complaint ??= `${by} holds evidence against ${who}, which is correct: ${code}`;
   }
 
   #makeReplicas(lies: ReadonlyMap<number, readonly LieMaker[]>): ReplicaMachine[] {
