@@ -131,6 +131,51 @@ describe('a message of another instance', () => {
   });
 });
 
+describe('a message that makes no sense', () => {
+  const { cluster } = new Alone();
+  const { digest } = requestOf(cluster, 0, 1);
+  const instance = testInstance;
+  const vote = { instance, view: 0, sequence: 1, digest };
+  const client: Sender = { kind: 'client', key: (cluster.clientSigners[0] as Signer).publicKey };
+  const member = (index: number): Sender => ({ kind: 'replica', index });
+  const signature = new Uint8Array(64);
+  const checkpoint = { instance, replica: 2, sequence: 4, root: digest, isFinal: 0, signature };
+  const newKey = { instance, replica: 2, counter: 1, forgotten: 0, signature };
+  const newView = (view: number): ReplicationMessage => {
+    const statement = { view, viewChanges: [], height: 0, batches: [] };
+    return { name: 'newView', value: { instance, statement, signature } };
+  };
+  const query = { instance, number: 1, fullReplier: 1, operation: countQuery };
+  const part = { instance, sequence: 4, region: 0, level: 0, nodes: [], pages: [] };
+  const reported = { counter: 1, checkpoint: 0, prepared: 0, view: 0 };
+
+  it.each<[string, Sender, ReplicationMessage]>([
+    ['not-a-member', member(4), { name: 'pbftCommit', value: vote }],
+    ['not-a-member', member(1), { name: 'pbftCommit', value: vote }],
+    ['not-for-clients', client, { name: 'pbftCommit', value: vote }],
+    ['not-for-replicas', member(2), { name: 'queryRequest', value: query }],
+    ['body-not-held', member(2), { name: 'fetchBody', value: { instance, digest } }],
+    ['transfer-unasked', member(2), { name: 'statePart', value: part }],
+    ['reply-stable-unasked', member(2), { name: 'replyStable', value: { instance, ...reported } }],
+    ['checkpoint-odd', member(2), { name: 'checkpoint', value: { ...checkpoint, replica: 4 } }],
+    ['checkpoint-odd', member(2), { name: 'checkpoint', value: { ...checkpoint, sequence: 5 } }],
+    ['checkpoint-odd', member(2), { name: 'checkpoint', value: { ...checkpoint, isFinal: 2 } }],
+    ['checkpoint-old', member(2), { name: 'checkpoint', value: { ...checkpoint, sequence: 0 } }],
+    ['checkpoint-not-signed', member(2), { name: 'checkpoint', value: checkpoint }],
+    ['new-view-odd', member(0), newView(0)],
+    ['new-view-odd', member(2), newView(1)],
+    ['new-view-not-signed', member(2), newView(2)],
+    ['new-key-odd', member(2), { name: 'newKey', value: { ...newKey, replica: 4 } }],
+    ['new-key-odd', member(2), { name: 'newKey', value: { ...newKey, forgotten: 2 } }],
+    ['new-key-odd', member(2), { name: 'newKey', value: { ...newKey, counter: 2 ** 36 + 1 } }],
+    ['new-key-not-signed', member(2), { name: 'newKey', value: newKey }],
+  ])('is counted, and does nothing: %s', (code, from, message) => {
+    const { engine } = new Alone().cluster.replica(1);
+    const effects = engine.handle({ kind: 'message', from, message }, 1);
+    expect(effects).toMatchObject({ counts: [code], sends: [], records: [] });
+  });
+});
+
 describe('a PRE-PREPARE', () => {
   it('counts from the primary of its view only', () => {
     const alone = new Alone();
