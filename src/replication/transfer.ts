@@ -93,6 +93,9 @@ export class StateTransfer {
   /** Until when a source is not asked. */
   readonly #restsUntilMs = new Map<number, number>();
   readonly #restMs = new Map<number, number>();
+  /** How long a source may take: twice as long whenever all that there are have been silent, one after the other. */
+  #patienceMs: number;
+  #silencesInARow = 0;
   #order: number[];
   #done = 0;
   #pages: Iterable<PageChange>[] = [];
@@ -102,6 +105,7 @@ export class StateTransfer {
     this.#options = options;
     this.#target = options.target;
     this.#local = options.local.snapshot();
+    this.#patienceMs = options.timeoutMs;
     this.#prng = new Prng(options.seed);
     this.#order = this.#prng.shuffled(options.sources);
   }
@@ -139,10 +143,20 @@ export class StateTransfer {
 
   onTimer(nowMs: number): TransferStep {
     for (const inquiry of this.#inquiries.filter(({ deadlineMs }) => deadlineMs <= nowMs)) {
-      if (this.#inquiries.includes(inquiry))
-        this.#dismiss(inquiry.source, 'transfer-silent', nowMs);
+      if (!this.#inquiries.includes(inquiry)) continue;
+      this.#dismiss(inquiry.source, 'transfer-silent', nowMs);
+      this.#onSilence();
     }
     return this.#step(nowMs);
+  }
+
+  /** Some sources may be dead or hostile; but if none answers, answers take longer. */
+  #onSilence(): void {
+    const { sources, timeoutMs } = this.#options;
+    this.#silencesInARow += 1;
+    if (this.#silencesInARow < sources.length) return;
+    this.#silencesInARow = 0;
+    this.#patienceMs = Math.min(2 * this.#patienceMs, 64 * timeoutMs);
   }
 
   /** A source has a new channel: what it was asked on the one before may be lost, and is asked for again at once. */
@@ -274,6 +288,7 @@ export class StateTransfer {
       return;
     }
     this.#restMs.delete(source);
+    this.#silencesInARow = 0;
     this.#inquiries = this.#inquiries.filter((other) => other !== inquiry);
     for (const item of items.values()) this.#wait(item);
   }
@@ -331,7 +346,7 @@ export class StateTransfer {
     this.#waitingCount -= taken.length;
     const { region, level } = taken[0] as Item;
     const items = new Map(taken.map((item) => [item.index, item]));
-    const deadlineMs = nowMs + this.#options.timeoutMs;
+    const deadlineMs = nowMs + this.#patienceMs;
     this.#inquiries.push({ source, region, level, items, deadlineMs });
     const value: FetchState = {
       instance: this.#options.instance,
