@@ -8,6 +8,9 @@ import { scenarios } from '../../testing/replication/scenarios/scenarios.ts';
 
 const seeds = [1, 2];
 
+/** With one fault more it is not enough that these stand still: what was done must be seen to be undone. */
+const contradicting: ReadonlySet<string> = new Set(['forgotten-flush']);
+
 function nameOf(seed: number, scenario: string): RunName {
   return { seed, engine: undefined, scenario, mutant: undefined };
 }
@@ -22,7 +25,8 @@ describe.each([...scenarios].map(([name, scenario]) => ({ name, ...scenario })))
 
     it.runIf(isTight).each(seeds)('is not borne with one fault more, seed %d', async (seed) => {
       const report = await oneRun({ name: nameOf(seed, `${name}-overloaded`) });
-      expect(['safety', 'liveness']).toContain(report.failure?.kind);
+      const kinds = contradicting.has(name) ? ['safety'] : ['safety', 'liveness'];
+      expect(kinds).toContain(report.failure?.kind);
     });
   },
 );

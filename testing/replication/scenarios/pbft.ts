@@ -8,6 +8,7 @@ import { calmOptions, membersOf, type RunOptions } from '../options.ts';
 import type { RunSettings } from '../run.ts';
 import { playOn, type StageShape } from '../stage.ts';
 import { rottenPages } from './page-rot.ts';
+import { badNewViews, firstTimeoutMs, misopening } from './pbft-bad-views.ts';
 import {
   readsBesideLaggards,
   restlessClient,
@@ -81,14 +82,25 @@ const movingTarget: Script = async (stage) => {
   const rest = stage.names(0, n - 1);
   const [heal, healBack] = [stage.cut(last, rest), stage.cut(rest, last)];
   await stage.work([session], 60);
+  // Of one transfer, if nothing else is begun.
+  const targets = new Set<number>();
+  stage.lose(({ name, value }, from) => {
+    if (name === 'fetchState' && last.includes(from)) targets.add(value.sequence);
+    return false;
+  });
+  // One part comes, so that there is something to keep.
   let parts = 0;
-  const thin = stage.lose(({ name }) => name === 'statePart' && parts++ % 3 !== 0);
+  const thin = stage.lose(({ name }) => name === 'statePart' && parts++ > 0);
   heal();
   healBack();
+  await stage.until(() => parts > 0, 'the member fetches the state');
   await stage.work([session], 60);
   thin();
   await stage.work([session], 4);
   await stage.together();
+  const { metrics } = stage.replica(n - 1).node;
+  const started = metrics.counted('replication_events_total', 'transfer-started');
+  stage.expect(targets.size > started, `${started} transfers had ${targets.size} targets`);
 };
 
 /** The primary ignores the operation that ends the instance. */
@@ -117,10 +129,20 @@ const stopWithheld: Script = async (stage) => {
   stage.expect(value !== '', 'there was a value');
 };
 
-/** Views follow each other while messages take longer than the first time-outs. */
+/** Until time-outs are long enough, which they are after few doublings, and all is done. */
+const slowMsMax = 40_000;
+
+/** f members are dead, and views follow each other while messages take longer than the first time-outs. */
 const slowNetwork: Script = async (stage) => {
+  const { faults, group, simulation } = stage;
+  for (const replica of group.replicas.slice(0, faults)) replica.crash(true);
   const { session } = stage.client('c0');
+  const sinceMs = simulation.nowMs;
   await stage.work([session], 10);
+  stage.expect(simulation.nowMs - sinceMs < slowMsMax, 'progress takes too long');
+  const views = group.correct.map(({ status }) => status?.view ?? 0);
+  stage.expect(Math.max(...views) > faults, 'a live primary was left, too, before it had time');
+  for (const replica of group.replicas.slice(0, faults)) replica.start();
   await stage.together();
 };
 
@@ -138,6 +160,14 @@ const working: Script = async (stage) => {
 
 export const pbftScenarios: Readonly<Record<string, Scenario>> = {
   'two-halves': scenario('the primary proposes two batches for one place', working, halves),
+  'bad-new-views': scenario(
+    'the next primaries open their views with batches that they may not choose',
+    badNewViews,
+    (faults) => ({
+      lies: new Map(Array.from({ length: faults }, (_, i) => [1 + i, [misopening]])),
+      options: { pbft: { ...small, timeoutMs: firstTimeoutMs, timeoutMsMax: 8_000 } },
+    }),
+  ),
   'hidden-view-change': scenario(
     'a NEW-VIEW names a VIEW-CHANGE that some never got',
     hiddenViewChange,
@@ -305,18 +335,22 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
     options: { pbft: { ...small, timeoutMs: 300, timeoutMsMax: 8_000 } },
   })),
   blackout: scenario('power fails everywhere when a client is answered', blackout, pbft(small)),
-  'slow-network': scenario('messages take longer than the first time-outs', slowNetwork, () => ({
-    options: {
-      pbft: { ...small, timeoutMs: 100, timeoutMsMax: 20_000 },
-      faultMix: {
-        latencyUs: [200_000, 400_000],
-        inOrder: false,
-        diskLatencyUs: [50, 300],
-        diskStallOneIn: 0,
-        clockRatePpmMax: 10_000,
+  'slow-network': scenario(
+    'f are dead, and messages take longer than the first time-outs',
+    slowNetwork,
+    () => ({
+      options: {
+        pbft: { ...small, timeoutMs: 100, timeoutMsMax: 20_000 },
+        faultMix: {
+          latencyUs: [200_000, 400_000],
+          inOrder: false,
+          diskLatencyUs: [50, 300],
+          diskStallOneIn: 0,
+          clockRatePpmMax: 10_000,
+        },
       },
-    },
-  })),
+    }),
+  ),
   'wiped-disk': scenario('a disk is replaced by an empty one', wipedDisk, pbft(small)),
   'restless-client': scenario(
     'a client dies and comes back again and again',
