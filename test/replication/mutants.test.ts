@@ -34,6 +34,8 @@ const seedsOf: Readonly<Record<string, number>> = {
   'vr-log-dropped-for-transfer': 2,
   'vr-hears-while-recovering': 60,
   'vr-lease-too-long': 2,
+  'vr-lease-by-any-clock': 2,
+  'vr-promise-by-any-clock': 2,
   'vr-promise-not-kept': 2,
   'vr-promise-forgotten': 4,
   'vr-reads-behind-clients': 2,

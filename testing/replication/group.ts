@@ -39,6 +39,8 @@ export interface GroupSetup {
   readonly lies?: ReadonlyMap<number, readonly LieMaker[]>;
   /** Members that are twins, instead of drawn ones. */
   readonly twins?: TwinPlan;
+  /** By member, how much faster than true time its clock runs, in millionths, instead of what is drawn. */
+  readonly clockRatesPpm?: readonly number[];
   /** The group that this one goes on from: what its clients saw counts on. */
   readonly past?: SimulatedGroup;
   /** What it begins with, instead of what is drawn. */
@@ -84,6 +86,7 @@ export class SimulatedGroup {
   /** What correct members were shown by the others. */
   readonly showings: Showings;
   readonly #parts: Parts;
+  readonly #clockRatesPpm: readonly number[];
   readonly #signers: readonly Signer[];
   readonly #subject: number;
   readonly #past: SimulatedGroup | undefined;
@@ -101,6 +104,7 @@ export class SimulatedGroup {
     this.scheme = setup.past?.scheme ?? simulatedSignatures();
     this.options = options;
     this.#parts = parts;
+    this.#clockRatesPpm = setup.clockRatesPpm ?? [];
     this.#subject = simulation.trace.subject('harness');
     this.prng = simulation.prng.fork();
     this.fabric = new Fabric(simulation, fabricOptions(options.faultMix));
@@ -345,7 +349,7 @@ export class SimulatedGroup {
       signer: this.#signers[index] as Signer,
       scheme,
       addresses,
-      clockRatePpm: drawClockRatePpm(options.faultMix, prng),
+      clockRatePpm: this.#clockRatesPpm[index] ?? drawClockRatePpm(options.faultMix, prng),
       agreement,
       lies,
       isTwin,

@@ -25,6 +25,8 @@ export interface StageShape {
   readonly faults: number;
   readonly lies?: ReadonlyMap<number, readonly LieMaker[]>;
   readonly twins?: TwinPlan;
+  /** By member, how much faster than true time its clock runs, in millionths, instead of what is drawn. */
+  readonly clockRatesPpm?: readonly number[];
   readonly options?: Partial<RunOptions>;
 }
 
@@ -256,7 +258,8 @@ export function playOn(
   const { engine, faults, lies = new Map<number, LieMaker[]>(), twins = { members: [] } } = shape;
   const simulation = simulationOf(settings);
   const options = { ...calmOptions(engine, faults), ...shape.options };
-  const group = new SimulatedGroup({ simulation, options, parts, lies, twins });
+  const { clockRatesPpm = [] } = shape;
+  const group = new SimulatedGroup({ simulation, options, parts, lies, twins, clockRatesPpm });
   const stage = new Stage(group);
   return reportOn(settings, group, async () => {
     const failure = await startAll(group);

@@ -87,6 +87,16 @@ export const vrMutants: Readonly<Record<string, Mutant>> = {
     { leaseEnd: (sentAtMs, _, leaseMs) => sentAtMs + 3 * leaseMs },
     { scenario: 'vr-leased-primary-cut-off' },
   ),
+  'vr-lease-by-any-clock': vrMutant(
+    'a lease lasts for as long as it was granted for, by whatever clock',
+    { leaseEnd: (sentAtMs, _, leaseMs) => sentAtMs + leaseMs },
+    { scenario: 'vr-leased-primary-is-slow' },
+  ),
+  'vr-promise-by-any-clock': vrMutant(
+    'a granted lease binds for as long as it was granted for, by whatever clock',
+    { promiseEnd: (nowMs, leaseMs) => nowMs + leaseMs },
+    { scenario: 'vr-leased-primary-is-slow' },
+  ),
   'vr-promise-not-kept': vrMutant(
     'a replica votes though it has granted a lease',
     { mayVote: () => true },

@@ -1,6 +1,6 @@
 // What all scripts for groups of Viewstamped Replication share.
 
-import type { RunOptions } from '../options.ts';
+import { membersOf, type RunOptions } from '../options.ts';
 import type { ReplicaMachine } from '../replica-machine.ts';
 import type { RunSettings } from '../run.ts';
 import { playOn, type Stage } from '../stage.ts';
@@ -14,11 +14,12 @@ const quick: RunOptions['vr'] = {
   viewChangeTimeoutMaxMs: 8_000,
 };
 
+/** @param apartPpm the first primary's clock is so much slower, and the others' so much faster, than true time. */
 export function scenario(
   what: string,
   script: Script,
   vr: RunOptions['vr'] = {},
-  { clockRatePpmMax = 0, isTight = false } = {},
+  { clockRatePpmMax = 0, apartPpm = 0, isTight = false } = {},
 ): Scenario {
   return {
     what,
@@ -29,6 +30,7 @@ export function scenario(
         {
           engine: 'vr',
           faults,
+          ...(apartPpm > 0 && { clockRatesPpm: clocksApart(apartPpm, faults) }),
           options: {
             vr: { ...quick, ...vr },
             faultMix: {
@@ -43,6 +45,12 @@ export function scenario(
         (stage) => script(stage, extra),
       ),
   };
+}
+
+function clocksApart(apartPpm: number, faults: number): number[] {
+  return Array.from({ length: membersOf('vr', faults) }, (_, i) =>
+    i === 0 ? -apartPpm : apartPpm,
+  );
 }
 
 /** Waits until all of these are normal in a view after `view`. */

@@ -133,6 +133,27 @@ const leasedPrimaryCutOff: Script = async (stage) => {
   await stage.together();
 };
 
+/**
+ * The same for once, with a write that waits for the next view: that is done as soon as the promises of those that granted
+ * the lease are over, by their fast clocks, while the slow clock of the old primary goes by what it was granted.
+ */
+const slowLeasedPrimary: Script = async (stage) => {
+  const { session: near } = stage.client('c0');
+  const { session: far } = stage.client('c1');
+  await stage.put(near, 'k');
+  await stage.simulation.runFor(500 + stage.group.prng.below(50));
+  const rest = stage.names(1);
+  const cuts = [stage.cut(['r0'], rest), stage.cut(rest, ['r0']), stage.cut(['c0'], rest)];
+  const writing = stage.put(far, 'k');
+  const reading = readOn(near, 150);
+  await writing;
+  await stage.simulation.complete(reading, 60_000);
+  stage.expect((stage.replica(1).status?.view ?? 0) > 0, 'the others have gone on');
+  for (const heal of cuts) heal();
+  await stage.put(far, 'k');
+  await stage.together();
+};
+
 /** Reads every now and then, and does not mind when nobody answers. */
 async function readOn(session: Session, times: number): Promise<void> {
   for (let i = 0; i < times; i++) {
@@ -254,6 +275,8 @@ const restlessClient: Script = async (stage) => {
   await stage.together();
 };
 
+/** How far clocks may be apart from true time where they really are. */
+const widestPpm = 200_000;
 const leases: RunOptions['vr'] = { leaseMs: 800, clockDriftPpm: 50_000 };
 
 export const vrScenarios: Readonly<Record<string, Scenario>> = {
@@ -318,6 +341,12 @@ export const vrScenarios: Readonly<Record<string, Scenario>> = {
     leasedPrimaryCutOff,
     leases,
     { clockRatePpmMax: 20_000 },
+  ),
+  'vr-leased-primary-is-slow': scenario(
+    'a primary with a lease is cut off, and clocks are as far apart as they may be',
+    slowLeasedPrimary,
+    { leaseMs: 800, clockDriftPpm: widestPpm },
+    { apartPpm: widestPpm },
   ),
   'vr-granter-restarts': scenario(
     'those that granted a lease restart at once',
