@@ -4,6 +4,7 @@ import { limits } from '../../wire/limits.ts';
 import type { ReplicationMessage } from '../../wire/replication-registry.ts';
 import type { Effects, EngineEvent, Send, Sender } from '../contract.ts';
 import { createVrEngine } from './engine.ts';
+import { TestCluster } from './test-cluster.ts';
 
 const instance = new Uint8Array(32).fill(1);
 const key = new Uint8Array(32).fill(9);
@@ -152,4 +153,31 @@ it('has places for what each backup hands on, as many as that may have outstandi
   handOn(1);
   expect(crowd()).toBe(limits.queuedRequestsMax);
   handOn(2);
+});
+
+it.each([
+  ['a state that came is not on disk yet', 'fetch', 'isInstalling', ['vr-busy']],
+  ['the state is found to be damaged', 'repair', 'isNeeded', []],
+] as const)('answers nothing that has waited until %s', (_, part, name, codes) => {
+  const cluster = new TestCluster({ seed: 1, faults: 0, clients: 0 });
+  cluster.start();
+  cluster.run(20);
+  let answers = 0;
+  cluster.filter = ({ message }) => {
+    if (message.name === 'lastNumberIs') answers += 1;
+    return true;
+  };
+  const node = cluster.node(0);
+  const { parts, instance: own } = node.engine.core;
+  const from = { kind: 'client', key } as const;
+  for (let i = 0; i < 65; i++) {
+    const value = { instance: own, nonce: new Uint8Array(16) };
+    cluster.handle(node, { kind: 'message', from, message: { name: 'lastNumber', value } });
+  }
+  expect(answers).toBe(64);
+  Object.defineProperty(parts[part], name, { get: () => true });
+  cluster.run(20);
+  expect(answers).toBe(64);
+  for (const code of codes) expect(cluster.counts.get(code)).toBe(1);
+  expect(parts.questions.wantsTurn).toBe(false);
 });

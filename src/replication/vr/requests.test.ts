@@ -85,6 +85,31 @@ describe('a backup', () => {
     expect(viewsOf(cluster)).toEqual([0, 0, 0]);
   });
 
+  it.each([
+    ['is a witness', { witnesses: true }],
+    ['lacks its state', {}],
+  ])('that %s hands on whatever comes, and waits for nothing', (_, own) => {
+    const cluster = new TestCluster({ seed: 10, parameters: { ...parameters, ...own } });
+    cluster.start();
+    cluster.run(100);
+    const { core } = cluster.node(2).engine;
+    const { repair } = core.parts;
+    if (!core.isWitness) Object.defineProperty(repair, 'isNeeded', { get: () => true });
+    const numbers: number[] = [];
+    cluster.filter = ({ from, message }) => {
+      if (message.name !== 'submitRequest' || from.kind !== 'replica') return true;
+      numbers.push(message.value.request.request.number);
+      return false;
+    };
+    const count = 2 * limits.handedOnRequestsMax;
+    ask(cluster, 2, 1, count);
+    ask(cluster, 2, 1, 1);
+    expect(numbers).toHaveLength(count + 1);
+    cluster.run(2000);
+    expect(cluster.counts.get('vr-request-stuck')).toBeUndefined();
+    expect(numbers).toHaveLength(count + 1);
+  });
+
   it('hands on what a client asks again no more often than helps', () => {
     const cluster = clusterOf(7);
     let handedOn = 0;
