@@ -222,6 +222,16 @@ describe('what is said twice without a contradiction', () => {
   });
 });
 
+it('of a NEW-VIEW of too few members holds without any of their VIEW-CHANGEs', () => {
+  const cluster = clusterOf();
+  cluster.speak(1, 0, 'newView', opening(cluster, left(cluster, {}).slice(1), []));
+  const { proof, genesis } = cluster.evidence[0] ?? { proof: emptyBytes, genesis: emptyBytes };
+  expect(verifyEvidence(proof, cluster.group, quickScheme, genesis)).toEqual({
+    code: 'new-view-refuted',
+    accused: memberOf(1)(cluster),
+  });
+});
+
 describe('a client that signs two requests under one number', () => {
   it('is caught by a backup that has one of them when the other is in a batch', () => {
     const cluster = new TestCluster({ seed: 1, parameters, absent: [0, 2, 3] });
