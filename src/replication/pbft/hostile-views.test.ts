@@ -89,3 +89,12 @@ it('sends a VIEW-CHANGE once per interval to whoever asks, and refuses lists wit
   cluster.run(350);
   expect(sent).toBe(2);
 });
+
+it('counts a VIEW-CHANGE by what it takes to hash it', () => {
+  const cluster = new TestCluster({ seed: 3, parameters: { window: 512 }, absent: [3] });
+  cluster.run(50);
+  for (let i = 1; i <= 30; i++) {
+    cluster.speak(3, 0, 'viewChange', longViewChange(cluster, 1_000_003 + 4 * i));
+  }
+  expect(cluster.count('peer-too-eager')).toBe(9);
+});

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { limits } from '../../wire/limits.ts';
-import { Quotas } from './quotas.ts';
+import { Quotas, viewChangePieces } from './quotas.ts';
 
 const digestOf = (value: number): Uint8Array => new Uint8Array(32).fill(value);
 
@@ -35,4 +35,24 @@ it('bounds the bytes of each kind that a member is sent, whatever others are', (
   expect(quotas.maySend(1, 'proposal', 99)).toBe(true);
   expect(quotas.maySend(2, 'body', 99)).toBe(true);
   expect(quotas.maySend(1, 'body', 100)).toBe(true);
+});
+
+it('lets one member have few of the largest VIEW-CHANGEs judged, and many of those that correct members send', () => {
+  const entry = { sequence: 1, digest: digestOf(1), view: 0 };
+  const root = digestOf(2);
+  const certificate = { sequence: 0, root, isFinal: 0, signatures: [] };
+  const pieces = (prepared: number, accepted: number): number =>
+    viewChangePieces({
+      replica: 1,
+      view: 1,
+      forgotten: 0,
+      certificate,
+      prepared: new Array(prepared).fill(entry),
+      accepted: new Array(accepted).fill(entry),
+    });
+  expect(pieces(limits.pbftWindowMax, limits.pbftWindowMax)).toBe(1);
+  expect(pieces(limits.pbftWindowMax, limits.pbftWindowMax * limits.acceptedDigestsMax)).toBe(17);
+  const quotas = new Quotas(100);
+  const judged = Array.from({ length: 10 }, () => quotas.maySpend(1, 'viewChange', 0, 17));
+  expect(judged.filter((may) => may)).toHaveLength(3);
 });

@@ -3,6 +3,7 @@
 
 import { type Bytes, mapKey } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
+import type { ViewChangeStatement } from '../../wire/pbft.ts';
 
 /** Dear checks and answers of one class that one member may cause per status interval. */
 const spendingMax = {
@@ -17,6 +18,14 @@ const spendingMax = {
 } as const;
 
 export type Work = keyof typeof spendingMax;
+
+/** Batches that a VIEW-CHANGE places for each piece as which it counts: more than one of a correct member has by default. */
+const placedPerPiece = 2048;
+
+/** As how many pieces of work a VIEW-CHANGE counts: hashing the largest one takes as long as hundreds of small ones. */
+export function viewChangePieces({ prepared, accepted }: ViewChangeStatement): number {
+  return 1 + Math.floor((prepared.length + accepted.length) / placedPerPiece);
+}
 
 /** VIEW-CHANGEs sent to one member per interval, in bytes: one that is larger is sent if it is the first. */
 const answeredSizeBytesMax = 512 * 1024;
@@ -67,10 +76,13 @@ export class Quotas {
     this.#intervalMs = intervalMs;
   }
 
-  /** Whether a member has not caused too much of this work in this interval; counts one more piece of it. */
-  maySpend(member: number, work: Work, nowMs: number): boolean {
+  /**
+   * Whether a member has not caused too much of this work in this interval; counts one more piece of it.
+   * @param pieces as how many it counts.
+   */
+  maySpend(member: number, work: Work, nowMs: number, pieces = 1): boolean {
     const { spent } = this.#accountOf(member, nowMs);
-    spent[work] += 1;
+    spent[work] += pieces;
     return spent[work] <= spendingMax[work];
   }
 

@@ -86,8 +86,8 @@ export class StatusExchange {
   }
 
   /** Whether a member has not caused too much of this work in this interval; counts one more piece of it. */
-  maySpend(member: number, work: Work): boolean {
-    return this.#quotas.maySpend(member, work, this.#core.nowMs);
+  maySpend(member: number, work: Work, pieces = 1): boolean {
+    return this.#quotas.maySpend(member, work, this.#core.nowMs, pieces);
   }
 
   /** Whether a member may be sent what it asked for by its digest. */

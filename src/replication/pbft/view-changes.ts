@@ -13,6 +13,7 @@ import { everyone } from '../outbox.ts';
 import type { Core } from './core.ts';
 import { ViewChangeSet } from './decision.ts';
 import { contradictingViewChanges } from './evidence.ts';
+import { viewChangePieces } from './quotas.ts';
 import { encodeRecord } from './records.ts';
 import {
   newViewBytes,
@@ -139,7 +140,7 @@ export class ViewChanges {
     if (before !== undefined && !isAwaited && isLater(before, message.statement)) {
       return out.count('view-change-old');
     }
-    if (!core.parts.statusExchange.maySpend(from, 'viewChange')) return out.count('peer-too-eager');
+    if (!this.#mayJudge(from, message)) return out.count('peer-too-eager');
     if (!statements.isViewChangeShaped(message.statement)) return out.count('view-change-odd');
     const digest = viewChangeDigest(message.statement);
     if (known !== undefined && equalBytes(known.digest, digest)) return out.count('duplicate');
@@ -167,6 +168,11 @@ export class ViewChanges {
     else this.#react();
   }
 
+  #mayJudge(from: number, { statement }: ViewChange): boolean {
+    const { statusExchange } = this.#core.parts;
+    return statusExchange.maySpend(from, 'viewChange', viewChangePieces(statement));
+  }
+
   /** A NEW-VIEW may rest on one of its own that this member has forgotten. */
   #onOwn(from: number, message: ViewChange): void {
     const { out, parts, statements, view } = this.#core;
@@ -174,7 +180,7 @@ export class ViewChanges {
       this.isVoid(message.statement) && parts.newViews.isAwaiting(message.statement.view);
     const isUnknown = parts.recovery.mayHaveForgotten && message.statement.view > view;
     if (!isAwaited && !isUnknown) return out.count('view-change-odd');
-    if (!parts.statusExchange.maySpend(from, 'viewChange')) return out.count('peer-too-eager');
+    if (!this.#mayJudge(from, message)) return out.count('peer-too-eager');
     const digest = viewChangeDigest(message.statement);
     if (!statements.isViewChange(message, digest)) return out.count('view-change-not-signed');
     // Whoever leaves for a view records that before anyone hears of it.
