@@ -235,7 +235,7 @@ export class Listener {
     if (own !== undefined && own.size >= connectionsPerPeerMax) {
       oldestOf(own)?.close('too-many-of-one-peer');
     } else if (this.#channelCount >= connectionsMax) {
-      const stranger = this.#oldestStranger();
+      const stranger = this.#spareStranger();
       if (stranger !== undefined) {
         stranger.close('stranger-crowded-out');
         return true;
@@ -250,14 +250,18 @@ export class Listener {
     return true;
   }
 
-  /** Anyone can make keys and hold a connection under each; that must not keep known peers out. */
-  #oldestStranger(): IncomingChannel | undefined {
+  /**
+   * Anyone can make keys and hold a connection under each; that must not keep known peers out. Of the strangers the one
+   * with the most connections gives one up, since it loses least by it.
+   */
+  #spareStranger(): IncomingChannel | undefined {
     const { isKnown } = this.#context;
     if (isKnown === undefined) return undefined;
+    let most: ReadonlySet<IncomingChannel> = new Set();
     for (const [peer, channels] of this.#channels) {
-      if (!isKnown(peer)) return oldestOf(channels);
+      if (channels.size > most.size && !isKnown(peer)) most = channels;
     }
-    return undefined;
+    return oldestOf(most);
   }
 }
 

@@ -182,6 +182,32 @@ describe('a stranger or hostile client', () => {
     expect([known.destroyed, newer.destroyed]).toEqual([false, false]);
   });
 
+  test('that holds most connections gives way, not the one that came first', async () => {
+    const a = await start(alice, {
+      bounds: { connectionsMax: 3 },
+      isKnown: (peer) => peer === alice.peer,
+    });
+    const modest = await handshaken(a, carol);
+    const greedy = [await handshaken(a, bob), await handshaken(a, bob)];
+    // The one that wants a place is known.
+    await handshaken(a, alice);
+    await ended(greedy[0] as TLSSocket);
+    expect(a.counts.of(dropped('stranger-crowded-out'))).toBe(1);
+    expect([modest.destroyed, greedy[1]?.destroyed]).toEqual([false, false]);
+  });
+
+  test('is asked for again with each message, since a greeting may have made it known', async () => {
+    let asked = 0;
+    const a = await start(alice, { isKnown: () => ++asked > 0 });
+    const socket = await handshaken(a, bob);
+    for (let i = 0; i < 3; i++) {
+      const before = asked;
+      socket.write(encodeFrame(ping, utf8('x')));
+      await a.inbox.next();
+      expect(asked).toBeGreaterThan(before);
+    }
+  });
+
   test('loses its connections when it is no longer admitted', async () => {
     const admitted = new Set([bob.peer, carol.peer]);
     const a = await start(alice, { admit: (peer) => admitted.has(peer) });
