@@ -95,6 +95,8 @@ export class SimulatedGroup {
   /** Of clients that were there before this instance began. */
   readonly #oldClients: Signer[] = [];
   readonly #equivocators = new Set<string>();
+  /** Keys of those against whom some member holds a proof. */
+  readonly #convicted = new Set<string>();
   #complaint: string | undefined;
   #tag = 0;
 
@@ -244,6 +246,11 @@ export class SimulatedGroup {
     this.#equivocators.add(toHex(key));
   }
 
+  /** Whether some member holds a proof against this key. */
+  isConvicted(key: Bytes): boolean {
+    return this.#convicted.has(toHex(key));
+  }
+
   /** The first thing that shows a correct member, or the group, at fault. */
   get complaint(): string | undefined {
     const said = this.replicas
@@ -260,6 +267,7 @@ export class SimulatedGroup {
       this.#complaint ??= `${by} holds evidence that proves nothing: ${code}`;
       return;
     }
+    this.#convicted.add(toHex(accused));
     const index = accusedIndex(this.group, evidence);
     const isRight =
       index === undefined ? this.#equivocators.has(toHex(accused)) : !this.replica(index).isCorrect;

@@ -31,6 +31,7 @@ export const twoBodies: Script = async (stage) => {
   );
   stage.demand(executed.length === 1, `${executed.length} of two operations under one number ran`);
   stage.expect(liar.replies.length > stage.faults, 'the number is answered');
+  stage.demand(group.isConvicted(liar.signer.publicKey), 'nobody can prove what the client did');
   await stage.together();
 };
 

@@ -4,21 +4,32 @@ import { membersOf } from '../options.ts';
 import type { ReplicaMachine } from '../replica-machine.ts';
 import type { Script } from './scenario.ts';
 
-/** A page of a checkpoint rots on one member's disk: it mends it from the others, or does not start. */
+/**
+ * Something rots on one member's disk: it finds that out, says so, and mends it from the others. With a rotten format
+ * record it does not start.
+ */
 export const rottenPage: Script = async (stage) => {
   const { session } = stage.client('c0');
   await stage.work([session], 20);
+  await stage.simulation.runFor(500);
   const victim = stage.replica(1);
   victim.damage();
   victim.crash();
-  victim.node.disk.damageTableValue();
+  stage.expect(victim.node.disk.damageTableValue(), 'there is nothing to rot');
   victim.start();
   await stage.work([session], 20);
-  const others = stage.group.correct;
+  if (!victim.node.up) return;
+  const [other] = stage.group.correct;
   await stage.until(
-    () => !victim.node.up || victim.status?.executed === others[0]?.status?.executed,
-    'the damaged member catches up or is down',
+    () => victim.status?.status === 'normal' && victim.status.executed === other?.status?.executed,
+    'the damaged member is back among the others',
   );
+  const { metrics } = victim.node;
+  const found = ['disk-pages-differ', 'disk-checkpoint-damaged'].some(
+    (code) => metrics.counted('replication_events_total', code) > 0,
+  );
+  stage.demand(found, 'nobody is told of the damage');
+  await stage.until(() => victim.status?.damage.length === 0, 'the disk is put right');
 };
 
 /** f members forget what they had said was on their disks; they count as faulty, and no more than that may. */
