@@ -27,14 +27,17 @@ import {
 /** The PREPARE reaches so many backups, then the primary is gone for a while. */
 function primaryDies(reached: (faults: number) => number): Script {
   return async (stage) => {
-    const { session } = stage.client('c0');
+    const { machine, session } = stage.client('c0');
     await stage.put(session, 'other');
     await stage.simulation.runFor(200);
     const backups = stage.names(1 + reached(stage.faults));
     const heal = stage.cut(['r0'], backups, 'vrPrepare', 'vrCommit', 'vrNewState');
+    // Nobody else hears of it from its client: it comes through the log, or not at all.
+    stage.cut(['c0'], stage.names(1));
     // Acknowledgements are lost: the client learns nothing.
     const silence = stage.cut(stage.names(1), ['r0'], 'vrPrepareOk');
     const [value, ending] = await stage.tryPut(session, 'k', 100);
+    machine.crash();
     stage.replica(0).crash(true);
     heal();
     silence();
