@@ -93,7 +93,7 @@ export class StateTransfer {
   /** Until when a source is not asked. */
   readonly #restsUntilMs = new Map<number, number>();
   readonly #restMs = new Map<number, number>();
-  /** How long a source may take: twice as long whenever all that there are have been silent, one after the other. */
+  /** How long a source may take: twice as long when as many silences as two of each source have gone by without an answer. */
   #patienceMs: number;
   #silencesInARow = 0;
   #order: number[];
@@ -154,7 +154,7 @@ export class StateTransfer {
   #onSilence(): void {
     const { sources, timeoutMs } = this.#options;
     this.#silencesInARow += 1;
-    if (this.#silencesInARow < sources.length) return;
+    if (this.#silencesInARow < 2 * sources.length) return;
     this.#silencesInARow = 0;
     this.#patienceMs = Math.min(2 * this.#patienceMs, 64 * timeoutMs);
   }
@@ -164,6 +164,9 @@ export class StateTransfer {
     this.#takeBack(source);
     this.#restsUntilMs.delete(source);
     this.#restMs.delete(source);
+    // That nobody answered was perhaps for want of channels.
+    this.#patienceMs = this.#options.timeoutMs;
+    this.#silencesInARow = 0;
     return this.#step(nowMs);
   }
 
