@@ -10,11 +10,14 @@ const silent: LieMaker = () => ({ onSend: () => [] });
 
 const picky: LieMaker = ({ prng }) => {
   const heard = new Map<string, boolean>();
+  let isAnyUnheard = false;
   const isHeard = (to: To): boolean => {
     const name = to.kind === 'replica' ? `${to.index}` : `c${to.key[0]}`;
     let known = heard.get(name);
     if (known === undefined) {
-      known = prng.chance(1, 2);
+      // One member at least hears nothing.
+      known = prng.chance(1, 2) && (to.kind === 'client' || isAnyUnheard);
+      if (to.kind === 'replica') isAnyUnheard ||= !known;
       heard.set(name, known);
     }
     return known;

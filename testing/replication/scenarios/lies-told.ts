@@ -29,7 +29,7 @@ const tellings: Readonly<Record<LieName, Telling>> = {
   forging: { deeds: ['altered viewChange'], shows: 'viewChange' },
   denying: { deeds: ['altered viewChange'] },
   usurping: { deeds: ['altered viewChange', 'withheld newView'] },
-  misleading: { deeds: ['altered newView', 'withheld newView'] },
+  misleading: { deeds: ['altered newView'] },
   restless: { deeds: ['said viewChange'] },
   contradicting: { deeds: ['altered checkpoint'], shows: 'checkpoint' },
   misreporting: { deeds: ['altered pbftStatus'] },
