@@ -5,7 +5,8 @@ import type { Stage } from '../stage.ts';
 import type { Workload } from '../workload.ts';
 import { endless } from './leaving.ts';
 
-const feedMsMax = 10_000;
+/** Whoever gives a wrong answer is asked again after longer and longer. */
+const feedMsMax = 60_000;
 
 /**
  * A correct member misses more than a window, and liars alone feed it until it was shown enough; then it must get the

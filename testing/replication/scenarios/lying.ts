@@ -51,14 +51,15 @@ async function workThroughViews(stage: Stage, name: LieName, trouble: Trouble): 
   for (const deed of lacking(name, group)) stage.require(false, `nobody was told the lie: ${deed}`);
 }
 
-/** Liars alone feed a member that is far behind, until it has found a page wrong. */
+/** What a member counts that is fed by liars alone. */
+const wrongAnswers = ['transfer-wrong', 'transfer-not-held', 'transfer-unasked'];
+
+/** Liars alone feed a member that is far behind, until it was given a wrong answer. */
 async function misfeed(stage: Stage, workload: Workload): Promise<void> {
-  const isLiedTo = await fallBehind(
-    stage,
-    workload,
-    (victim) => countOf(victim, 'transfer-wrong') > 0,
+  const isLiedTo = await fallBehind(stage, workload, (victim) =>
+    wrongAnswers.some((code) => countOf(victim, code) > 0),
   );
-  stage.require(isLiedTo, 'nobody was given a wrong page');
+  stage.require(isLiedTo, 'nobody was given a wrong answer');
 }
 
 /** One correct member after the other asks all others what it may have forgotten. */
