@@ -16,6 +16,8 @@ export class Promises {
   readonly #index: number;
   /** It has said that it takes part in no view before this one any more. */
   #promised = 0;
+  /** Views for which it has made a VIEW-CHANGE. */
+  readonly #left = new Set<number>();
   /** The newest log that it has said to hold durably. */
   #held: Held = { view: 0, sequence: 0 };
   /** By view, the end of the log that it has begun that view with as its primary. */
@@ -28,6 +30,7 @@ export class Promises {
   /** Its disk is gone, and the others are told so: what it has promised counts for nothing any more. */
   release(): void {
     this.#promised = 0;
+    this.#left.clear();
   }
 
   /** @returns what is wrong with its saying this now. */
@@ -36,7 +39,7 @@ export class Promises {
       case 'viewChange':
         // Other members' are handed on.
         if (value.statement.replica !== this.#index) return;
-        return this.#leave(name, value.statement.view);
+        return this.#leaveOnce(value.statement.view);
       case 'vrStartViewChange':
         return this.#leave(name, value.view);
       case 'vrDoViewChange':
@@ -58,6 +61,13 @@ export class Promises {
       default:
         return;
     }
+  }
+
+  /** Who misses what a NEW-VIEW rests on is shown it again, whatever was left since; the watch sees that it is the same. */
+  #leaveOnce(view: number): string | undefined {
+    if (this.#left.has(view)) return undefined;
+    this.#left.add(view);
+    return this.#leave('viewChange', view);
   }
 
   #leave(name: string, view: number): string | undefined {

@@ -119,6 +119,19 @@ describe('a member that is listened to', () => {
     expect(say(new Speaker().say('vrStartViewChange', { view: 4 })).violation).toBeUndefined();
   });
 
+  it('may show again the VIEW-CHANGE by which it left, and only that', () => {
+    const speaker = new Speaker()
+      .say('viewChange', viewChange(5))
+      .say('viewChange', viewChange(6))
+      .say('viewChange', viewChange(5));
+    expect(speaker.violation).toBeUndefined();
+    expect(speaker.say('viewChange', viewChange(4)).violation).toContain('after leaving for 6');
+    const other = viewChange(5);
+    const statement = { ...other.statement, accepted: [{ sequence: 1, digest, view: 4 }] };
+    const again = new Speaker().say('viewChange', other).say('viewChange', { ...other, statement });
+    expect(again.violation).toContain('said two things');
+  });
+
   it('is free again when it has lost its disk and says so', () => {
     const speaker = new Speaker().say('viewChange', viewChange(5));
     speaker.watch.release();
