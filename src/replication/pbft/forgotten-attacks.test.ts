@@ -73,7 +73,7 @@ const [lost, deaf, late] = [2, 3, 6];
 
 describe('a NEW-KEY whose counter was used before the loss', () => {
   /** It has been told to one member, before the disk was lost, and that one answers last. */
-  function recovered(isUsed: boolean): TestCluster {
+  function recovered(isUsed: boolean, restarts: boolean): TestCluster {
     const slow = { ...parameters, timeoutMs: 5000, timeoutMsMax: 5000 };
     const cluster = new TestCluster({ seed: 8, faults: 2, clients: 2, parameters: slow });
     write(cluster, 5);
@@ -90,6 +90,22 @@ describe('a NEW-KEY whose counter was used before the loss', () => {
     };
     cluster.wipe(lost);
     const isBack = () => statusOf(cluster, lost).status === 'normal';
+    if (restarts) {
+      // It answers, which says that it knows of the loss; then its power fails.
+      const before = cluster.filter;
+      let hasAnswered = false;
+      cluster.filter = (from, to, message) => {
+        const passes = before(from, to, message);
+        if (passes && from === late && to === lost && message.name === 'replyStable')
+          hasAnswered = true;
+        return passes;
+      };
+      expect(cluster.run(cluster.nowMs + 20_000, () => hasAnswered)).toBe(true);
+      cluster.run(cluster.nowMs + 4);
+      cluster.crash(late);
+      cluster.restart(late);
+      cluster.filter = before;
+    }
     expect(cluster.run(cluster.nowMs + 40_000, isBack)).toBe(true);
     cluster.filter = (from, to, { name }) => from !== lost || to !== deaf || name !== 'newKey';
     do {
@@ -99,8 +115,12 @@ describe('a NEW-KEY whose counter was used before the loss', () => {
     return cluster;
   }
 
-  it.each([false, true])('cannot make two batches be committed at one place (%s)', (isUsed) => {
-    const cluster = recovered(isUsed);
+  it.each([
+    ['the counter was not used', false, false],
+    ['it was used', true, false],
+    ['one that heard of the loss starts again', true, true],
+  ])('cannot make two batches be committed at one place: %s', (_name, isUsed, restarts) => {
+    const cluster = recovered(isUsed, restarts);
     // A batch is committed with the help of the one that is back; two members never hear of it.
     const ordering = new Set([
       'prePrepare',
@@ -185,6 +205,30 @@ describe('a NEW-KEY whose counter was used before the loss', () => {
       for (const liar of [1, 5]) cluster.speak(liar, to, 'pbftCommit', { ...place, digest });
     }
   }
+});
+
+it('remembers over a restart that a member has lost its disk, though it had used the counter before', () => {
+  const cluster = new TestCluster({ seed: 1, clients: 1, parameters, absent: [3] });
+  cluster.run(500);
+  cluster.speak(3, 0, 'newKey', newKey(cluster, 3, 1, 0));
+  cluster.run(cluster.nowMs + 1000);
+  cluster.speak(3, 0, 'newKey', newKey(cluster, 3, 1, 1));
+  cluster.run(cluster.nowMs + 100);
+  const answers: string[] = [];
+  cluster.filter = (from, to, { name }) => {
+    if (from === 0 && to === 3) answers.push(name);
+    return true;
+  };
+  const ask = (): boolean => {
+    answers.length = 0;
+    cluster.speak(3, 0, 'queryStable', { instance: testInstance, counter: 1, forgotten: 1 });
+    cluster.run(cluster.nowMs + 10);
+    return answers.includes('replyStable');
+  };
+  expect(ask()).toBe(true);
+  cluster.crash(0);
+  cluster.restart(0);
+  expect(ask()).toBe(true);
 });
 
 it('a liar that tells one member after the other of a loss does not keep the group from working', () => {
