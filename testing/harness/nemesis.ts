@@ -3,8 +3,8 @@
 import type { Prng } from '../../src/base/prng.ts';
 import { messageNumber } from '../../src/wire/registry.ts';
 import type { DiskSnapshot } from '../simulator/disk.ts';
-import type { Spells } from '../simulator/fault-mix.ts';
 import { cutOneWay, only } from '../simulator/faults.ts';
+import { Recurring } from '../simulator/recurring.ts';
 import { FaultBudget } from './budget.ts';
 import type { ClientMachine } from './client-machine.ts';
 import type { RunOptions } from './options.ts';
@@ -20,55 +20,35 @@ export class Nemesis {
   readonly #prng: Prng;
   readonly #old = new Map<ServerMachine, DiskSnapshot>();
   readonly #doomed: ClientMachine | undefined;
-  #ended = false;
+  readonly #recurring: Recurring;
 
   /** It begins now. */
   constructor(system: System, options: RunOptions, doomed: ClientMachine | undefined) {
     this.#system = system;
     this.#prng = system.prng.fork();
     this.#doomed = doomed;
+    this.#recurring = new Recurring(system.world.simulation, this.#prng, 'nemesis');
     const { losses, returns, rot, decay, failures, fillings } = options.diskFaults;
-    this.#repeat(losses, () => this.#loseDisk());
-    this.#repeat(returns, () => this.#bringBackOldDisk());
-    this.#repeat(rot, () => this.#rot());
-    this.#repeat(decay, () => this.#decay());
-    this.#repeat(failures, () => this.#failDisk());
-    this.#repeat(fillings, () => this.#fillDisk());
-    this.#repeat(options.absences, () => this.#absent());
-    this.#repeat(options.blackouts, () => this.#blackOut());
-    this.#repeat(options.clientCrashes, () => this.#crashClient());
-    this.#repeat(options.unfinishedWrites, () => this.#leaveWriteUnfinished(doomed));
+    this.#recurring.repeat(losses, () => this.#loseDisk());
+    this.#recurring.repeat(returns, () => this.#bringBackOldDisk());
+    this.#recurring.repeat(rot, () => this.#rot());
+    this.#recurring.repeat(decay, () => this.#decay());
+    this.#recurring.repeat(failures, () => this.#failDisk());
+    this.#recurring.repeat(fillings, () => this.#fillDisk());
+    this.#recurring.repeat(options.absences, () => this.#absent());
+    this.#recurring.repeat(options.blackouts, () => this.#blackOut());
+    this.#recurring.repeat(options.clientCrashes, () => this.#crashClient());
+    this.#recurring.repeat(options.unfinishedWrites, () => this.#leaveWriteUnfinished(doomed));
   }
 
   /** Nothing new happens from now on; what the nodes need to be well again is done by others. */
   end(): void {
-    this.#ended = true;
+    this.#recurring.end();
     for (const server of this.#system.servers) server.start();
     for (const client of this.#system.clients) {
       if (client === this.#doomed) client.crash();
       else client.start();
     }
-  }
-
-  #repeat(spells: Spells | undefined, begin: () => (() => void) | undefined): void {
-    if (spells === undefined || this.#ended) return;
-    this.#after(spells.gapMs, () => {
-      const finish = begin();
-      this.#after(spells.lastMs, () => {
-        finish?.();
-        this.#repeat(spells, begin);
-      });
-    });
-  }
-
-  #after(span: readonly [number, number], action: () => void): void {
-    this.#system.world.simulation.after(
-      this.#prng.between(...span),
-      () => {
-        if (!this.#ended) action();
-      },
-      'nemesis',
-    );
   }
 
   /** A correct server that may become faulty now. */

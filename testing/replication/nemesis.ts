@@ -3,6 +3,7 @@
 import type { Prng } from '../../src/base/prng.ts';
 import type { Spells } from '../simulator/fault-mix.ts';
 import { cutBothWays, cutOneWay } from '../simulator/faults.ts';
+import { Recurring } from '../simulator/recurring.ts';
 import type { SimulatedGroup } from './group.ts';
 import { PageRot } from './page-rot.ts';
 import type { ReplicaMachine } from './replica-machine.ts';
@@ -10,7 +11,7 @@ import type { ReplicaMachine } from './replica-machine.ts';
 export class Nemesis {
   readonly #group: SimulatedGroup;
   readonly #prng: Prng;
-  #isOver = false;
+  readonly #recurring: Recurring;
   #lossesLeft: number;
   /** Members that have lost their disks, or have pages that rot, and may not have recovered. */
   readonly #unwell = new Set<ReplicaMachine>();
@@ -19,15 +20,16 @@ export class Nemesis {
   constructor(group: SimulatedGroup) {
     this.#group = group;
     this.#prng = group.prng.fork();
+    this.#recurring = new Recurring(group.simulation, this.#prng, 'nemesis');
     const { options } = group;
     this.#lossesLeft = options.diskLosses;
-    this.#repeat(options.primaryTroubles, () => this.#troublePrimary());
-    this.#repeat(options.blackouts, () => this.#blackOut());
-    this.#repeat(options.carefulCrashes, () => this.#crashCarefully());
-    this.#repeat(options.clientCrashes, () => this.#crashClient());
-    this.#repeat(options.recoveries, () => this.#recover());
+    this.#recurring.repeat(options.primaryTroubles, () => this.#troublePrimary());
+    this.#recurring.repeat(options.blackouts, () => this.#blackOut());
+    this.#recurring.repeat(options.carefulCrashes, () => this.#crashCarefully());
+    this.#recurring.repeat(options.clientCrashes, () => this.#crashClient());
+    this.#recurring.repeat(options.recoveries, () => this.#recover());
     const losses: Spells = { gapMs: [500, Math.max(501, options.safetyMs / 2)], lastMs: [0, 0] };
-    if (this.#lossesLeft > 0) this.#repeat(losses, () => this.#loseDisk());
+    if (this.#lossesLeft > 0) this.#recurring.repeat(losses, () => this.#loseDisk());
     if (options.pageRots > 0) this.#rotPages(options.pageRots);
     for (let i = 0; i < options.wipes; i++) this.#wipeInTurn();
   }
@@ -39,7 +41,7 @@ export class Nemesis {
     const prng = group.simulation.prng.fork();
     const spells: Spells = { gapMs: [100, Math.max(101, options.safetyMs / 6)], lastMs: [0, 0] };
     let victim: ReplicaMachine | undefined;
-    this.#repeat(spells, () => {
+    this.#recurring.repeat(spells, () => {
       const status = victim?.status?.status;
       if (victim !== undefined && (status === undefined || status === 'recovering'))
         return undefined;
@@ -62,7 +64,7 @@ export class Nemesis {
     for (const victim of prng.shuffled(keepers).slice(0, members)) {
       const rot = new PageRot(victim, group.instance, prng);
       this.#unwell.add(victim);
-      this.#repeat(spells, () => {
+      this.#recurring.repeat(spells, () => {
         if (!victim.isCorrect) return undefined;
         if (prng.chance(1, 4)) rot.remember();
         else if (rot.play()) this.#group.note('pages-rotten', victim.name);
@@ -73,30 +75,9 @@ export class Nemesis {
 
   /** Nothing new happens from now on, and everyone is up who can be. */
   end(): void {
-    this.#isOver = true;
+    this.#recurring.end();
     for (const replica of this.#group.replicas) replica.start();
     for (const client of this.#group.clients) client.start();
-  }
-
-  #repeat(spells: Spells | undefined, begin: () => (() => void) | undefined): void {
-    if (spells === undefined || this.#isOver) return;
-    this.#after(spells.gapMs, () => {
-      const finish = begin();
-      this.#after(spells.lastMs, () => {
-        finish?.();
-        this.#repeat(spells, begin);
-      });
-    });
-  }
-
-  #after(span: readonly [number, number], action: () => void): void {
-    this.#group.simulation.after(
-      this.#prng.between(Math.floor(span[0]), Math.floor(span[1])),
-      () => {
-        if (!this.#isOver) action();
-      },
-      'nemesis',
-    );
   }
 
   #troublePrimary(): () => void {

@@ -1,10 +1,11 @@
 // Puts a fault mix to work on a running system, and takes all of it away again when the system is to converge.
 
 import type { Prng } from '../../src/base/prng.ts';
-import { type FaultMix, messageRules, type Span, type Spells } from './fault-mix.ts';
+import { type FaultMix, messageRules } from './fault-mix.ts';
 import { cutBothWays, cutOneWay } from './faults.ts';
 import type { Fabric } from './network.ts';
 import type { SimulatedNode } from './node.ts';
+import { Recurring } from './recurring.ts';
 import type { Simulation } from './simulation.ts';
 
 export interface TroubleOptions {
@@ -23,12 +24,13 @@ export class Trouble {
   readonly #options: TroubleOptions;
   readonly #prng: Prng;
   readonly #unavailable = new Set<SimulatedNode>();
-  #ended = false;
+  readonly #recurring: Recurring;
 
   /** Trouble begins now. */
   constructor(options: TroubleOptions) {
     this.#options = options;
     this.#prng = options.simulation.prng.fork();
+    this.#recurring = new Recurring(options.simulation, this.#prng, 'trouble');
     const { fabric, mix, nodes } = options;
     for (const rule of messageRules(mix)) fabric.add(rule);
     for (const { disk } of nodes) {
@@ -44,43 +46,20 @@ export class Trouble {
         };
       }
     }
-    this.#repeat(mix.crashes, () => this.#crash());
-    this.#repeat(mix.pauses, () => this.#pause());
-    this.#repeat(mix.partitions, () => this.#cut());
+    this.#recurring.repeat(mix.crashes, () => this.#crash());
+    this.#recurring.repeat(mix.pauses, () => this.#pause());
+    this.#recurring.repeat(mix.partitions, () => this.#cut());
   }
 
   /** Ends all of it: nothing is cut or lost any more, every node is up and goes on, every disk works. */
   end(): void {
-    this.#ended = true;
+    this.#recurring.end();
     this.#options.fabric.heal();
     for (const node of this.#options.nodes) {
       node.disk.conditions.heal();
       node.resume();
       if (!node.up) node.restart();
     }
-  }
-
-  /** Begins a spell now and then; `begin` gives what ends it, or undefined when there is none to be had. */
-  #repeat(spells: Spells | undefined, begin: () => (() => void) | undefined): void {
-    if (spells === undefined || this.#ended) return;
-    this.#after(spells.gapMs, () => {
-      const finish = begin();
-      this.#after(spells.lastMs, () => {
-        finish?.();
-        this.#repeat(spells, begin);
-      });
-    });
-  }
-
-  #after(span: Span, action: () => void): void {
-    const delayMs = this.#prng.between(...span);
-    this.#options.simulation.after(
-      delayMs,
-      () => {
-        if (!this.#ended) action();
-      },
-      'trouble',
-    );
   }
 
   #crash(): (() => void) | undefined {
