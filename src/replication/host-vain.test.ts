@@ -8,6 +8,7 @@ import {
 } from '../wire/replication-registry.ts';
 import type { Effects, Engine, EngineEvent, ReplicaGroup, Send } from './contract.ts';
 import { ReplicaHost } from './host.ts';
+import { Outbox } from './outbox.ts';
 import { TestEnv } from './test-env.ts';
 
 const group: ReplicaGroup = {
@@ -36,16 +37,7 @@ async function told(
 ): Promise<readonly Channel[]> {
   const env = new TestEnv();
   let next: Partial<Effects> = {};
-  const nothing: Effects = {
-    records: [],
-    compact: undefined,
-    sends: [],
-    timers: [],
-    save: undefined,
-    mark: undefined,
-    evidence: [],
-    counts: [],
-  };
+  const nothing = new Outbox().take();
   const handle = ({ kind }: EngineEvent): Effects =>
     kind === 'message' ? { ...nothing, ...next } : nothing;
   const host = await ReplicaHost.open({

@@ -20,6 +20,7 @@ import type {
 } from './contract.ts';
 import { ServiceFailed } from './guarded-service.ts';
 import { ReplicaHost } from './host.ts';
+import { Outbox } from './outbox.ts';
 import { createReplica } from './replica-disk.ts';
 import { TestDisk } from './test-disk.ts';
 import { TestEnv } from './test-env.ts';
@@ -33,16 +34,7 @@ const addresses = group.members.map((_, i) => ({ host: 'localhost', port: 1000 +
 const root = new Uint8Array(32).fill(5);
 const clientKey = new Uint8Array(32).fill(99);
 
-const nothing: Effects = {
-  records: [],
-  compact: undefined,
-  sends: [],
-  timers: [],
-  save: undefined,
-  mark: undefined,
-  evidence: [],
-  counts: [],
-};
+const nothing = new Outbox().take();
 
 /** Gives the effects that the test lines up, and notes what it is told. */
 class ScriptedEngine implements Engine {

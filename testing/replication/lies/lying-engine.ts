@@ -14,6 +14,7 @@ import type {
   Send,
   TimerChange,
 } from '../../../src/replication/contract.ts';
+import { Outbox } from '../../../src/replication/outbox.ts';
 import type { SignedRequest } from '../../../src/wire/replication.ts';
 import {
   encodeReplicationMessage,
@@ -221,13 +222,4 @@ function encoded({ name, value }: Send): Uint8Array {
   return encodeReplicationMessage(name, value as never);
 }
 
-const nothing: Effects = {
-  records: [],
-  compact: undefined,
-  sends: [],
-  timers: [],
-  save: undefined,
-  mark: undefined,
-  evidence: [],
-  counts: [],
-};
+const nothing = new Outbox().take();
