@@ -93,6 +93,7 @@ export class RecoveryRequests {
 
   /** Another one, once the last is executed here: without batches no checkpoint would ever be high enough. */
   goOn(): void {
+    if (this.#point === undefined) return;
     const number = this.#request?.request.number ?? 0;
     if (this.#core.executor.table.largest(this.#client) < number) return;
     if (this.#before >= requestsPerRecovery - 1) return;

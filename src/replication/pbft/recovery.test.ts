@@ -17,6 +17,7 @@ import type { PbftRules } from './rules.ts';
 import { newKeyBytes, viewChangeBytes, viewChangeDigest } from './statements.ts';
 import { runCampaign } from './test-campaign.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
+import { prePrepareOf, requestOf } from './test-messages.ts';
 
 const parameters = {
   checkpointInterval: 4,
@@ -152,6 +153,14 @@ describe('a recovery', () => {
     expect(cluster.count('recovery-pages-differ')).toBe(0);
     expect(cluster.count('view-left')).toBe(0);
     expect(cluster.count('new-key')).toBe(3);
+  });
+
+  it('ends though a request waits here that a liar has shown to no other member', () => {
+    const cluster = group(1, 3, { timeoutMs: 60_000 });
+    const { requests } = requestOf(cluster, 0, 4);
+    cluster.speak(0, 2, 'prePrepare', prePrepareOf(0, 4, requests));
+    recoverWholly(cluster, 2);
+    expect(cluster.outcomes).toHaveLength(3);
   });
 
   it('of the primary begins with leaving its view, and nobody waits for a time-out', () => {

@@ -154,10 +154,21 @@ export class Recovery {
       out.send(core.replica(member), 'queryStable', { instance, counter, forgotten });
     }
     const { executed } = parts.execution;
-    if (running.bound !== undefined && running.seen === executed) running.requests.submit();
+    if (running.bound !== undefined && running.seen === executed) this.#push(running.requests);
     if (running.bound !== undefined) running.requests.renumber();
     running.seen = executed;
     this.#arm();
+  }
+
+  /** Nothing was executed for a while. What waits here may be known to no other member, so it is not waited for any more. */
+  #push(requests: RecoveryRequests): void {
+    if (!this.#isFar(requests)) requests.goOn();
+    requests.submit();
+  }
+
+  /** Whether a checkpoint as high as has to be is stable. */
+  #isFar({ point }: RecoveryRequests): boolean {
+    return point !== undefined && this.#core.log.height >= point;
   }
 
   // ---- After the loss of the disk ----
@@ -289,17 +300,16 @@ export class Recovery {
   settle(): void {
     const running = this.#running;
     if (running?.bound === undefined) return;
-    const { log, parts, queue } = this.#core;
+    const { parts, queue } = this.#core;
     running.pages?.settle();
-    const { point } = running.requests;
-    const isFar = point !== undefined && log.height >= point;
+    const isFar = this.#isFar(running.requests);
     const isOver = isFar || parts.checkpoints.isFinished;
     const isRight = running.pages?.areRight === true && running.view === undefined;
     if (isOver && isRight) return this.#finish();
     // What waits where the disk was lost need not be known to any other member.
     const isAsked = queue.size > 0 && !this.isForgetful;
     // While nobody else asks for anything this member does.
-    if (point !== undefined && !isFar && !isAsked) running.requests.goOn();
+    if (!isFar && !isAsked) running.requests.goOn();
   }
 
   #finish(): void {
