@@ -76,7 +76,8 @@ export class Recovery {
     const { index, n, nowMs, out, parameters } = this.#core;
     const { recoveryIntervalMs } = parameters;
     if (recoveryIntervalMs > 0) {
-      out.timer(recoveryTimer, nowMs + (recoveryIntervalMs * (index + 1)) / n);
+      // A primary leaves its view for the next one's: against the order of primaries only one in a round is that.
+      out.timer(recoveryTimer, nowMs + (recoveryIntervalMs * (n - index)) / n);
     }
     this.keys.start();
     this.#core.parts.checkpoints.start();
