@@ -38,6 +38,8 @@ interface OwnerWords {
   readonly absentCure?: string;
   /** What to do about one that is not this owner's, as a sentence. */
   readonly otherCure: string;
+  /** What to do about one that another process works in, as a sentence, where that is no second folder. */
+  readonly heldCure?: string;
 }
 
 /** Whose a data folder is. */
@@ -104,7 +106,7 @@ export async function openDataFolder(
   expected: DataFolderOwner,
 ): Promise<DataFolder> {
   if (!fs.existsSync(folder)) throw absent(folder, 'does not exist', expected);
-  const lock = await lockFolder(folder).catch((error: unknown) => {
+  const lock = await lockFolder(folder, expected.words?.heldCure).catch((error: unknown) => {
     // Its owner runs, perhaps: that it is another one than this says more than that it does.
     throw ownedByOther(folder, expected) ?? error;
   });

@@ -23,9 +23,13 @@ export function isLockName(name: string): boolean {
  * numbers of processes are used again and differ between containers. Each process binds a socket of its own name
  * first and looks for others afterwards: of two that start at once, the later one to listen sees the earlier. Both may
  * then give up, but never do both go on. Sockets that nobody listens on are left by the dead and are removed.
+ * @param heldCure what to do about another process that holds the folder, as a sentence.
  * @throws HoldfastError 'data-folder' when another process holds the folder (`details.pid`) or the folder cannot hold a lock.
  */
-export async function lockFolder(folder: string): Promise<FolderLock> {
+export async function lockFolder(
+  folder: string,
+  heldCure = 'Stop that process first, or give this one a data folder of its own.',
+): Promise<FolderLock> {
   const server = net.createServer((socket) => socket.destroy());
   const name = `lock-${process.pid}-${toHex(systemEntropy.bytes(4))}`;
   const place = openPlace(folder);
@@ -57,7 +61,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
         'data-folder',
         `the data folder ${folder} is in use by process ${holder[1]}`,
         {
-          cure: 'Stop that process first, or give this one a data folder of its own.',
+          cure: heldCure,
           details: { pid: Number(holder[1]) },
         },
       );

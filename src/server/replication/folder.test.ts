@@ -1,6 +1,6 @@
 // What is said of the folder of a member, and what to do about it: one cure each, that fits.
 
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -64,6 +64,7 @@ describe('no folder is made', () => {
     expect(other.cure).toContain('Correct the path');
     const elsewhere = await refusal(createReplicaFolder(folder, vr, 1));
     expect(elsewhere.said).toMatch(/belongs to group [0-9a-f]{64}, not to group/);
+    expect(elsewhere.cure).toContain('description of the group');
     const letters = join(base, 'letters');
     mkdirSync(letters);
     writeFileSync(join(letters, 'dear.txt'), '');
@@ -106,8 +107,11 @@ it('the seed of another member is told of, also while the member runs', async ()
     expect(await wrong()).toEqual(stopped);
     const again = await refusal(startReplica({ ...options, identitySeed: second }));
     expect(again.said).toContain(`is in use by process ${process.pid}`);
+    expect(again.cure).toContain('it runs already');
+    expect(again.cure).not.toContain('of its own');
     await expect(readEnding(folder, pbft, 1)).rejects.toMatchObject({
       code: 'data-folder',
+      cure: expect.stringContaining('`ending()`'),
       details: { pid: process.pid },
     });
     expect(await refusal(createReplicaFolder(folder, pbft, 1))).toEqual(again);
@@ -152,6 +156,38 @@ it.each([pbft, vr])('a folder that is not there may never have been made', async
     renameSync(join(folder, lost), join(base, lost));
     expect((await refusal(start())).cure).toMatch(/^If this member ran before/);
   }
+});
+
+it('a folder on which the member can start is not given up for a new one', async () => {
+  const [, identitySeed = new Uint8Array()] = seeds;
+  const run = async (): Promise<void> => {
+    const engine = { kind: 'pbft' } as const;
+    const replica = await startReplica({ group: pbft, engine, service, folder, identitySeed });
+    await replica.stop();
+  };
+  const refused = async (): Promise<void> => {
+    const { code, said, cure } = await refusal(recoverReplicaFolder(folder, pbft, 1));
+    expect([code, said]).toEqual([
+      'data-folder',
+      `the data folder ${folder} is whole: this member has not lost it`,
+    ]);
+    expect(cure).toMatch(/^Start the member on it.*move it away first/);
+    expect(readdirSync(folder).sort()).toEqual(['FORMAT', 'journal', 'table']);
+  };
+  await createReplicaFolder(folder, pbft, 1);
+  await refused();
+  await run();
+  await refused();
+  // Moved away, and thought better of before the member has started on the new one.
+  const aside = join(base, 'aside');
+  renameSync(folder, aside);
+  expect(await recoverReplicaFolder(folder, pbft, 1)).toBeUndefined();
+  await refused();
+  rmSync(folder, { recursive: true });
+  renameSync(aside, folder);
+  await run();
+  rmSync(join(folder, 'journal'), { recursive: true });
+  expect(await recoverReplicaFolder(folder, pbft, 1)).toBe(join(folder, 'damaged-1'));
 });
 
 it('an ending is not sought in vain on a lost disk', async () => {

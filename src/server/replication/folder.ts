@@ -57,7 +57,7 @@ async function notMade(
 ): Promise<unknown> {
   if (!(error instanceof HoldfastError)) return withoutAccess(error, folder);
   try {
-    await checkIsWhole(folder, group, index);
+    await checkFormatIsOwn(folder, group, index);
   } catch (reason) {
     return reason;
   }
@@ -71,9 +71,11 @@ async function notMade(
  * Makes the data folder of a PBFT member that has lost its own: wiped, or with a damaged journal. What is in the folder is
  * put into a subfolder `damaged-<n>`. The member has forgotten what it promised and counts as one of the `f` faulty ones;
  * started on this folder it votes for nothing and only learns, `status` says `recovering`, until all that it may have
- * promised is over, for which the other `3f` members but those that are faulty must run.
+ * promised is over, for which the other `3f` members but those that are faulty must run. A folder on which the
+ * member can start is refused: it would throw its promises away for nothing, and when more than `f` members have done so at a
+ * time nobody can answer them any more.
  * @returns the subfolder, or undefined when there was nothing to move.
- * @throws HoldfastError `data-folder` when the folder is in use, another member's or holds other things; `bad-configuration` for a group of Viewstamped Replication,
+ * @throws HoldfastError `data-folder` when the folder is whole (`details.whole` is true), in use, another member's or holds other things; `bad-configuration` for a group of Viewstamped Replication,
  * which counts such a member as failed for good.
  */
 export async function recoverReplicaFolder(
@@ -91,6 +93,7 @@ export async function recoverReplicaFolder(
     );
   }
   await checkIsOwn(folder, group, index);
+  if (await isWhole(folder, group, index)) throw notLost(folder);
   const aside = await moveAside(folder);
   await makeFolder(folder, group, index, { isDiskLost: true });
   return aside;
@@ -99,13 +102,40 @@ export async function recoverReplicaFolder(
 /** Whether what is in the folder, if anything, may be put aside: nothing of another member's, and nothing else. */
 async function checkIsOwn(folder: string, group: PlacedGroup, index: number): Promise<void> {
   try {
-    await checkIsWhole(folder, group, index);
+    await checkFormatIsOwn(folder, group, index);
   } catch (error) {
     if (!isLost(error)) throw error;
   }
 }
 
-async function checkIsWhole(folder: string, group: PlacedGroup, index: number): Promise<void> {
+/** Whether the member can start on the folder, which is its own. */
+async function isWhole(folder: string, group: PlacedGroup, index: number): Promise<boolean> {
+  try {
+    const { disk, close } = await openFolder(folder, group, index, silentLog);
+    try {
+      if (ReplicaDisk.hasStarted(disk, group, index)) await ReplicaDisk.open(disk, group, index);
+    } finally {
+      await close();
+    }
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function notLost(folder: string): HoldfastError {
+  return new HoldfastError(
+    'data-folder',
+    `the data folder ${folder} is whole: this member has not lost it`,
+    {
+      cure: 'Start the member on it: it fetches by itself what it lacks. If it is not to be trusted (an older copy was put back, say), move it away first: the member then begins anew.',
+      details: { whole: true },
+    },
+  );
+}
+
+/** Whether the folder says that it is this member's, and nobody else works in it. */
+async function checkFormatIsOwn(folder: string, group: PlacedGroup, index: number): Promise<void> {
   const held = await openDataFolder(folder, ownerOf(group, index));
   await held.release();
 }
@@ -127,9 +157,12 @@ export async function readEnding(
   checkFolder(folder);
   const { disk, close } = await openFolder(folder, group, index, silentLog).catch(
     (error: unknown) => {
-      if (!isLost(error)) throw error;
+      const isHeld = error instanceof HoldfastError && error.details.pid !== undefined;
+      if (!isHeld && !isLost(error)) throw error;
       throw new HoldfastError(error.code, error.message, {
-        cure: 'Take the folder of another member, or `ending()` of one that runs. If the folder is elsewhere, correct the path.',
+        cure: isHeld
+          ? 'If that process is this member, take `ending()` of it, or stop it first. Otherwise wait until it is done.'
+          : 'Take the folder of another member, or `ending()` of one that runs. If the folder is elsewhere, correct the path.',
         details: error.details,
         cause: error,
       });
@@ -208,7 +241,9 @@ function ownerOf(group: PlacedGroup, index: number): DataFolderOwner {
     lostCure: lostCureOf(group),
     absentCure: `${unmadeCure} ${lostCureOf(group)}`,
     otherCure:
-      'Correct the path of the data folder, or the seed or index of the member: every member of every group has a folder of its own.',
+      'Correct the path of the data folder, the seed or index of the member, or the description of the group (that of the group before the last hand-over, say): every member of every group has a folder of its own.',
+    heldCure:
+      'If that process is this member, it runs already. Otherwise stop it first: a member has one folder, and runs once.',
   };
   return { serverId: toHex(key), systemId: toHex(group.instance), words };
 }
