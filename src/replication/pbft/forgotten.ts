@@ -4,13 +4,15 @@
 
 import { diskForgottenCode } from '../contract.ts';
 import type { Core } from './core.ts';
-import { counterRiseMax } from './keys.ts';
+import { counterRiseMax, lossTimeouts } from './keys.ts';
 
 export class Forgotten {
   readonly #core: Core;
   #isForgetful = false;
   /** By member: the counter of the newest NEW-KEY that it has of this one. */
   #known: (number | undefined)[] = [];
+  /** When a recovery began again because of a later loss than its own. */
+  #againMs = Number.NEGATIVE_INFINITY;
 
   constructor(core: Core) {
     this.#core = core;
@@ -74,6 +76,19 @@ export class Forgotten {
     // What lies far above has been taken by no correct member, nor would a number above it be: only liars have it to show.
     const credible = all.filter((known) => known <= vouched + counterRiseMax / 2);
     return this.hasEnough(credible.length) || began > 0 ? credible[0] : undefined;
+  }
+
+  /**
+   * Whether a NEW-KEY of a later loss than that from which it recovers makes it begin again. Others take the next loss only
+   * after a while, and then it has as long to end: an intruder may have signed many such, and a liar show one after the other.
+   */
+  get mayForgetAgain(): boolean {
+    const { nowMs, parameters } = this.#core;
+    return nowMs - this.#againMs >= 2 * lossTimeouts * parameters.timeoutMs;
+  }
+
+  onAgain(): void {
+    this.#againMs = this.#core.nowMs;
   }
 
   /** Recovered: as good as any other member, from this view on. */

@@ -14,7 +14,7 @@ import { newKeyBytes } from './statements.ts';
  * How often a member is believed that it has lost its disk, in time-outs of a view: it voids VIEW-CHANGEs that others may
  * rest a view on, so that a liar who said it anew in every view could keep the group from ever entering one.
  */
-const lossTimeouts = 64;
+export const lossTimeouts = 64;
 
 /**
  * How far the counter of a member is believed to rise at once, since the start; besides by one in each time-out. Its own
@@ -132,7 +132,8 @@ export class Keys {
     const known = this.#newest[from];
     const newest = this.counterOf(from);
     const behind = counter - newest || forgotten - this.forgottenBy(from);
-    if (behind > 0) return out.count('query-stable-early');
+    // Who does not know of a loss that is known here begins again above it, whatever counter it has got to.
+    if (behind > 0 && forgotten >= this.forgottenBy(from)) return out.count('query-stable-early');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (known === undefined || behind === 0) return this.#tell(from, counter);
     out.send(this.#core.replica(from), 'newKey', known);

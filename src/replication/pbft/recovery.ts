@@ -24,6 +24,8 @@ export const recoveryTickTimer = 'recovery-tick';
 
 interface Running {
   readonly counter: number;
+  /** What it first told to have forgotten. */
+  readonly began: number;
   /** By member, its own among them. */
   readonly reported: (Reported | undefined)[];
   /** H_M, once estimated. */
@@ -102,7 +104,8 @@ export class Recovery {
     this.#beginWith(this.keys.counterOf(index) + 1);
   }
 
-  #beginWith(counter: number): void {
+  /** @param isAgain after a loss of which nothing was known when this recovery began: what that one said to forget is too little. */
+  #beginWith(counter: number, isAgain = false): void {
     const core = this.#core;
     const { out, index, log, n, parts } = core;
     if (counter > limits.newKeyCounterMax) return out.count('recovery-refused');
@@ -110,13 +113,15 @@ export class Recovery {
     if (core.isActive && core.isPrimary) parts.viewChanges.start(core.view + 1);
     // One loss is one loss, however often its recovery begins again.
     const known = this.keys.forgottenBy(index);
-    const forgotten = this.isForgetful && known <= this.#recovered ? counter : known;
+    const isNew = isAgain || known <= this.#recovered;
+    const forgotten = this.isForgetful && isNew ? counter : known;
     const message = this.keys.renew(counter, forgotten);
     out.count('recovery-started');
     log.forgetVotes(undefined, index, n);
     log.shut();
     this.#running = {
       counter,
+      began: this.#running?.began ?? forgotten,
       reported: new Array<Reported | undefined>(n).fill(undefined),
       bound: undefined,
       view: this.isForgetful ? undefined : core.view,
@@ -195,17 +200,35 @@ export class Recovery {
   onOwnKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
     const { out, parts, statements } = this.#core;
     const isOfUse = this.mayHaveForgotten || this.isForgetful;
-    if (message.counter <= (this.#running?.counter ?? -1)) return out.count('new-key-odd');
+    const isLater = message.counter > (this.#running?.counter ?? -1);
+    if (!isLater && !this.#isOfLaterLoss(message)) return out.count('new-key-odd');
     if (!isOfUse || message.counter >= limits.newKeyCounterMax) return out.count('new-key-odd');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
     this.onShown();
     if (!this.isForgetful) return;
-    if (this.#running === undefined) return this.#onKnown(from, message.counter);
-    const began = this.keys.forgottenBy(this.#core.index);
+    if (this.#running === undefined) this.#onKnown(from, message.counter);
+    else this.#beginAgain(this.#running, from, message);
+  }
+
+  /** Whether it tells of a later loss than this member does: it has lost its disk again before others heard of the first. */
+  #isOfLaterLoss({ forgotten }: ReplicationMessageValue<'newKey'>): boolean {
+    return this.isForgetful && forgotten > this.keys.forgottenBy(this.#core.index);
+  }
+
+  /** Who has taken a newer one takes none of this recovery. */
+  #beginAgain(
+    { counter, began }: Running,
+    from: number,
+    message: ReplicationMessageValue<'newKey'>,
+  ): void {
+    const { out } = this.#core;
+    const isAgain = this.#isOfLaterLoss(message);
+    if (isAgain && !this.#forgotten.mayForgetAgain) return out.count('new-key-too-soon');
     const largest = this.#forgotten.onAnswer(from, message.counter, began) ?? 0;
-    if (largest > this.#running.counter) this.#beginWith(largest + 1);
-    else out.count('new-key-far');
+    if (largest < message.counter) return out.count('new-key-far');
+    if (isAgain) this.#forgotten.onAgain();
+    this.#beginWith(Math.max(largest, counter) + 1, isAgain);
   }
 
   #onKnown(from: number, counter: number): void {
