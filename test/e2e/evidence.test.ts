@@ -96,7 +96,10 @@ describe('holdfast evidence', () => {
     const folder = await temporaryFolder();
     await mkdir(join(folder, 'journal'));
     const told = await runCli(['evidence', folder]);
-    expect(told).toMatchObject({ code: 0, stdout: 'There is no evidence.\n', stderr: '' });
+    const none = { code: 0, stdout: 'There is no evidence.\n', stderr: '' };
+    expect(told).toMatchObject(none);
+    await writeFile(join(folder, 'evidence.jsonl'), '');
+    expect(await runCli(['evidence', folder])).toMatchObject(none);
   });
 
   test('believes no line that was changed or cut short, and all the others', async () => {
@@ -152,6 +155,10 @@ describe('holdfast evidence', () => {
     const details = { file, badLines: [1, 2] };
     const asJson = await runCli(['evidence', folder, '--json']);
     expect(JSON.parse(asJson.stderr)).toMatchObject({ error: { details } });
+    await writeFile(file, '{}\n');
+    const single = await runCli(['evidence', folder]);
+    expect(single.code).toBe(5);
+    expect(single.stderr).toContain('its only line is no record. It accuses nobody');
   });
 
   test('reads no folder of something else', async () => {

@@ -40,10 +40,12 @@ export function evidence(context: Context, options: GlobalOptions, path: string)
 
 function noEvidenceFile(file: string, badLines: readonly number[]): HoldfastError {
   const lines =
-    badLines.length === 1 ? 'its only line is' : `none of its ${badLines.length} lines is`;
+    badLines.length === 1
+      ? 'its only line is no record'
+      : `none of its ${badLines.length} lines is a record`;
   return new HoldfastError(
     'verification-failed',
-    `${file} is no evidence file: ${lines} a record. It accuses nobody, and does not say that nobody was caught.`,
+    `${file} is no evidence file: ${lines}. It accuses nobody, and does not say that nobody was caught.`,
     {
       cure: 'Name the data folder of a replica, or evidence.jsonl in it; if it is that one, look for an older copy: it was damaged since it was written.',
       details: { file, badLines },
