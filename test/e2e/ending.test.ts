@@ -82,6 +82,9 @@ describe.each(['pbft', 'vr'] as const)('the end of an instance (%s)', (engine) =
     await until('all members are at the end', () =>
       group.members.every(({ status }) => status?.status === 'final'),
     );
+    await until('all of them have told so', () =>
+      group.members.every(({ process }) => process?.stderr.includes('replica-final')),
+    );
     const late = await group.connect();
     expect(await late.submit(new Uint8Array(1))).toEqual({ kind: 'ended' });
     await late.close();

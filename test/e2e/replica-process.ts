@@ -45,7 +45,7 @@ async function run(file: ReplicaFile): Promise<void> {
         : { kind: 'vr', parameters: { checkpointInterval: 16 } },
     service: new KeyValueStore(),
     folder: file.folder,
-    log: createLog({ level: 'warn' }),
+    log: createLog({ level: 'info' }),
   });
   replica.failed.then((error) => {
     process.stderr.write(`${error.message}\n`);

@@ -15,13 +15,14 @@ const sound: ReplicaStatus = {
   damage: [],
 };
 
-it.each<[string, object, number, number]>([
+it.each<[string, object, number, number, number?]>([
   ['that takes part', {}, 1, 0],
+  ['whose instance has ended', { status: 'final' }, 0, 0, 1],
   ['that waits', { waitsFor: 'state' }, 0, 0],
   ['that is not normal', { status: 'transferring' }, 0, 0],
   ['that has failed', { status: 'failed' }, 0, 0],
   ['whose group has diverged, though its status is normal', { divergedAt: 12 }, 0, 1],
-])('a replica %s', (_, changed, takesPart, isDiverged) => {
+])('a replica %s', (_, changed, takesPart, isDiverged, isFinal = 0) => {
   const values = new Map<string, number>();
   const metrics: Metrics = {
     count() {},
@@ -31,5 +32,6 @@ it.each<[string, object, number, number]>([
   gaugeStatus(metrics, { ...sound, ...changed });
   expect(values.get('replication_takes_part')).toBe(takesPart);
   expect(values.get('replication_diverged')).toBe(isDiverged);
+  expect(values.get('replication_final')).toBe(isFinal);
   expect(values.get('replication_executed')).toBe(9);
 });

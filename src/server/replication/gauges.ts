@@ -8,6 +8,8 @@ export function gaugeStatus(metrics: Metrics, status: ReplicaStatus): void {
   const isDiverged = status.divergedAt !== undefined;
   const takesPart = status.status === 'normal' && status.waitsFor === undefined && !isDiverged;
   metrics.gauge('replication_takes_part', takesPart ? 1 : 0);
+  // Neither normal nor broken: its instance has ended.
+  metrics.gauge('replication_final', status.status === 'final' ? 1 : 0);
   metrics.gauge('replication_diverged', isDiverged ? 1 : 0);
   metrics.gauge('replication_view', status.view);
   metrics.gauge('replication_executed', status.executed);

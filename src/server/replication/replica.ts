@@ -27,6 +27,7 @@ import {
   checkGroupSize,
   checkSeed,
 } from './arguments.ts';
+import { watchEnd } from './end-watch.ts';
 import type { Ending } from './ending.ts';
 import { EvidenceFile, evidenceKeeper, evidenceName } from './evidence-file.ts';
 import { curable, openFolder } from './folder.ts';
@@ -149,8 +150,10 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
     };
   });
   let watch: QuorumWatch | undefined;
+  let endWatching = (): void => {};
   const stop = async (host?: ReplicaHost): Promise<void> => {
     watch?.close();
+    endWatching();
     host?.close();
     await network.close();
     await open?.close();
@@ -182,6 +185,7 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
         return reachOf(options.engine.kind, status(), index, connected, group.faults);
       },
     });
+    endWatching = watchEnd({ timers: systemTimers, log, status });
     log.info('replica-started', {
       index,
       port: network.port,
