@@ -17,6 +17,8 @@ export class Operation {
   readonly #settle: Settle;
   /** It is a write, or was tried as a read in one round, in vain. */
   mustOrder: boolean;
+  /** It went out under a number of its own: from then on it may be executed, whoever still waits for it. */
+  isSent = false;
   #isOver = false;
 
   constructor(bytes: Bytes, kind: Kind, settle: Settle) {

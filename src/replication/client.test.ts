@@ -295,9 +295,15 @@ describe('a client of a group', () => {
     await settled();
     expect(stage.outcomes).toHaveLength(limits.clientWindow + 1);
     const [error] = stage.outcomes;
-    expect(error).toMatchObject({ code: 'unavailable', details: { timeoutMs: 1_000 } });
+    expect(error).toMatchObject({
+      code: 'unavailable',
+      details: { timeoutMs: 1_000, members: 4, answering: 0 },
+    });
     if (!(error instanceof HoldfastError)) expect.unreachable();
     expect(error.message).toContain('may have been executed or not');
+    const unsent = stage.outcomes.at(-1);
+    if (!(unsent instanceof HoldfastError)) expect.unreachable();
+    expect(unsent.message).toContain('was not sent, and is not executed');
     expect(error.cure).toContain('status()');
     stage.test.advance(400);
     await settled();

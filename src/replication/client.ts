@@ -249,6 +249,7 @@ export class GroupClient implements ReplicatedClient {
         : requests.map((request) => ({ request, proof: noProof }));
     signed.forEach((request, i) => {
       const inFlight = this.#begin(operations[i] as Operation, first + i, request);
+      inFlight.operation.isSent = true;
       this.#requests.set(inFlight.number, inFlight);
       this.#send(inFlight, [this.#primary], inFlight.fullReplier);
     });
@@ -388,7 +389,8 @@ export class GroupClient implements ReplicatedClient {
   #onTimer(): void {
     this.#timerAtMs = Number.POSITIVE_INFINITY;
     const nowMs = this.#options.env.clock.nowMs();
-    for (const operation of this.#deadlines.expire(nowMs)) this.#abandon(operation);
+    const over = this.#deadlines.expire(nowMs, this.#silence);
+    for (const operation of over) this.#abandon(operation);
     this.#silence.check(nowMs, () => [...this.#operations()].length);
     if (this.#numbers.askAgainAtMs <= nowMs) this.#numbers.ask();
     for (const query of [...this.#queries.values()]) {

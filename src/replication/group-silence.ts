@@ -15,6 +15,13 @@ export interface GroupSilenceOptions {
   readonly connected: () => number | undefined;
 }
 
+/** Who of a group can be asked, and who answers. */
+export interface GroupReach {
+  readonly members: number;
+  readonly connected: number | undefined;
+  readonly answering: number;
+}
+
 export class GroupSilence {
   readonly #options: GroupSilenceOptions;
   /** Since when something waits; undefined while nothing does. */
@@ -36,6 +43,12 @@ export class GroupSilence {
   get nextMs(): number {
     if (this.#sinceMs === undefined) return Number.POSITIVE_INFINITY;
     return this.#sinceMs + Math.max(0, this.#tellAfterMs - this.#waitedMs);
+  }
+
+  /** As it is now. */
+  get reach(): GroupReach {
+    const { members, connected } = this.#options;
+    return { members, connected: connected(), answering: this.#heard.size };
   }
 
   /** Somebody waits for an answer. */
@@ -80,15 +93,8 @@ export class GroupSilence {
     if (nowMs < this.nextMs) return;
     const waiting = operations();
     if (waiting === 0) return this.rest(nowMs);
-    const { log, members, connected } = this.#options;
     const silentMs = this.#silentMs(nowMs);
-    log.warn('group-silent', {
-      silentMs,
-      members,
-      connected: connected(),
-      answering: this.#heard.size,
-      operations: waiting,
-    });
+    this.#options.log.warn('group-silent', { silentMs, ...this.reach, operations: waiting });
     this.#isTold = true;
     this.#heard.clear();
     this.#pauseMs = Math.min(2 * this.#pauseMs, toldAgainMsMax);

@@ -2,6 +2,7 @@
 
 import { HoldfastError } from '../base/errors.ts';
 import type { Operation } from './client-operation.ts';
+import type { GroupReach } from './group-silence.ts';
 
 export class OperationDeadlines {
   readonly #timeoutMs: number | undefined;
@@ -28,27 +29,33 @@ export class OperationDeadlines {
     this.#waiting.delete(operation);
   }
 
-  /** Ends those that have waited for too long. @returns them. */
-  expire(nowMs: number): Operation[] {
+  /** Ends those that have waited for too long. @param group says who of it is there. @returns them. */
+  expire(nowMs: number, group: { readonly reach: GroupReach }): Operation[] {
     const over: Operation[] = [];
     for (const [operation, atMs] of this.#waiting) {
       if (atMs > nowMs) break;
       over.push(operation);
       this.#waiting.delete(operation);
-      operation.finish(timedOut(operation, this.#timeoutMs ?? 0));
+      operation.finish(timedOut(operation, this.#timeoutMs ?? 0, group.reach));
     }
     return over;
   }
 }
 
-function timedOut({ kind }: Operation, timeoutMs: number): HoldfastError {
-  const what = `not enough members of the group answered within ${timeoutMs} ms`;
-  return new HoldfastError(
-    'unavailable',
-    kind === 1 ? what : `${what}; the operation may have been executed or not, and may still be`,
-    {
-      cure: 'See which members run and can be reached: the log says group-silent, and status() of each tells whether it takes part.',
-      details: { timeoutMs },
-    },
-  );
+function timedOut(operation: Operation, timeoutMs: number, reach: GroupReach): HoldfastError {
+  const { members, connected } = reach;
+  const there = connected === undefined ? '' : ` (${connected} of ${members} are connected)`;
+  const what = `not enough members of the group answered within ${timeoutMs} ms${there}`;
+  return new HoldfastError('unavailable', `${what}${fateOf(operation)}`, {
+    cure: 'See which members run and can be reached, and by status() of each whether it takes part.',
+    details: { timeoutMs, ...reach },
+  });
+}
+
+/** What may have become of an operation that nobody waits for any more. A read changes nothing. */
+function fateOf({ kind, isSent }: Operation): string {
+  if (kind === 1) return '';
+  return isSent
+    ? '; the operation may have been executed or not, and may still be'
+    : '; the operation was not sent, and is not executed';
 }

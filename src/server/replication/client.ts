@@ -43,7 +43,8 @@ export interface ConnectGroupOptions {
    */
   readonly identitySeed?: Bytes;
   /**
-   * How long `submit` and `query` wait before they throw `unavailable`, when the operation may have been executed or not.
+   * How long `submit` and `query` wait before they throw `unavailable`, when the operation may have been executed or not, unless the message says
+   * that it was not sent; `details` have the numbers of `members`, of those `connected` and of those `answering`.
    * 1 … 2^31 - 1; unless given they wait as long as it takes, and `log` tells that nobody answers.
    */
   readonly timeoutMs?: number;
@@ -69,7 +70,7 @@ export interface ConnectedGroup extends ReplicatedClient {
   close(): Promise<void>;
 }
 
-/** Connects to a group; members that are out are dialled again by themselves. */
+/** Connects to a group, and does not wait until anybody is reached: members that are out are dialled again by themselves. */
 export async function connectGroup(options: ConnectGroupOptions): Promise<ConnectedGroup> {
   const { identitySeed } = options;
   if (identitySeed !== undefined) checkSeed('identitySeed', identitySeed);
