@@ -7,6 +7,7 @@ import { silentLog } from '../env/log.ts';
 import { encodeFrame } from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
 import { Connection } from './connection.ts';
+import { RefusalLog } from './refusal-log.ts';
 import { Turns, type Worker } from './turns.ts';
 
 /** Gives nobody a turn: the test does. */
@@ -25,12 +26,14 @@ class Wire extends EventEmitter {
 /** A connection whose peer has sent so many frames at once. */
 function sent(frames: number, { isKnown }: { isKnown: boolean }, onFrame = () => {}): Connection {
   const wire = new Wire();
+  const clock = { nowMs: () => 0 };
   const connection = new Connection({
     socket: wire as unknown as TLSSocket,
     peer: 'peer' as PeerId,
     sizeBytesMax: () => 100,
-    clock: { nowMs: () => 0 },
+    clock,
     log: silentLog,
+    refusals: new RefusalLog(silentLog, clock),
     metrics: { count() {}, gauge() {}, observe() {} },
     turns: new NoTurns(),
     isKnown: () => isKnown,

@@ -12,6 +12,7 @@ import {
   writeFrameHeader,
 } from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
+import type { RefusalLog } from './refusal-log.ts';
 import type { Turns, Worker } from './turns.ts';
 
 /** A payload up to here is copied into the batch of its turn; a larger one is handed to the socket as it is. */
@@ -22,6 +23,9 @@ const strangerFramesMax = 4 * limits.clientWindow;
 
 /** What refusing a message takes at most, besides decoding it: half of that is checking a signature. */
 const refusalMsMax = 0.1;
+/** Deciphering, copying and cutting out what arrives; measured. */
+const receiptMsPerByte = 1e-6;
+const receiptMsPerFrame = 3e-3;
 /** The dearest messages are lists of small things. */
 const decodingMsPerByte = 25e-6;
 
@@ -32,6 +36,7 @@ export interface ConnectionOptions {
   readonly sizeBytesMax: (type: number, peer: PeerId) => number | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  readonly refusals: RefusalLog;
   readonly metrics: Metrics;
   /** In which all connections of the process get their turn to have frames handled. */
   readonly turns: Turns;
@@ -92,6 +97,8 @@ export class Connection implements Worker {
   /** Of the frame that was handled last. */
   #wasInVain = false;
   #frameSizeBytes = 0;
+  /** What receiving has taken and no account has yet. */
+  #receiptMs = 0;
   /** A header is too long for who the peer is now; what waits in the inbox may say who it is. */
   #isHeld = false;
   /** Too much output waits. */
@@ -126,6 +133,16 @@ export class Connection implements Worker {
   get inVainMsMax(): number {
     const isInVain = this.#wasInVain || (this.#inboxFrom > strangerFramesMax && !this.isKnown);
     return isInVain ? refusalMsMax + this.#frameSizeBytes * decodingMsPerByte : 0;
+  }
+
+  get receiptMs(): number {
+    return receiptMsPerFrame + this.#frameSizeBytes * receiptMsPerByte;
+  }
+
+  takeReceiptMs(): number {
+    const ms = this.#receiptMs;
+    this.#receiptMs = 0;
+    return ms;
   }
 
   /** The frame that is being handled is of no use: what that takes counts against its peer's allowance. */
@@ -242,6 +259,7 @@ export class Connection implements Worker {
     }
     if (this.#partialSizeBytes === 0) this.#partialSinceMs = clock.nowMs();
     this.#partialSizeBytes += chunk.length;
+    this.#receiptMs += chunk.length * receiptMsPerByte;
     this.#decode((onFrame) => this.#decoder.push(chunk, onFrame));
   }
 
@@ -250,10 +268,12 @@ export class Connection implements Worker {
       this.#partialSizeBytes -= frameHeaderSizeBytes + frame.payload.length;
       this.#partialSinceMs = this.#options.clock.nowMs();
       this.#inbox.push(frame);
+      this.#receiptMs += receiptMsPerFrame;
     });
     this.#isHeld = error === 'frame-too-long' && this.#inboxFrom < this.#inbox.length;
     if (error !== undefined && !this.#isHeld) {
-      this.#options.log.warn('network.bad-frame', { peer: this.peer, error });
+      const address = this.#socket.remoteAddress ?? 'unknown';
+      this.#options.refusals.badFrame(this.peer, address, error);
       this.destroy(error);
       return;
     }
@@ -284,7 +304,8 @@ export class Connection implements Worker {
   }
 
   #takeTurn(): void {
-    if (this.#isInTurn || this.#inbox.length === 0) return;
+    // Without a frame too: who sends much waits before more of it is read.
+    if (this.#isInTurn || (this.#inbox.length === 0 && this.#receiptMs === 0)) return;
     this.#isInTurn = !this.#options.turns.run(this);
     if (!this.#isInTurn) this.#judgeHeld();
     this.#readOrNot();

@@ -11,6 +11,8 @@ import { provenPeer, tlsOptions } from './tls.ts';
 
 const backOffMsMin = 50;
 const backOffMsMax = 5_000;
+/** A peer that has arrived is not dialled sooner than so long after the last attempt, unless its turn comes anyway. */
+const dialledAgainMsMin = 1_000;
 /** An attempt that hangs for longer, while the peer can connect to this node, was begun too early to come through soon. */
 const dialHangsMs = 1_000;
 /** Who does not want a key hangs up as soon as it is proved; what lasted for longer was wanted, though it brought no answer. */
@@ -47,6 +49,8 @@ export class Link implements Channel {
   /** When the first message left after the last one came; undefined while none did. */
   #unansweredSinceMs: number | undefined;
   #failures = 0;
+  /** While backing off: when the pause ends. */
+  #dialDueMs = 0;
   #dialledMs = 0;
   #timer: Timer | undefined;
   #closed = false;
@@ -87,6 +91,13 @@ export class Link implements Channel {
     const isHanging =
       this.#phase === 'connecting' && this.#context.clock.nowMs() - this.#dialledMs > dialHangsMs;
     if (this.#phase !== 'backing-off' && !isHanging) return;
+    // Each attempt costs a handshake: a peer that comes and hangs up again and again gets no more of them by that.
+    const dueMs = this.#dialledMs + dialledAgainMsMin;
+    const delayMs = dueMs - this.#context.clock.nowMs();
+    if (delayMs > 0) {
+      if (dueMs < this.#dialDueMs) this.#dialAfter(delayMs);
+      return;
+    }
     this.#timer?.cancel();
     const socket = this.#socket;
     this.#socket = undefined;
@@ -174,7 +185,7 @@ export class Link implements Channel {
     this.#phase = 'connected';
     const sinceMs = context.clock.nowMs();
     let heard = false;
-    const connection = new Connection({
+    const connection: Connection = new Connection({
       ...context,
       socket,
       peer: this.peer,
@@ -189,7 +200,8 @@ export class Link implements Channel {
           this.#failures = 0;
           this.#lastError = undefined;
         }
-        if (frame.type !== aliveFrameType) context.deliver(this, frame);
+        if (frame.type === aliveFrameType) connection.inVain();
+        else context.deliver(this, frame);
       },
       onClosed: (reason) => {
         context.metrics.count('network_links_lost_total', reason);
@@ -227,7 +239,14 @@ export class Link implements Channel {
     this.#phase = 'backing-off';
     const delayMs = backOffMs(this.#failures, context.entropy.bytes(1)[0] ?? 0);
     this.#failures++;
-    this.#timer = context.timers.after(delayMs, () => {
+    this.#dialAfter(delayMs);
+  }
+
+  #dialAfter(delayMs: number): void {
+    const { clock, timers } = this.#context;
+    this.#timer?.cancel();
+    this.#dialDueMs = clock.nowMs() + delayMs;
+    this.#timer = timers.after(delayMs, () => {
       this.#phase = 'idle';
       if (this.#queue.length > 0) this.#dial();
     });

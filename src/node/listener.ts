@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { PeerId } from '../base/brand.ts';
 import { type Bytes, emptyBytes } from '../base/bytes.ts';
@@ -7,9 +7,9 @@ import type { Address, Channel } from '../env/network.ts';
 import { aliveFrameType } from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
 import { Connection, OutputBudget } from './connection.ts';
+import { HandshakeRates } from './handshake-rates.ts';
 import { listen } from './listen.ts';
 import type { NetworkContext } from './network.ts';
-import { RefusalLog } from './refusal-log.ts';
 import { provenPeer, tlsOptions } from './tls.ts';
 
 /** One accepted connection as the handlers see it. */
@@ -75,27 +75,37 @@ class IncomingChannel implements Channel {
  */
 export class Listener {
   readonly #context: NetworkContext;
-  readonly #server: Server;
+  /** Takes connections. The one below gets those whose turn it is, and never listens. */
+  readonly #server: NetServer;
+  readonly #tls: Server;
+  readonly #rates: HandshakeRates;
   /** Sockets that have not proved a key yet, oldest first, with what bounds their time until the first message. */
   readonly #handshakes = new Map<string, { readonly socket: Socket; readonly timer: Timer }>();
   /** Connections in use, oldest first per peer. */
   readonly #channels = new Map<PeerId, Set<IncomingChannel>>();
-  readonly #refusals: RefusalLog;
   readonly #output = new OutputBudget(limits.sendQueuesBytesMax);
   #channelCount = 0;
   #port = 0;
 
   constructor(context: NetworkContext) {
     this.#context = context;
-    this.#refusals = new RefusalLog(context.log, context.clock);
-    this.#server = createServer({
+    this.#rates = new HandshakeRates(context.clock, context.countsLoopback);
+    this.#tls = createServer({
       ...tlsOptions(context.identity),
       // Our own timer covers the handshake too; this one only has to stay out of its way.
       handshakeTimeout: 2 * context.handshakeTimeoutMs,
     });
-    this.#server.on('connection', (socket: Socket) => this.#beginHandshake(socket));
-    this.#server.on('secureConnection', (socket) => this.#endHandshake(socket));
-    this.#server.on('tlsClientError', (error, socket) => {
+    this.#server = createNetServer((socket) => {
+      if (this.#rates.take(addressOf(socket))) {
+        this.#tls.emit('connection', socket);
+        return;
+      }
+      this.#count('handshakes-too-many');
+      socket.destroy();
+    });
+    this.#tls.on('connection', (socket: Socket) => this.#beginHandshake(socket));
+    this.#tls.on('secureConnection', (socket) => this.#endHandshake(socket));
+    this.#tls.on('tlsClientError', (error, socket) => {
       this.#count(refusalLabel(error));
       socket.destroy();
     });
@@ -147,8 +157,9 @@ export class Listener {
     const end = remoteEnd(socket);
     if (this.#handshakes.size >= handshakesMax) {
       // An honest handshake takes milliseconds, so the oldest one waits for nothing good.
-      const oldest = this.#handshakes.values().next().value;
-      oldest?.socket.destroy();
+      const [oldest] = this.#handshakes;
+      if (oldest !== undefined) this.#handshakes.delete(oldest[0]);
+      oldest?.[1].socket.destroy();
       this.#count('handshake-crowded-out');
     }
     const timer = timers.after(handshakeTimeoutMs, () => {
@@ -175,9 +186,10 @@ export class Listener {
     const proof = provenPeer(socket);
     if ('refusal' in proof) return refuse(proof.refusal);
     if (this.#context.admit?.(proof.peer) === false) {
-      this.#refusals.notAdmitted(proof.peer, socket.remoteAddress ?? 'unknown');
+      this.#context.refusals.notAdmitted(proof.peer, addressOf(socket));
       return refuse('not-admitted');
     }
+    if (this.#context.isKnown?.(proof.peer) ?? true) this.#rates.giveBack(addressOf(socket));
     if (!this.#makeRoom(proof.peer)) return refuse('too-many-connections');
     this.#accept(socket, proof.peer, handshake.timer);
   }
@@ -255,11 +267,11 @@ export class Listener {
    * with the most connections gives one up, since it loses least by it.
    */
   #spareStranger(): IncomingChannel | undefined {
-    const { isKnown } = this.#context;
-    if (isKnown === undefined) return undefined;
+    const { isKnown, keepsPlace = isKnown } = this.#context;
+    if (keepsPlace === undefined) return undefined;
     let most: ReadonlySet<IncomingChannel> = new Set();
     for (const [peer, channels] of this.#channels) {
-      if (channels.size > most.size && !isKnown(peer)) most = channels;
+      if (channels.size > most.size && !keepsPlace(peer)) most = channels;
     }
     return oldestOf(most);
   }
@@ -267,6 +279,11 @@ export class Listener {
 
 function oldestOf(channels: ReadonlySet<IncomingChannel>): IncomingChannel | undefined {
   return channels.values().next().value;
+}
+
+/** Nobody knows the address of a connection that is gone already. */
+function addressOf(socket: Socket): string {
+  return socket.remoteAddress ?? 'unknown';
 }
 
 /** Names a connection by its far end; the TLS socket and the plain one under it give the same. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
-import { connect as connectTcp } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import { type AddressInfo, connect as connectTcp } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
   alice,
@@ -20,6 +20,7 @@ import { encodeFrame } from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
 import { systemEntropy } from './entropy.ts';
 import type { Identity } from './identity.ts';
+import { tlsOptions } from './tls.ts';
 
 afterEach(stopAll);
 
@@ -182,6 +183,36 @@ describe('a stranger or hostile client', () => {
     expect([known.destroyed, newer.destroyed]).toEqual([false, false]);
   });
 
+  test('keeps nobody of the few out whose places nobody else gets, though it is known', async () => {
+    const a = await start(alice, {
+      bounds: { connectionsMax: 2 },
+      isKnown: () => true,
+      keepsPlace: (peer) => peer === carol.peer,
+    });
+    const first = await handshaken(a, bob);
+    await handshaken(a, alice);
+    const member = await handshaken(a, carol);
+    member.write(encodeFrame(ping, utf8('x')));
+    expect((await a.inbox.next()).channel.peer).toBe(carol.peer);
+    await ended(first);
+  });
+
+  test('is not handshaken with more often than an address may ask for it', async () => {
+    let nowMs = 0;
+    const bounds = { countsLoopback: true };
+    const a = await start(alice, { bounds, clock: { nowMs: () => nowMs } });
+    for (let i = 0; i < limits.handshakesAtOnceMax; i++) {
+      const socket = connectTcp(a.address);
+      sockets.push(socket);
+      await once(socket, 'connect');
+    }
+    await ended(rawClient(a, bob));
+    expect(a.counts.of(dropped('handshakes-too-many'))).toBe(1);
+    nowMs += 1000 / limits.handshakesPerSecondMax;
+    await handshaken(a, bob);
+    await a.counts.until('network_connections_accepted_total');
+  });
+
   test('that holds most connections gives way, not the one that came first', async () => {
     const a = await start(alice, {
       bounds: { connectionsMax: 3 },
@@ -220,6 +251,21 @@ describe('a stranger or hostile client', () => {
     a.network.readmit();
     await ended(bobs);
     expect(carols.destroyed).toBe(false);
+  });
+
+  test('that says without end that it is alive is made to wait', async () => {
+    const words = Buffer.concat(new Array<Uint8Array>(10_000).fill(encodeFrame(0, utf8(''))));
+    const liar = createTlsServer(tlsOptions(alice), (socket) => {
+      sockets.push(socket);
+      const talk = (): void => void socket.write(words, (error) => error ?? talk());
+      talk();
+    });
+    await new Promise<void>((resolve) => liar.listen(0, '127.0.0.1', resolve));
+    const { port } = liar.address() as AddressInfo;
+    const b = await start(bob, { dialOnly: true });
+    b.network.open(alice.peer, { host: '127.0.0.1', port }).send(ping, utf8('x'));
+    await b.counts.until('network_peers_held_total');
+    liar.close();
   });
 
   test('that does not read holds bounded memory and is not read from, and others go on', async () => {

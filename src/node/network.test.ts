@@ -203,18 +203,26 @@ describe('an unreachable peer', () => {
     expect(timers.waiting.size).toBe(0);
   });
 
-  test('that connects is dialled at once, however long the pause', async () => {
+  test('that connects is dialled at once, however long the pause, but once a second at most', async () => {
+    let nowMs = 0;
     const gone = await start(alice);
     await gone.network.close();
     const timers = new HandTimers();
-    const b = await start(bob, { timers });
-    const link = b.network.open(alice.peer, gone.address);
-    link.send(ping, utf8('lost'));
+    const b = await start(bob, { timers, clock: { nowMs: () => nowMs } });
+    const waiting = b.network.open(alice.peer, gone.address);
+    waiting.send(ping, utf8('lost'));
     await b.counts.until('network_messages_dropped_total/unreachable');
-    link.send(ping, utf8('waits'));
+    waiting.send(ping, utf8('waits'));
     const back = await start(alice, { listen: gone.address });
     expect(b.network.state(alice.peer)?.phase).toBe('backing-off');
-    back.network.open(bob.peer, b.address).send(ping, utf8('here I am'));
+    const link = back.network.open(bob.peer, b.address);
+    nowMs = 999;
+    link.send(ping, utf8('here I am'));
+    await b.inbox.next();
+    expect(b.counts.of('network_dials_total')).toBe(1);
+    link.close('test');
+    nowMs = 1000;
+    back.network.open(bob.peer, b.address).send(ping, utf8('here I am again'));
     expect(Buffer.from((await back.inbox.next()).payload).toString()).toBe('waits');
   });
 

@@ -9,6 +9,7 @@ import { limits } from '../wire/limits.ts';
 import type { Identity } from './identity.ts';
 import { Link, type LinkState } from './link.ts';
 import { Listener } from './listener.ts';
+import { RefusalLog } from './refusal-log.ts';
 import { Turns } from './turns.ts';
 
 export interface TlsNetworkOptions {
@@ -23,6 +24,8 @@ export interface TlsNetworkOptions {
   readonly admit?: (peer: PeerId) => boolean;
   /** Peers that keep their places when all are taken; strangers give way to everybody. All count alike unless given. */
   readonly isKnown?: (peer: PeerId) => boolean;
+  /** Of those, whose place nobody else ever gets: few enough to have a place each. All of them unless given. */
+  readonly keepsPlace?: (peer: PeerId) => boolean;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
@@ -37,6 +40,8 @@ export interface NetworkBounds {
   readonly connectionsPerPeerMax: number;
   readonly handshakesMax: number;
   readonly handshakeTimeoutMs: number;
+  /** Whether connections from this machine too may come only so often. */
+  readonly countsLoopback: boolean;
   readonly idleTimeoutMs: number;
   readonly frameTimeoutMs: number;
   readonly silenceTimeoutMs: number;
@@ -51,6 +56,7 @@ export interface NetworkContext extends NetworkBounds, Omit<TlsNetworkOptions, '
   /** A peer has connected to this node, and proved its key. */
   readonly arrived: (peer: PeerId) => void;
   readonly turns: Turns;
+  readonly refusals: RefusalLog;
 }
 
 /** `Network` over TLS, plus what an operator wants to know of it. */
@@ -92,6 +98,7 @@ class NodeNetwork implements TlsNetwork {
       connectionsPerPeerMax: limits.connectionsPerPeerMax,
       handshakesMax: limits.handshakesMax,
       handshakeTimeoutMs: limits.handshakeTimeoutMs,
+      countsLoopback: false,
       idleTimeoutMs: limits.idleTimeoutMs,
       frameTimeoutMs: limits.frameTimeoutMs,
       silenceTimeoutMs: limits.silenceTimeoutMs,
@@ -101,7 +108,8 @@ class NodeNetwork implements TlsNetwork {
       closed: (channel) => this.#closedHandler(channel),
       lost: (link) => this.#lostHandler(link),
       arrived: (peer) => this.#links.get(peer)?.peerArrived(),
-      turns: new Turns(),
+      turns: new Turns(() => options.metrics.count('network_peers_held_total')),
+      refusals: new RefusalLog(options.log, options.clock),
     };
   }
 

@@ -6,11 +6,9 @@ import { RefusalLog, toldAddressesMax } from './refusal-log.ts';
 it('tells of a key that is not admitted once a minute for each address, and of so many at most', () => {
   let nowMs = 0;
   const told: string[] = [];
-  const log = {
-    ...silentLog,
-    info: (event: string, fields: object = {}) =>
-      told.push([event, ...Object.values(fields)].join(' ')),
-  };
+  const tell = (event: string, fields: object = {}) =>
+    told.push([event, ...Object.values(fields)].join(' '));
+  const log = { ...silentLog, info: tell, warn: tell };
   const refusals = new RefusalLog(log, { nowMs: () => nowMs });
   const refuse = (peer: string, address: string) => refusals.notAdmitted(peer as PeerId, address);
   refuse('aa', '::1');
@@ -29,4 +27,8 @@ it('tells of a key that is not admitted once a minute for each address, and of s
   nowMs = 120_000;
   refuse('ee', 'late');
   expect(told.at(-1)).toBe('network.not-admitted ee late');
+  // One kind of refusal hides no other one.
+  for (let i = 0; i < 5; i++) refusals.badFrame('ee' as PeerId, 'late', 'frame-too-short');
+  expect(told.at(-1)).toBe('network.bad-frame ee late frame-too-short');
+  expect(told.filter((line) => line.startsWith('network.bad-frame'))).toHaveLength(1);
 });

@@ -8,6 +8,8 @@ interface Traits {
   readonly ms: number;
   readonly isKnown?: boolean;
   readonly isInVain?: boolean;
+  /** What receiving one takes besides, outside of any turn. */
+  readonly receiptMs?: number;
 }
 
 type StageWorker = Worker & { isKnown: boolean; isDone: boolean };
@@ -17,24 +19,41 @@ class Stage {
   readonly done: string[] = [];
   readonly spentMs: Record<string, number> = {};
   #doneBefore = 0;
+  /** What receiving more in place of what was handled takes. */
+  #arrivingMs = 0;
   readonly #timers: { atMs: number; then: () => void }[] = [];
-  readonly turns = new Turns({
+  /** So often a peer was made to wait for what it had done in vain. */
+  held = 0;
+  /** Which part of all time this process gets of its processor. */
+  granted = 1;
+  readonly turns = new Turns(() => (this.held += 1), {
     nowMs: () => this.nowMs,
+    grantedMs: () => this.nowMs * this.granted,
     after: (delayMs, then) => this.#timers.push({ atMs: this.nowMs + delayMs, then }),
   });
 
   /** A connection with so many frames, without end unless given. */
-  worker(peer: string, { frames, ms, isKnown = true, isInVain = false }: Traits): StageWorker {
+  worker(peer: string, traits: Traits): StageWorker {
+    const { frames, ms, isKnown = true, isInVain = false, receiptMs = 0 } = traits;
+    let receivedMs = 0;
     let left = frames ?? Number.POSITIVE_INFINITY;
     return {
       peer: peer as PeerId,
       isKnown,
       isDone: false,
       inVainMsMax: isInVain ? 1 : 0,
+      receiptMs,
+      takeReceiptMs: () => {
+        const taken = receivedMs;
+        receivedMs = 0;
+        return taken;
+      },
       work: () => {
         this.nowMs += ms;
+        this.#arrivingMs += receiptMs;
+        receivedMs += receiptMs;
         this.done.push(peer);
-        this.spentMs[peer] = (this.spentMs[peer] ?? 0) + ms;
+        this.spentMs[peer] = (this.spentMs[peer] ?? 0) + ms + receiptMs;
         left -= 1;
         return left > 0;
       },
@@ -48,6 +67,8 @@ class Stage {
   async loop(): Promise<void> {
     this.nowMs += this.done.length > this.#doneBefore ? 1 / 128 : 1;
     this.#doneBefore = this.done.length;
+    this.nowMs += this.#arrivingMs;
+    this.#arrivingMs = 0;
     for (const timer of this.#timers.splice(0)) {
       if (timer.atMs <= this.nowMs) timer.then();
       else this.#timers.push(timer);
@@ -179,6 +200,15 @@ describe('turns', () => {
   });
 });
 
+it('give a peer no more than another one, however much has to be received of what it sends', async () => {
+  const stage = new Stage();
+  stage.turns.run(stage.worker('liar', { ms: 0.1, receiptMs: 0.9 }));
+  stage.turns.run(stage.worker('honest', { ms: 1 }));
+  await stage.until(10_000);
+  expect(stage.share('honest')).toBeGreaterThan(0.45);
+  expect(stage.share('liar')).toBeGreaterThan(0.45);
+});
+
 describe('what is of no use', () => {
   it('is given little time, even when nobody else wants it', async () => {
     const stage = new Stage();
@@ -187,6 +217,23 @@ describe('what is of no use', () => {
     await stage.until(5000);
     expect(stage.share('a')).toBeLessThan(0.15);
     expect(stage.share('a')).toBeGreaterThan(0.05);
+    expect(stage.held).toBeGreaterThan(10);
+  });
+
+  it('is given as small a part of what a process gets that has to wait for its processor', async () => {
+    const stage = new Stage();
+    stage.granted = 0.2;
+    stage.turns.run(stage.worker('a', { ms: 0.1, isInVain: true }));
+    await stage.until(10_000);
+    expect(stage.share('a')).toBeLessThan(0.03);
+    expect(stage.share('a')).toBeGreaterThan(0.01);
+  });
+
+  it('counts what receiving it took, too', async () => {
+    const stage = new Stage();
+    stage.turns.run(stage.worker('a', { ms: 0.1, receiptMs: 0.4, isInVain: true }));
+    await stage.until(5000);
+    expect(stage.share('a')).toBeLessThan(0.15);
   });
 
   it('is counted by peer, not by connection, and holds up nobody else', async () => {

@@ -15,6 +15,10 @@ export interface Worker {
   readonly isKnown: boolean;
   /** Of the time that the last frame took, so much at most counts as in vain: none of it if the frame was of use. */
   readonly inVainMsMax: number;
+  /** What receiving that frame took, beside handling it. */
+  readonly receiptMs: number;
+  /** What receiving has taken that was not asked for yet. */
+  takeReceiptMs(): number;
   /** Handles one frame. False when none is left after it. */
   work(): boolean;
   /** All its frames are handled. */
@@ -58,6 +62,7 @@ class Share {
   side: Side;
   /** Where on the clock of its side its next slice begins. */
   fromMs = 0;
+  isHeld = false;
   /** Time spent on it in vain, less what it may; as of `inVainAtMs`. */
   #inVainMs = 0;
   #inVainAtMs = 0;
@@ -79,15 +84,22 @@ class Share {
 
 export interface TurnsEnv {
   nowMs(): number;
+  /** Time so far that this process had its processor, or did not want it. */
+  grantedMs(): number;
   after(delayMs: number, then: () => void): void;
 }
 
 const systemEnv: TurnsEnv = {
   nowMs: () => performance.now(),
+  grantedMs: () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000 + performance.nodeTiming.idleTime;
+  },
   after: (delayMs, then) => void setTimeout(then, delayMs).unref(),
 };
 
 export class Turns {
+  readonly #onHeld: () => void;
   readonly #env: TurnsEnv;
   readonly #known = new Side();
   readonly #strangers = new Side();
@@ -98,8 +110,14 @@ export class Turns {
   #clockMs = 0;
   #spentMs = 0;
   #isScheduled = false;
+  /** As of `#grantedAtMs`: never more than has passed. */
+  #grantedMs = 0;
+  #grantedLastMs = 0;
+  #grantedAtMs = 0;
 
-  constructor(env: TurnsEnv = systemEnv) {
+  /** @param onHeld called when a peer is made to wait for what was done for it in vain. */
+  constructor(onHeld: () => void = () => {}, env: TurnsEnv = systemEnv) {
+    this.#onHeld = onHeld;
     this.#env = env;
   }
 
@@ -155,7 +173,20 @@ export class Turns {
   }
 
   #isOverdrawn(share: Share): boolean {
-    return share.inVainMs(this.#env.nowMs()) > inVainMsMax;
+    return share.inVainMs(this.#grantedNowMs()) > inVainMsMax;
+  }
+
+  /** A process that has to wait for its processor has less to give away. Looked up seldom: it takes a system call. */
+  #grantedNowMs(): number {
+    const nowMs = this.#env.nowMs();
+    const passedMs = nowMs - this.#grantedAtMs;
+    if (passedMs >= holdMs) {
+      const grantedMs = this.#env.grantedMs();
+      this.#grantedMs += Math.min(passedMs, grantedMs - this.#grantedLastMs);
+      this.#grantedLastMs = grantedMs;
+      this.#grantedAtMs = nowMs;
+    }
+    return this.#grantedMs;
   }
 
   /** @returns whether the worker has caught up. */
@@ -173,10 +204,13 @@ export class Turns {
       isMore = worker.work();
       endMs = nowMs();
       // The bound is for a process that has to wait for its processor: what that takes is nobody's fault.
-      const ms = Math.min(endMs - beganMs, worker.inVainMsMax);
-      if (ms > 0) share.addInVain(ms, endMs);
+      const most = worker.inVainMsMax;
+      if (most > 0) {
+        const ms = Math.min(endMs - beganMs, most) + worker.receiptMs;
+        share.addInVain(ms, this.#grantedNowMs());
+      }
     }
-    const tookMs = endMs - startMs;
+    const tookMs = endMs - startMs + worker.takeReceiptMs();
     this.#spentMs += tookMs;
     side.fromMs += tookMs;
     share.fromMs += tookMs;
@@ -185,12 +219,15 @@ export class Turns {
 
   /** Puts who has something to do where it waits. */
   #line(share: Share): void {
-    if (!this.#isOverdrawn(share)) {
+    const wasHeld = share.isHeld;
+    share.isHeld = this.#isOverdrawn(share);
+    if (!share.isHeld) {
       const side = share.side;
       if (side.waiting.length === 0) side.fromMs = this.#fromMs(side);
       side.waiting.push(share);
       return;
     }
+    if (!wasHeld) this.#onHeld();
     if (this.#held.length === 0) this.#lookAtHeldLater();
     this.#held.push(share);
   }
@@ -250,7 +287,7 @@ export class Turns {
 
   /** Anyone can make keys: what is kept of peers that have nothing to do and owe nothing is dropped. */
   #forgetIdle(): void {
-    const nowMs = this.#env.nowMs();
+    const nowMs = this.#grantedNowMs();
     for (const [peer, share] of this.#shares) {
       const { side, workers } = share;
       const isAhead = side.waiting.length > 0 && share.fromMs > side.clockMs;

@@ -48,6 +48,8 @@ export async function runServer(
       log,
       metrics,
       knows: (peer) => server?.knows(peer) ?? false,
+      // Certified clients may be more than there are places.
+      keepsPlace: (peer) => server?.replica.configuration.memberOf(peer) !== undefined,
     });
     const env: Env = {
       clock: systemClock,
@@ -126,10 +128,17 @@ async function running(file: ServerFile, self: PeerId, parts: Parts): Promise<Ru
   };
 }
 
+interface ListenOptions {
+  readonly log: Log;
+  readonly metrics: NodeMetrics;
+  readonly knows: (peer: PeerId) => boolean;
+  readonly keepsPlace: (peer: PeerId) => boolean;
+}
+
 function listen(
   file: ServerFile,
   identity: Identity,
-  { log, metrics, knows }: { log: Log; metrics: NodeMetrics; knows: (peer: PeerId) => boolean },
+  { log, metrics, knows, keepsPlace }: ListenOptions,
 ): Promise<TlsNetwork> {
   return createTlsNetwork({
     identity,
@@ -139,6 +148,7 @@ function listen(
       payload: encodeMessage('hello', { system: file.system.id, certificate: [] }),
     },
     isKnown: knows,
+    keepsPlace,
     // Memory is kept for a message as soon as its header says how long it is: strangers get little of it.
     sizeBytesMax(type, peer) {
       const sizeBytesMax = payloadSizeBytesMax(type);

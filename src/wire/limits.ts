@@ -47,6 +47,12 @@ export const limits = {
   connectionsPerPeerMax: 64,
   /** Incoming connections that have not proved a key yet; above it the oldest gives way. */
   handshakesMax: 256,
+  /** Incoming connections of one address at once; above it no more than the next number are taken. */
+  handshakesAtOnceMax: 256,
+  /** Incoming connections of one address in each second, in the long run. */
+  handshakesPerSecondMax: 50,
+  /** Addresses whose connections are counted; of more, those that have been silent longest are forgotten. */
+  handshakeAddressesMax: 4096,
   /** A connection that has not finished its handshake and greeting by then is dropped. */
   handshakeTimeoutMs: 10_000,
   /** An incoming connection that stays silent for so long is dropped. */

@@ -123,6 +123,8 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
     sizeBytesMax: (type, peer) =>
       members.has(peer) ? replicationPayloadSizeBytesMax(type) : clientPayloadSizeBytesMax(type),
     isKnown: (peer) => members.has(peer) || admits?.(keyOf(peer)) === true,
+    // Clients may be more than there are places.
+    keepsPlace: (peer) => members.has(peer),
     admit: (peer) => members.has(peer) || (admits?.(keyOf(peer)) ?? true),
     clock: systemClock,
     timers: systemTimers,

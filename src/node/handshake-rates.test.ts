@@ -1,0 +1,66 @@
+import { expect, it } from 'vitest';
+import type { Clock } from '../env/clock.ts';
+import { limits } from '../wire/limits.ts';
+import { HandshakeRates } from './handshake-rates.ts';
+
+class TestRates {
+  #nowMs = 0;
+  readonly #clock: Clock = { nowMs: () => this.#nowMs };
+  readonly rates = new HandshakeRates(this.#clock, false);
+
+  pass(ms: number): void {
+    this.#nowMs += ms;
+  }
+
+  /** How many of so many attempts are taken. */
+  taken(address: string, attempts: number): number {
+    let taken = 0;
+    for (let i = 0; i < attempts; i++) if (this.rates.take(address)) taken += 1;
+    return taken;
+  }
+}
+
+const { handshakesAtOnceMax, handshakesPerSecondMax, handshakeAddressesMax } = limits;
+
+it('takes a crowd at once, and then so many a second', () => {
+  const test = new TestRates();
+  expect(test.taken('10.0.0.1', 1000)).toBe(handshakesAtOnceMax);
+  test.pass(2000);
+  expect(test.taken('10.0.0.1', 1000)).toBe(2 * handshakesPerSecondMax);
+  // Who was refused is not made to wait longer for having tried.
+  test.pass(60_000);
+  expect(test.taken('10.0.0.1', 1000)).toBe(handshakesAtOnceMax);
+});
+
+it('lets no address pay for another, and takes a network of version 6 for one', () => {
+  const test = new TestRates();
+  test.taken('::ffff:10.0.0.1', 1000);
+  test.taken('2001:db8:1:2::1', 1000);
+  expect(test.taken('::ffff:10.0.0.2', 1)).toBe(1);
+  expect(test.taken('2001:db8:1:3::1', 1)).toBe(1);
+  expect(test.taken('2001:db8:1:2::ffff', 1)).toBe(0);
+});
+
+it('counts nobody on this machine', () => {
+  const test = new TestRates();
+  for (const address of ['127.0.0.1', '::ffff:127.0.0.1', '::1']) {
+    expect(test.taken(address, 1000)).toBe(1000);
+  }
+});
+
+it('counts nothing of whoever is known', () => {
+  const test = new TestRates();
+  for (let i = 0; i < 3 * handshakesAtOnceMax; i++) {
+    expect(test.taken('10.0.0.1', 1)).toBe(1);
+    test.rates.giveBack('10.0.0.1');
+  }
+});
+
+it('keeps a bounded number of addresses, and none that has waited long enough', () => {
+  const test = new TestRates();
+  for (let i = 0; i < 2 * handshakeAddressesMax; i++) test.taken(`10.0.${i >> 8}.${i & 255}`, 1);
+  expect(test.rates.placesCount).toBe(handshakeAddressesMax);
+  test.pass(1000);
+  test.taken('10.1.0.0', 1);
+  expect(test.rates.placesCount).toBe(1);
+});
