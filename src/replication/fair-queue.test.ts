@@ -93,3 +93,13 @@ it('gives nothing large where only what is small is wanted', () => {
   expect(taken(queue, 5, { isSmallOnly: true })).toEqual(['small1', 'small2']);
   expect(taken(queue, 5)).toEqual(['large1', 'large2']);
 });
+
+it('owes what is large nothing for the time when only what was small was wanted', () => {
+  const queue = new FairQueue<Item>();
+  for (let client = 0; client < 50; client++) fill(queue, `small${client}-`, 32, 8000);
+  fill(queue, 'large', 4, 65_536);
+  taken(queue, 100, { isSmallOnly: true });
+  const next = taken(queue, 40);
+  expect(next.indexOf('large1')).toBeGreaterThanOrEqual(0);
+  expect(next[next.indexOf('large1') + 1]).toMatch(/^small/);
+});

@@ -55,7 +55,7 @@ export class FairQueue<Item extends FairItem> {
   /** Clients whose next request fits into a turn, and those whose next one does not. */
   #small: Flow<Item>[] = [];
   #large: Flow<Item>[] = [];
-  /** What each kind got since both wait. */
+  /** What each kind got since both wait, while either could have. */
   #smallTakenSizeBytes = 0;
   #largeTakenSizeBytes = 0;
   #count = 0;
@@ -157,8 +157,9 @@ export class FairQueue<Item extends FairItem> {
         continue;
       }
       const sizeBytes = this.#serve(flow, Math.min(count, turnRequestsMax), sizeBytesMax, taken);
-      if (isSmall) this.#smallTakenSizeBytes += sizeBytes;
-      else this.#largeTakenSizeBytes += sizeBytes;
+      // What may not be taken now need not be made up for later: small requests would wait for all of that.
+      if (!isSmall) this.#largeTakenSizeBytes += sizeBytes;
+      else if (!isSmallOnly) this.#smallTakenSizeBytes += sizeBytes;
       this.#line(flow);
       return sizeBytes;
     }

@@ -1,5 +1,5 @@
-// How much of what a primary has proposed is not done yet. Everything is executed in order, so what is small must not
-// be proposed behind much that is large.
+// How much that is large a primary has proposed and is not done yet. Everything is executed in order, so what is small
+// must not be proposed behind much of it.
 
 import { limits } from '../wire/limits.ts';
 import { isLarge } from './fair-queue.ts';
@@ -8,7 +8,7 @@ import { isLarge } from './fair-queue.ts';
 const smallRememberedBatches = 32;
 
 export class InFlight {
-  /** Oldest first; those that are done go when it is asked. */
+  /** Oldest first, with what is large in them; those that are done go when it is asked. */
   #batches: { readonly sequence: number; readonly sizeBytes: number }[] = [];
   #sizeBytes = 0;
   /** Up to here something small counts as being about. */
@@ -23,8 +23,9 @@ export class InFlight {
   note(requests: readonly { readonly sizeBytes: number }[], sequence: number): void {
     let sizeBytes = 0;
     for (const request of requests) {
-      sizeBytes += request.sizeBytes;
-      if (!isLarge(request)) this.#smallUntil = sequence + smallRememberedBatches;
+      // What is small is in nobody's way: a steady stream of it must not keep what is large waiting for ever.
+      if (isLarge(request)) sizeBytes += request.sizeBytes;
+      else this.#smallUntil = sequence + smallRememberedBatches;
     }
     this.#batches.push({ sequence, sizeBytes });
     this.#sizeBytes += sizeBytes;

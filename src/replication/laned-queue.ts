@@ -17,7 +17,10 @@ export class LanedQueue<Item extends FairItem> {
   #laneSizeBytes = 0;
   /** Of clients' own, on the scale of the lanes. */
   #ownTakenSizeBytes = 0;
-  /** Where the lane stands that was served last: one that begins to wait stands no further back. */
+  /**
+   * Where the foremost stood that was served. Nothing that waits stands further back, whether it begins to wait or was
+   * passed over for what is large in it: or it would have all to itself until it has made up for that.
+   */
   #servedSizeBytes = 0;
 
   /** @param n members of the group. */
@@ -43,9 +46,6 @@ export class LanedQueue<Item extends FairItem> {
   add(flow: Flow<Item>, item: Item, origin: number): void {
     const lane = this.#lanes[origin];
     if (lane === undefined) return this.own.add(flow, item);
-    if (lane.count === 0) {
-      lane.takenSizeBytes = Math.max(lane.takenSizeBytes, this.#servedSizeBytes);
-    }
     lane.add(item);
     this.#laneCount += 1;
     this.#laneSizeBytes += item.sizeBytes;
@@ -93,14 +93,18 @@ export class LanedQueue<Item extends FairItem> {
   #takeTurn(room: Room, taken: Item[]): number {
     if (this.#laneCount === 0) return this.own.takeTurn(room, taken);
     let least: Lane<Item> | undefined;
+    let standing = Number.POSITIVE_INFINITY;
     for (const lane of this.#lanes) {
       const { next } = lane;
       if (next === undefined || (room.isSmallOnly && isLarge(next))) continue;
-      if (least === undefined || lane.takenSizeBytes < least.takenSizeBytes) least = lane;
+      const position = Math.max(lane.takenSizeBytes, this.#servedSizeBytes);
+      if (position >= standing) continue;
+      least = lane;
+      standing = position;
     }
     const own = Math.max(this.#ownTakenSizeBytes, this.#servedSizeBytes);
     const hasOwn = room.isSmallOnly ? this.own.hasSmall : this.own.count > 0;
-    if (least === undefined || (hasOwn && own <= least.takenSizeBytes)) {
+    if (least === undefined || (hasOwn && own <= standing)) {
       const sizeBytes = this.own.takeTurn(room, taken);
       this.#servedSizeBytes = own;
       this.#ownTakenSizeBytes = own + sizeBytes;
@@ -108,8 +112,8 @@ export class LanedQueue<Item extends FairItem> {
     }
     const item = least.next;
     if (item === undefined || item.sizeBytes > room.sizeBytes) return 0;
-    this.#servedSizeBytes = least.takenSizeBytes;
-    least.takenSizeBytes += item.sizeBytes;
+    this.#servedSizeBytes = standing;
+    least.takenSizeBytes = standing + item.sizeBytes;
     this.#dropFrom(least, item);
     taken.push(item);
     return item.sizeBytes;

@@ -3,6 +3,7 @@ import { utf8 } from '../../base/bytes.ts';
 import type { Signer } from '../../crypto/signature.ts';
 import { limits } from '../../wire/limits.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
+import { turnSizeBytes } from '../fair-queue.ts';
 import { bundle } from '../requests.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 import { countQuery } from './test-service.ts';
@@ -22,6 +23,26 @@ function ask(cluster: TestCluster, to: number, first: number, count: number): vo
     const message = { name: 'submitRequest', value } as const;
     cluster.handle(cluster.replica(to), { kind: 'message', from, message });
   }
+}
+
+/** A client asks one member for something of a size, named as a `TestClient` names what it writes. */
+function submitSized(
+  cluster: TestCluster,
+  client: number,
+  to: number,
+  number: number,
+  sizeBytes: number,
+): void {
+  const signer = cluster.clientSigners[client] as Signer;
+  const operation = new Uint8Array(sizeBytes);
+  operation.set(utf8(`${client.toString().padStart(3, '0')}${number.toString().padStart(5, '0')}`));
+  const request = { client: signer.publicKey, number, kind: 0, operation };
+  const [signed] = bundle(signer, testInstance, [request]);
+  if (signed === undefined) throw new TypeError('one request');
+  const value = { instance: testInstance, request: signed, fullReplier: 0 };
+  const from = { kind: 'client', key: signer.publicKey } as const;
+  const message = { name: 'submitRequest', value } as const;
+  cluster.handle(cluster.replica(to), { kind: 'message', from, message });
 }
 
 function viewsOf(cluster: TestCluster): number[] {
@@ -144,20 +165,8 @@ it('orders in time what a backup hands on, though it waits among what clients ha
     parameters: { ...parameters, batchesInFlight: 1 },
     delayMsMax: 10,
   });
-  const submit = (client: number, to: number, number: number): void => {
-    const signer = cluster.clientSigners[client] as Signer;
-    const operation = new Uint8Array(60_000);
-    operation.set(
-      utf8(`${client.toString().padStart(3, '0')}${number.toString().padStart(5, '0')}`),
-    );
-    const request = { client: signer.publicKey, number, kind: 0, operation };
-    const [signed] = bundle(signer, testInstance, [request]);
-    if (signed === undefined) throw new TypeError('one request');
-    const value = { instance: testInstance, request: signed, fullReplier: 0 };
-    const from = { kind: 'client', key: signer.publicKey } as const;
-    const message = { name: 'submitRequest', value } as const;
-    cluster.handle(cluster.replica(to), { kind: 'message', from, message });
-  };
+  const submit = (client: number, to: number, number: number): void =>
+    submitSized(cluster, client, to, number, 60_000);
   for (let number = 1; number <= 4; number++) {
     for (let client = 1; client <= 24; client++) submit(client, 0, number);
   }
@@ -168,6 +177,34 @@ it('orders in time what a backup hands on, though it waits among what clients ha
   expect(cluster.run(5000, isDone)).toBe(true);
   // Of 96 it would be the last one.
   expect(entries.length).toBeLessThan(40);
+});
+
+it('orders something large in time, however much that is small keeps the primary busy', () => {
+  const crowd = 24;
+  const cluster = new TestCluster({ seed: 12, clients: crowd + 1, parameters, delayMsMax: 10 });
+  const { engine, service } = cluster.replica(0);
+  const asked = new Array<number>(crowd).fill(0);
+  const answered = new Array<number>(crowd).fill(0);
+  cluster.onReply = (client, _, { number }) => {
+    if (client < crowd) answered[client] = Math.max(answered[client] ?? 0, number);
+  };
+  const work = (): void => {
+    for (let client = 0; client < crowd; client++) {
+      const last = (answered[client] ?? 0) + limits.clientWindow;
+      for (let number = (asked[client] ?? 0) + 1; number <= last; number++) {
+        submitSized(cluster, client, 0, number, turnSizeBytes - 1000);
+      }
+      asked[client] = last;
+    }
+    cluster.plan(2, work);
+  };
+  work();
+  cluster.run(100);
+  for (const to of [0, 1, 2, 3]) submitSized(cluster, crowd, to, 1, 2 * turnSizeBytes);
+  const isDone = (): boolean => service.entries.includes('02400001');
+  expect(cluster.run(cluster.nowMs + 300, isDone)).toBe(true);
+  expect(engine.status().executed).toBeGreaterThan(0);
+  expect(viewsOf(cluster)).toEqual([0, 0, 0, 0]);
 });
 
 it('leaves the view of a primary that orders what clients bring it and nothing that a backup hands on', () => {

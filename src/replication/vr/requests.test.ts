@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type Bytes, emptyBytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
+import { turnSizeBytes } from '../fair-queue.ts';
 import { handedOnBounds } from '../lanes.ts';
 import { decodeEntry } from './log.ts';
+import type { VrParameters } from './parameters.ts';
 import { TestCluster } from './test-cluster.ts';
 import { countOperation } from './test-service.ts';
 import { WaitingRequests } from './waiting.ts';
@@ -10,8 +12,9 @@ import { WaitingRequests } from './waiting.ts';
 const parameters = { primaryTimeoutMs: 200, requestTimeoutMs: 400 };
 const stranger = new Uint8Array(32).fill(222);
 
-function clusterOf(seed: number): TestCluster {
-  const cluster = new TestCluster({ seed, delayMsMax: 2, syncMsMax: 1, parameters });
+function clusterOf(seed: number, own: Partial<VrParameters> = {}): TestCluster {
+  const options = { delayMsMax: 2, syncMsMax: 1, parameters: { ...parameters, ...own } };
+  const cluster = new TestCluster({ seed, ...options });
   cluster.start();
   cluster.run(100);
   return cluster;
@@ -25,15 +28,26 @@ function ask(
   count: number,
   kind = 0,
   client: Bytes = stranger,
+  sizeBytes = 0,
 ): void {
   const proof = { signature: new Uint8Array(64), count: 0, index: 0, path: [] };
   for (let number = first; number < first + count; number++) {
-    const request = { client, number, kind, operation: emptyBytes };
+    const operation = new Uint8Array(sizeBytes);
+    if (sizeBytes > 0) operation.set(countOperation(client[3] ?? 0, number));
+    const request = { client, number, kind, operation };
     const value = { instance: cluster.instance, fullReplier: 0, request: { request, proof } };
     const message = { name: 'submitRequest', value } as const;
     const from = { kind: 'client', key: client } as const;
     cluster.handle(cluster.node(to), { kind: 'message', from, message });
   }
+}
+
+function crowdOf(count: number): Bytes[] {
+  return Array.from({ length: count }, (_, i) => {
+    const key = new Uint8Array(32).fill(200);
+    new DataView(key.buffer).setUint32(0, i);
+    return key;
+  });
 }
 
 function viewsOf(cluster: TestCluster): number[] {
@@ -57,11 +71,7 @@ describe('a backup', () => {
 
   it('does not accuse a primary whose queue crowds of clients fill, and gets its requests done', () => {
     const cluster = clusterOf(6);
-    const keys = Array.from({ length: 513 }, (_, i) => {
-      const key = new Uint8Array(32).fill(200);
-      new DataView(key.buffer).setUint32(0, i);
-      return key;
-    });
+    const keys = crowdOf(513);
     const crowd = (): void => {
       for (const key of keys) ask(cluster, 0, 1 + 32 * rounds, 32, 0, key);
       rounds += 1;
@@ -82,6 +92,36 @@ describe('a backup', () => {
       cluster.run(100);
     }
     expect(cluster.counts.get('vr-request-stuck')).toBeUndefined();
+    expect(viewsOf(cluster)).toEqual([0, 0, 0]);
+  });
+
+  it('does not accuse a primary that small requests keep busy, and gets a large one done', () => {
+    const cluster = clusterOf(11, { batchRequestsMax: 64, pipelineMax: 8 });
+    let freeAtMs = 0;
+    // A link takes one batch after the other.
+    cluster.filter = (packet) => {
+      if (packet.message.name !== 'vrPrepare') return true;
+      freeAtMs = Math.max(cluster.nowMs, freeAtMs) + 2;
+      cluster.after(freeAtMs - cluster.nowMs, () => cluster.deliver(packet));
+      return false;
+    };
+    const { table } = cluster.node(0).engine.core.executor;
+    const nextOf = crowdOf(40).map((key) => ({ key, next: 1 }));
+    const crowd = (): void => {
+      for (const client of nextOf) {
+        const count = table.largest(client.key) + limits.clientWindow + 1 - client.next;
+        ask(cluster, 0, client.next, count, 0, client.key, turnSizeBytes / 2);
+        client.next += count;
+      }
+      cluster.after(1, crowd);
+    };
+    crowd();
+    cluster.run(20);
+    ask(cluster, 1, 1, 1, 0, stranger, 2 * turnSizeBytes);
+    ask(cluster, 1, 2, 1);
+    const isDone = (): boolean => table.isSettled(stranger, 1) && table.isSettled(stranger, 2);
+    expect(cluster.run(200, isDone)).toBe(true);
+    expect(cluster.node(0).engine.core.parts.requests.queued).toBeGreaterThan(100);
     expect(viewsOf(cluster)).toEqual([0, 0, 0]);
   });
 
