@@ -1,9 +1,10 @@
 import { expect, it } from 'vitest';
 import type { Bytes } from '../../base/bytes.ts';
 import type { Signer } from '../../crypto/signature.ts';
-import type { NewView, ViewChange, ViewChangeStatement } from '../../wire/pbft.ts';
-import { newViewBytes, newViewDigest, viewChangeBytes, viewChangeDigest } from './statements.ts';
+import type { NewView, ViewChange } from '../../wire/pbft.ts';
+import { newViewBytes, newViewDigest, viewChangeDigest } from './statements.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
+import { signedNewView, signedViewChange } from './test-messages.ts';
 
 /** A NEW-VIEW of member 3 that names VIEW-CHANGEs which nobody has. */
 function baseless(cluster: TestCluster, view: number): NewView {
@@ -42,26 +43,14 @@ it('asks once per interval for what NEW-VIEWs lack, however many one primary sig
   expect(checkpoint).toBeGreaterThan(30);
 });
 
-/** A VIEW-CHANGE of member 3 for a view far ahead, as long as one can be. */
-function longViewChange(cluster: TestCluster, view: number): ViewChange {
-  const root = Uint8Array.from(Buffer.from(cluster.replica(0).engine.status().root, 'hex'));
-  const accepted = Array.from({ length: 512 * 8 }, (_, i) => {
+/** A VIEW-CHANGE of member 3 that says it has accepted much. */
+function longViewChange(cluster: TestCluster, view: number, places = 512 * 8): ViewChange {
+  const accepted = Array.from({ length: places }, (_, i) => {
     const digest = new Uint8Array(32);
     digest[0] = i % 8;
     return { sequence: 1 + Math.floor(i / 8), digest, view: 0 };
   });
-  const certificate = { sequence: 0, root, isFinal: 0, signatures: [] };
-  const statement: ViewChangeStatement = {
-    replica: 3,
-    view,
-    forgotten: 0,
-    certificate,
-    prepared: [],
-    accepted,
-  };
-  const signer = cluster.signers[3] as Signer;
-  const message = viewChangeBytes(testInstance, view, viewChangeDigest(statement));
-  return { instance: testInstance, statement, signature: signer.sign(message) };
+  return signedViewChange(cluster, { replica: 3, view, accepted });
 }
 
 it('sends a VIEW-CHANGE once per interval to whoever asks, and refuses lists with repetitions', () => {
@@ -90,11 +79,40 @@ it('sends a VIEW-CHANGE once per interval to whoever asks, and refuses lists wit
   expect(sent).toBe(2);
 });
 
-it('counts a VIEW-CHANGE by what it takes to hash it', () => {
+it('counts a VIEW-CHANGE by what it takes to hash it, and what crosses the bound in the next intervals too', () => {
   const cluster = new TestCluster({ seed: 3, parameters: { window: 512 }, absent: [3] });
   cluster.run(50);
   for (let i = 1; i <= 30; i++) {
     cluster.speak(3, 0, 'viewChange', longViewChange(cluster, 1_000_003 + 4 * i));
   }
-  expect(cluster.count('peer-too-eager')).toBe(9);
+  expect(cluster.count('peer-too-eager')).toBe(26);
+});
+
+it('proves once that a member contradicts itself in VIEW-CHANGEs, and does not look at what it says after that', () => {
+  const cluster = new TestCluster({ seed: 4, parameters: { window: 512 }, absent: [3] });
+  cluster.run(50);
+  const say = (left: number): void => {
+    const message = longViewChange(cluster, 1_000_003, 4096 - left);
+    for (const to of [0, 1, 2]) cluster.speak(3, to, 'viewChange', message);
+  };
+  for (let i = 0; i < 40; i++) say(i);
+  const accused = [0, 1, 2].map(() => 'view-change-contradiction');
+  expect(cluster.evidence.map(({ code }) => code)).toEqual(accused);
+  expect(cluster.count('contradicts-again')).toBe(3 * 38);
+  expect(cluster.count('peer-too-eager')).toBe(0);
+});
+
+it('takes what contradicts a VIEW-CHANGE of a member that did so before, if a NEW-VIEW rests on it', () => {
+  const cluster = new TestCluster({ seed: 5, parameters: { window: 512 }, absent: [1, 3] });
+  cluster.run(50);
+  const lies = [1, 2, 3].map((places) => longViewChange(cluster, 1, places));
+  for (const lie of lies.slice(0, 2)) cluster.speak(3, 0, 'viewChange', lie);
+  expect(cluster.evidence).toHaveLength(1);
+  const own = signedViewChange(cluster, { replica: 1, view: 1 });
+  const other = signedViewChange(cluster, { replica: 2, view: 1 });
+  const named = lies[2] as ViewChange;
+  cluster.speak(1, 0, 'newView', signedNewView(cluster, [own, other, named], []));
+  for (const message of [own, other, named]) cluster.speak(1, 0, 'viewChange', message);
+  expect(cluster.replica(0).engine.status()).toMatchObject({ view: 1, status: 'normal' });
+  expect(cluster.evidence).toHaveLength(1);
 });

@@ -37,7 +37,7 @@ it('bounds the bytes of each kind that a member is sent, whatever others are', (
   expect(quotas.maySend(1, 'body', 100)).toBe(true);
 });
 
-it('lets one member have few of the largest VIEW-CHANGEs judged, and many of those that correct members send', () => {
+it('lets one member have few of the largest VIEW-CHANGEs judged but each in time, and many of those that are usual', () => {
   const entry = { sequence: 1, digest: digestOf(1), view: 0 };
   const root = digestOf(2);
   const certificate = { sequence: 0, root, isFinal: 0, signatures: [] };
@@ -50,9 +50,22 @@ it('lets one member have few of the largest VIEW-CHANGEs judged, and many of tho
       prepared: new Array(prepared).fill(entry),
       accepted: new Array(accepted).fill(entry),
     });
-  expect(pieces(limits.pbftWindowMax, limits.pbftWindowMax)).toBe(1);
-  expect(pieces(limits.pbftWindowMax, limits.pbftWindowMax * limits.acceptedDigestsMax)).toBe(17);
+  expect(pieces(256, 256)).toBe(3);
+  expect(pieces(256, 256 * limits.acceptedDigestsMax)).toBe(66);
+  const largest = pieces(limits.pbftWindowMax, limits.pbftWindowMax * limits.acceptedDigestsMax);
+  expect(largest).toBe(131);
   const quotas = new Quotas(100);
-  const judged = Array.from({ length: 10 }, () => quotas.maySpend(1, 'viewChange', 0, 17));
-  expect(judged.filter((may) => may)).toHaveLength(3);
+  const judged = (nowMs: number, count: number): number =>
+    Array.from({ length: 80 }, () => quotas.maySpend(1, 'viewChange', nowMs, count)).filter(
+      (may) => may,
+    ).length;
+  expect(judged(0, largest)).toBe(1);
+  // Also small ones wait, of that member alone, and what is refused is not counted.
+  expect(judged(100, 3)).toBe(0);
+  expect(judged(199, 1)).toBe(0);
+  expect(quotas.maySpend(2, 'viewChange', 199, largest)).toBe(true);
+  expect(judged(200, 3)).toBe(21);
+  expect(judged(300, largest)).toBe(1);
+  expect(judged(350, largest)).toBe(0);
+  expect(judged(700, 1)).toBe(64);
 });

@@ -19,10 +19,13 @@ const spendingMax = {
 
 export type Work = keyof typeof spendingMax;
 
-/** Batches that a VIEW-CHANGE places for each piece as which it counts: more than one of a correct member has by default. */
-const placedPerPiece = 2048;
+/** Batches that a VIEW-CHANGE places for each piece as which it counts: hashing them takes as long as one signature. */
+const placedPerPiece = 256;
 
-/** As how many pieces of work a VIEW-CHANGE counts: hashing the largest one takes as long as hundreds of small ones. */
+/**
+ * As how many pieces of work a VIEW-CHANGE counts: 3 with one digest for each place of the default window, 66 with all that
+ * there may be in that window, and 131 with all of the largest.
+ */
 export function viewChangePieces({ prepared, accepted }: ViewChangeStatement): number {
   return 1 + Math.floor((prepared.length + accepted.length) / placedPerPiece);
 }
@@ -50,19 +53,29 @@ interface Account {
   answeredSizeBytes: number;
 }
 
-function emptyAccount(): Account {
-  const spent = {
-    checkpoint: 0,
-    certificate: 0,
-    viewChange: 0,
-    newView: 0,
-    fetchBody: 0,
-    fetchViewChanges: 0,
-    fetchState: 0,
-    recovery: 0,
-  };
+const nothingSpent: Account['spent'] = {
+  checkpoint: 0,
+  certificate: 0,
+  viewChange: 0,
+  newView: 0,
+  fetchBody: 0,
+  fetchViewChanges: 0,
+  fetchState: 0,
+  recovery: 0,
+};
+
+function accountWith(spent: Account['spent']): Account {
   const sentSizeBytes = { body: 0, state: 0, proposal: 0 };
   return { spent, sentSizeBytes, answered: new Set(), answeredSizeBytes: 0 };
+}
+
+/** So many intervals later: of what was spent remains what these do not make up for. */
+function nextAccount(spent: Account['spent'], intervals: number): Account {
+  const left = { ...nothingSpent };
+  for (const work of Object.keys(spendingMax) as Work[]) {
+    left[work] = Math.max(0, spent[work] - intervals * spendingMax[work]);
+  }
+  return accountWith(left);
 }
 
 export class Quotas {
@@ -77,13 +90,15 @@ export class Quotas {
   }
 
   /**
-   * Whether a member has not caused too much of this work in this interval; counts one more piece of it.
+   * Whether a member has not caused too much of this work in this interval; if so, counts one more piece of it. What
+   * crosses the bound may be done, so that nothing is too large for ever, and is made up for in the next intervals.
    * @param pieces as how many it counts.
    */
   maySpend(member: number, work: Work, nowMs: number, pieces = 1): boolean {
     const { spent } = this.#accountOf(member, nowMs);
+    if (spent[work] >= spendingMax[work]) return false;
     spent[work] += pieces;
-    return spent[work] <= spendingMax[work];
+    return true;
   }
 
   /** Whether a member may be sent what it asked for by its digest: once per interval, and not too many bytes in all. */
@@ -108,11 +123,12 @@ export class Quotas {
   }
 
   #accountOf(member: number, nowMs: number): Account {
-    if (nowMs - this.#sinceMs >= this.#intervalMs) {
+    const intervals = Math.floor((nowMs - this.#sinceMs) / this.#intervalMs);
+    if (intervals > 0) {
       this.#sinceMs = nowMs;
-      this.#accounts = [];
+      this.#accounts = this.#accounts.map(({ spent }) => nextAccount(spent, intervals));
     }
-    const account = this.#accounts[member] ?? emptyAccount();
+    const account = this.#accounts[member] ?? accountWith({ ...nothingSpent });
     this.#accounts[member] = account;
     return account;
   }

@@ -1,7 +1,14 @@
 // What members sign, and whether it is right. Verifying is dear: everything cheap is checked before, and what was found
 // right is remembered.
 
-import { type Bytes, concatBytes, equalBytes, mapKey, uint64Bytes } from '../../base/bytes.ts';
+import {
+  type Bytes,
+  compareBytes,
+  concatBytes,
+  equalBytes,
+  mapKey,
+  uint64Bytes,
+} from '../../base/bytes.ts';
 import { signedBytes } from '../../crypto/domains.ts';
 import { taggedHash } from '../../crypto/hash.ts';
 import type { SignatureScheme } from '../../crypto/signature.ts';
@@ -178,7 +185,7 @@ function isAscending(entries: readonly PlacedDigest[]): boolean {
       atSequence = 1;
       continue;
     }
-    if (mapKey(entry.digest) <= mapKey(before.digest)) return false;
+    if (compareBytes(entry.digest, before.digest) <= 0) return false;
     atSequence += 1;
     if (atSequence > limits.acceptedDigestsMax) return false;
   }

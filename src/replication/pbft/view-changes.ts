@@ -13,6 +13,7 @@ import { everyone } from '../outbox.ts';
 import type { Core } from './core.ts';
 import { ViewChangeSet } from './decision.ts';
 import { contradictingViewChanges } from './evidence.ts';
+import { MemberSet } from './member-set.ts';
 import { viewChangePieces } from './quotas.ts';
 import { encodeRecord } from './records.ts';
 import {
@@ -35,6 +36,8 @@ export class ViewChanges {
   readonly #latest: (HeldViewChange | undefined)[];
   /** By member: the view that it has last said to have lost patience with; -1 for none. */
   readonly #doubted: number[];
+  /** Members proved to contradict themselves: one proof accuses as well as many, and each is twice as long as what they say. */
+  readonly #caught = new MemberSet();
   /** When everybody was sent the own VIEW-CHANGE last. */
   #sentMs = Number.NEGATIVE_INFINITY;
 
@@ -137,9 +140,8 @@ export class ViewChanges {
     const known = this.#latest[replica];
     const isAwaited = core.parts.newViews.isAwaiting(view);
     const before = known?.message.statement;
-    if (before !== undefined && !isAwaited && isLater(before, message.statement)) {
-      return out.count('view-change-old');
-    }
+    const useless = known === undefined || isAwaited ? undefined : this.#useless(known, message);
+    if (useless !== undefined) return out.count(useless);
     if (!this.#mayJudge(from, message)) return out.count('peer-too-eager');
     if (!statements.isViewChangeShaped(message.statement)) return out.count('view-change-odd');
     const digest = viewChangeDigest(message.statement);
@@ -152,13 +154,8 @@ export class ViewChanges {
       core.parts.newViews.onSupport(held);
       return core.parts.newViews.tryAll();
     }
-    if (
-      known !== undefined &&
-      before?.view === view &&
-      before.forgotten === message.statement.forgotten
-    ) {
-      const accused = core.group.members[replica] as Bytes;
-      out.evidence(contradictingViewChanges(accused, known.message, message));
+    if (known !== undefined && isOfSameView(known.message.statement, message.statement)) {
+      this.#accuse(replica, known.message, message);
     } else if (before === undefined || isLater(message.statement, before)) {
       this.#latest[replica] = held;
     }
@@ -166,6 +163,23 @@ export class ViewChanges {
     // The primary itself gives up: there is nothing to wait for.
     if (core.isActive && replica === core.primary && view > core.view) this.start(core.view + 1);
     else this.#react();
+  }
+
+  /** Beside what is known of its author: why it need not be looked at, unless a NEW-VIEW waits for it. */
+  #useless({ message: known }: HeldViewChange, message: ViewChange): string | undefined {
+    if (isLater(known.statement, message.statement)) return 'view-change-old';
+    // The same signature is of the same, or wrong.
+    if (equalBytes(known.signature, message.signature)) return 'duplicate';
+    const isOther = isOfSameView(known.statement, message.statement);
+    if (isOther && this.#caught.has(message.statement.replica)) return 'contradicts-again';
+    return undefined;
+  }
+
+  #accuse(replica: number, known: ViewChange, message: ViewChange): void {
+    const { out, group } = this.#core;
+    if (this.#caught.has(replica)) return out.count('contradicts-again');
+    this.#caught.add(replica);
+    out.evidence(contradictingViewChanges(group.members[replica] as Bytes, known, message));
   }
 
   #mayJudge(from: number, { statement }: ViewChange): boolean {
@@ -387,4 +401,9 @@ export class ViewChanges {
 /** Of one author: what it says since it lost its disk, for a later view otherwise. */
 function isLater(a: ViewChangeStatement, b: ViewChangeStatement): boolean {
   return a.forgotten === b.forgotten ? a.view > b.view : a.forgotten > b.forgotten;
+}
+
+/** Of one author: whether they contradict each other if they are not the same. */
+function isOfSameView(a: ViewChangeStatement, b: ViewChangeStatement): boolean {
+  return a.view === b.view && a.forgotten === b.forgotten;
 }
