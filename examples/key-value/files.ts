@@ -4,7 +4,7 @@
 //   member-0/seed          the secret key of a member
 //   member-0/data-0        what the member keeps of the first group; of the next ones in data-1, data-2, …
 
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -64,32 +64,53 @@ export function groupOf({ members, genesis }: Pick<GroupFile, 'members' | 'genes
   );
 }
 
+/** What to do where `group.json` cannot be used: `create` would make other members, with other keys. */
+const copyIt =
+  'All machines of the group have the same one and it holds no secret: copy it from another.';
+
 export async function readGroup(folder: string): Promise<GroupFile> {
   const path = groupPath(folder);
   const text = await readFile(path, 'utf8').catch(() => {
-    throw new Refusal(`There is no ${path}. Run create first, or name its --folder.`);
+    throw new Refusal(
+      `There is no ${path}. ${membersIn(folder).length > 0 ? copyIt : 'Run create first, or name its --folder.'}`,
+    );
   });
   const file = groupFileOf(text);
-  if (file !== undefined) return file;
-  throw new Refusal(
-    `${path} is damaged. All machines of the group have the same one and it holds no secret: copy it from another.`,
-  );
+  if (typeof file === 'string') throw new Refusal(`${path} is damaged: ${file}. ${copyIt}`);
+  try {
+    groupOf(file);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Refusal(`${path} describes no group: ${reason}. Correct it, on all machines alike.`);
+  }
+  return file;
 }
 
-/** Undefined for what is no description of a group. */
-function groupFileOf(text: string): GroupFile | undefined {
-  const parsed = objectOf(parse(text));
-  const { engine, generation, genesis, members } = parsed;
-  if (engine !== 'pbft' && engine !== 'vr') return undefined;
-  if (typeof generation !== 'number' || !Number.isSafeInteger(generation)) return undefined;
-  if (genesis !== undefined && !isHex32(genesis)) return undefined;
-  if (!Array.isArray(members) || members.length !== memberCounts[engine]) return undefined;
+/** The members that are on this machine, by number. */
+export function membersIn(folder: string): number[] {
+  if (!existsSync(folder)) return [];
+  const names = readdirSync(folder).map((name) => /^member-(\d)$/.exec(name)?.[1]);
+  return names.flatMap((digit) => (digit === undefined ? [] : [Number(digit)])).sort();
+}
+
+/** A text says why it is no description of a group. */
+function groupFileOf(text: string): GroupFile | string {
+  const { engine, generation, genesis, members } = objectOf(parse(text));
+  if (engine !== 'pbft' && engine !== 'vr') return 'engine is neither pbft nor vr';
+  if (typeof generation !== 'number' || !Number.isSafeInteger(generation)) {
+    return 'generation is no whole number';
+  }
+  if (genesis !== undefined && !isHex32(genesis)) return 'genesis is no root';
+  const count = memberCounts[engine];
+  if (!Array.isArray(members) || members.length !== count) {
+    return `${engine} has ${count} members here`;
+  }
   const found: Member[] = [];
-  for (const member of members) {
+  for (const [index, member] of members.entries()) {
     const { publicKey, host, port } = objectOf(member);
-    if (!isHex32(publicKey) || typeof host !== 'string' || !isPort(port)) {
-      return undefined;
-    }
+    if (!isHex32(publicKey)) return `publicKey of member ${index} is no key`;
+    if (typeof host !== 'string') return `host of member ${index} is no text`;
+    if (!isPort(port)) return `port of member ${index} is none from 1 to 65535`;
     found.push({ publicKey, host, port });
   }
   return { engine, generation, members: found, ...(genesis !== undefined && { genesis }) };
@@ -139,14 +160,16 @@ export async function readSeed(
   }
   const path = seedPath(folder, index);
   const text = await readFile(path, 'utf8').catch(() => {
+    const here = membersIn(folder);
+    const others = here.length === 0 ? '' : ` (Members in ${folder}: ${here.join(', ')}.)`;
     throw new Refusal(
-      `There is no ${path}, the secret key of member ${index}. Put it back: without it nobody can be that member, which then counts as faulty for good.`,
+      `There is no ${path}, the secret key of member ${index}.${others} Put it back: without it nobody can be that member, which then counts as faulty for good.`,
     );
   });
   const seed = text.trim();
   if (isHex32(seed) && toHex(memberKey(fromHex(seed))) === member.publicKey) return fromHex(seed);
   throw new Refusal(
-    `${path} is not the secret key of the member ${index} that ${groupPath(folder)} names. Put the right one there.`,
+    `${path} is not the secret key of the member ${index} that ${groupPath(folder)} names. One of the two belongs to another group, or another member: put the right seed there, or copy the right group.json from another machine.`,
   );
 }
 

@@ -14,7 +14,7 @@ import {
   groupOf,
   makeData,
   memberCounts,
-  memberPath,
+  membersIn,
   Refusal,
   readGroup,
   readSeed,
@@ -25,7 +25,11 @@ import {
 
 export async function create(folder: string, engine: EngineKind, port: number): Promise<void> {
   if (existsSync(folder)) {
-    throw new Refusal(`${folder} is there already. Name another --folder, or remove it.`);
+    const what =
+      membersIn(folder).length > 0
+        ? 'with members and their secret keys. Start them, or name another --folder'
+        : 'already. Name another --folder, or remove it';
+    throw new Refusal(`${folder} is there ${what}.`);
   }
   const seeds = Array.from({ length: memberCounts[engine] }, () => new Uint8Array(randomBytes(32)));
   const members = seeds.map((seed, i) => {
@@ -50,27 +54,26 @@ export async function beginNext(folder: string): Promise<void> {
   const generation = file.generation + 1;
   const next: GroupFile = { ...file, generation, genesis: toHex(ending.root) };
   const group = groupOf(next);
-  for (const index of membersIn(folder, file)) {
+  for (const index of membersIn(folder)) {
     await makeData(folder, { group, generation }, index, ending);
   }
   await writeGroup(folder, next);
   console.log(`Group ${generation} begins with the state ${next.genesis}. Start its members.`);
 }
 
-function membersIn(folder: string, { members }: GroupFile): number[] {
-  return [...members.keys()].filter((index) => existsSync(memberPath(folder, index)));
-}
-
 /** Looks at all members that are here: each must have stopped, one must hold the final state. */
 async function endingOf(folder: string, file: GroupFile): Promise<Ending> {
   const group = groupOf(file);
   let found: Ending | undefined;
-  for (const index of membersIn(folder, file)) {
+  for (const index of membersIn(folder)) {
     const ending = readEnding(dataPath(folder, index, file.generation), group, index);
     const read = await ending.catch((error: unknown) => {
       if (hasNoEnding(error)) return undefined;
-      const isRunning = error instanceof HoldfastError && error.details.pid !== undefined;
-      throw isRunning ? new Refusal(`Member ${index} still runs. Run stop first.`) : error;
+      const pid = holderOf(error);
+      if (pid === undefined) throw error;
+      throw new Refusal(
+        `Process ${pid} works in the folder of member ${index}. If that is the member, run stop first; if it is another next, wait for it.`,
+      );
     });
     found ??= read;
   }
@@ -88,6 +91,12 @@ If it has, and others have gone on without the members here: copy group.json fro
 function hasNoEnding(error: unknown): boolean {
   if (!(error instanceof HoldfastError)) return false;
   return error.code === 'not-found' || error.details.lost === true;
+}
+
+/** The process that works in a folder, of which this says that it is in use. */
+function holderOf(error: unknown): number | undefined {
+  const pid = error instanceof HoldfastError ? error.details.pid : undefined;
+  return typeof pid === 'number' ? pid : undefined;
 }
 
 /** A new folder, without the state, for a member that has never run in this group: it fetches the state from the others. */
@@ -111,29 +120,54 @@ export async function join(folder: string, index: number): Promise<void> {
 export async function recover(folder: string, index: number): Promise<void> {
   const file = await readGroup(folder);
   await readSeed(folder, file, index);
+  if (file.engine === 'vr') {
+    throw new Refusal(`Viewstamped Replication has no recovery from a lost disk. ${newGroup}`);
+  }
   const path = dataPath(folder, index, file.generation);
-  const aside = await recoverReplicaFolder(path, groupOf(file), index);
+  const aside = await recoverReplicaFolder(path, groupOf(file), index).catch((error: unknown) => {
+    throw withCommands(error, folder, file, index);
+  });
   const kept = aside === undefined ? '' : ` What was left of the old one is in ${aside}.`;
   console.log(`Member ${index} has a new folder: start it, and it learns from the others.${kept}`);
 }
 
-/** What the library says of a folder that is lost, with what to do about it here. */
+const newGroup =
+  'A member that has lost its folder must not come back to this group: run end, stop the others, and run next. The next group has it again.';
+
+/** What the library says, with what to do about it here. */
 export function withCommands(
   error: unknown,
   folder: string,
-  { engine, generation }: GroupFile,
+  file: GroupFile,
   index: number,
 ): unknown {
-  if (!(error instanceof HoldfastError) || error.details.lost !== true) return error;
-  const isThere = existsSync(dataPath(folder, index, generation));
-  const unmade = `If member ${index} has never run in group ${generation}: join ${index}. `;
+  if (!(error instanceof HoldfastError)) return error;
+  const cure = cureOf(error, folder, file, index);
+  if (cure === undefined) return error;
+  const { code, message, details } = error;
+  return new HoldfastError(code, message, { cure, details, cause: error });
+}
+
+function cureOf(
+  { code, details }: HoldfastError,
+  folder: string,
+  { engine, generation }: GroupFile,
+  index: number,
+): string | undefined {
+  const path = dataPath(folder, index, generation);
+  if (code === 'port-in-use') {
+    return `Stop what has the port: member ${index} of this or another group, perhaps. For another port correct group.json, on all machines alike, and start all members again.`;
+  }
+  if (details.whole === true) {
+    return `Start it: replica ${index}. If what it holds is not to be trusted (an older copy was put back, say), move ${path} away first.`;
+  }
+  if (details.lost !== true) return undefined;
   const lost =
     engine === 'pbft'
-      ? `If it has: recover ${index}, once. It then counts as faulty until it says normal.`
-      : 'If it has, it must not come back to this group: run end, stop the others, and run next. The next group has it again.';
-  const { code, message, details } = error;
-  const cure = `${isThere ? '' : unmade}${lost}`;
-  return new HoldfastError(code, message, { cure, details, cause: error });
+      ? `recover ${index}, once. It then counts as faulty until it says normal.`
+      : newGroup;
+  if (existsSync(path)) return engine === 'pbft' ? `Run ${lost}` : lost;
+  return `If member ${index} has never run in group ${generation}: join ${index}. If it has: ${lost}`;
 }
 
 /** How long a member may take to stop. */
@@ -143,7 +177,7 @@ const stopTimeoutMs = 20_000;
 export async function stop(folder: string): Promise<void> {
   const file = await readGroup(folder);
   const running: number[] = [];
-  for (const index of membersIn(folder, file)) {
+  for (const index of membersIn(folder)) {
     const pid = await runnerOf(folder, file, index);
     if (pid === undefined) continue;
     process.kill(pid, 'SIGTERM');
@@ -170,8 +204,9 @@ async function runnerOf(
     await readEnding(path, groupOf(file), index);
   } catch (error) {
     if (hasNoEnding(error)) return undefined;
-    if (!(error instanceof HoldfastError) || typeof error.details.pid !== 'number') throw error;
-    return error.details.pid;
+    const pid = holderOf(error);
+    if (pid === undefined) throw error;
+    return pid;
   }
   return undefined;
 }

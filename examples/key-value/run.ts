@@ -41,6 +41,9 @@ const usage = `Usage: run.ts [--folder ./key-value] COMMAND
 /** How long a client waits for an answer. */
 const timeoutMs = 30_000;
 
+/** How often a member looks whether it has something new to say of how it stands. */
+const statusIntervalMs = 500;
+
 async function serve(folder: string, index: number): Promise<void> {
   const file = await readGroup(folder);
   const replica = await startReplica({
@@ -54,12 +57,23 @@ async function serve(folder: string, index: number): Promise<void> {
     throw withCommands(error, folder, file, index);
   });
   console.log(`Member ${index} is up. Ctrl-C ends it.`);
-  process.once('SIGINT', () => void replica.stop());
-  process.once('SIGTERM', () => void replica.stop());
+  let said = '';
+  const telling = setInterval(() => {
+    const { status, waitsFor } = replica.status();
+    const now = waitsFor === undefined ? status : `${status}, and waits for ${waitsFor}`;
+    if (now !== said) console.log(`Member ${index}: ${now}`);
+    said = now;
+  }, statusIntervalMs);
+  const stopIt = (): Promise<void> => {
+    clearInterval(telling);
+    return replica.stop();
+  };
+  process.once('SIGINT', () => void stopIt());
+  process.once('SIGTERM', () => void stopIt());
   // Its disk or its service failed; whoever looks after the process starts it again.
   void replica.failed.then(async (error) => {
     explain(error);
-    await replica.stop();
+    await stopIt();
   });
 }
 

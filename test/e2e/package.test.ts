@@ -113,11 +113,12 @@ test('its key-value store does what the document says', async () => {
   expect(await store.endedWithin(180_000), store.stderr).toMatchObject({ code: 0 });
   const said = `${store.stdout}`;
   expect(said).toContain('4 members are in');
+  expect(said).toMatch(/^Member 0: normal$/m);
   expect(said).toContain('{"kind":"value","value":"3"}');
   expect(said).toContain('{"kind":"differs","current":"4"}\nnot set: it is 4 now\n');
   expect(said).toContain('"malformed"}\nrefused with 1\n');
   expect(store.stderr).toContain('a value 8192');
-  expect(said).toMatch(/4 members have stopped\.\nGroup 1 begins[\s\S]*"value":"4"}\n$/);
+  expect(said).toMatch(/4 members have stopped\.\nGroup 1 begins[\s\S]*"value":"4"}\n/);
 });
 
 test('its key-value store says what is wrong, and what to do', async () => {
@@ -142,14 +143,29 @@ test('its key-value store says what is wrong, and what to do', async () => {
   await rename(data, `${data}.lost`);
   const lost = await store('replica', '2');
   expect([lost.code, lost.said]).toEqual([8, expect.stringContaining('in group 0: join 2. If it')]);
+  const recovered = await store('recover', '2');
+  expect(recovered.said).toMatch(/no recovery.*run end, stop the others/);
   expect(await store('join', '2')).toEqual({ code: 0, said: '' });
   await rename(join(data, 'journal'), join(member, 'journal'));
   const damaged = await store('replica', '2');
   expect(damaged.said).toContain('run end, stop the others');
   expect(damaged.said).not.toContain('join');
-  await writeFile(
-    join(user, 'kv', 'group.json'),
-    JSON.stringify({ engine: 'vr', generation: 0, members: [] }),
-  );
-  expect((await store('next')).said).toMatch(/group\.json is damaged\./);
+  const groupFile = join(user, 'kv', 'group.json');
+  const text = await readFile(groupFile, 'utf8');
+  await rm(groupFile);
+  expect((await store('replica', '1')).said).toMatch(/no kv\/group\.json\. All machines.*copy it/);
+  expect((await store('create')).said).toContain('with members and their secret keys');
+  const { members } = z.object({ members: z.array(z.looseObject({})) }).parse(JSON.parse(text));
+  for (const [changed, words] of [
+    [[], 'is damaged: vr has 3 members'],
+    [members.map((each) => ({ ...each, port: 99_999 })), 'damaged: port of member 0 is none'],
+    [members.map((each) => ({ ...each, port: 7_501 })), 'group.json describes no group'],
+    [[...members].reverse(), 'right group.json from another machine'],
+  ] as const) {
+    await writeFile(groupFile, JSON.stringify({ ...JSON.parse(text), members: changed }));
+    expect((await store('replica', '0')).said).toContain(words);
+  }
+  await writeFile(groupFile, text);
+  await rename(join(user, 'kv', 'member-1'), join(user, 'kv', 'elsewhere'));
+  expect((await store('replica', '1')).said).toContain('(Members in kv: 0, 2.)');
 });
