@@ -54,6 +54,8 @@ export class Link implements Channel {
   #dialledMs = 0;
   #timer: Timer | undefined;
   #closed = false;
+  /** It is being closed by this side: what happens to its connection now is nothing to tell of. */
+  #isEnding = false;
 
   /** @param onClosed called when the link is closed for good. */
   constructor(context: NetworkContext, peer: PeerId, address: Address, onClosed: () => void) {
@@ -125,6 +127,7 @@ export class Link implements Channel {
 
   /** Resolves when what was sent has left, for the end of the process; `close` follows. */
   async end(): Promise<void> {
+    this.#isEnding = true;
     await this.#connection?.end();
   }
 
@@ -228,7 +231,7 @@ export class Link implements Channel {
     const context = this.#context;
     this.#timer?.cancel();
     this.#dropQueue();
-    if (why !== this.#lastError) {
+    if (why !== this.#lastError && !this.#isEnding) {
       context.log.info('network.link-down', {
         peer: this.peer,
         address: `${this.address.host}:${this.address.port}`,

@@ -14,7 +14,7 @@ import { utf8 } from '../base/bytes.ts';
 import { type Log, silentLog } from '../env/log.ts';
 import type { Channel } from '../env/network.ts';
 import { limits } from '../wire/limits.ts';
-import { backOffMs } from './link.ts';
+import { backOffMs, Link } from './link.ts';
 
 afterEach(stopAll);
 
@@ -280,6 +280,24 @@ describe('an unreachable peer', () => {
 });
 
 describe('a node', () => {
+  test.each([
+    ['tells of a connection that another one ends', 0, 1],
+    ['does not tell of one that it ends itself', 1, 0],
+  ])('%s', async (_, ending, told) => {
+    const events: string[] = [];
+    const log: Log = { ...silentLog, info: (event) => events.push(event) };
+    const a = await start(alice);
+    const b = await start(bob, { dialOnly: true, log });
+    const link = b.network.open(alice.peer, a.address);
+    link.send(ping, utf8('x'));
+    await a.inbox.next();
+    // As the first step of closing a network, while the links to others are still being emptied.
+    if (ending === 1 && link instanceof Link) await link.end();
+    else await a.network.close();
+    await b.counts.until('network_links_lost_total/ended-by-peer');
+    expect(events).toEqual(Array(told).fill('network.link-down'));
+  });
+
   test('whose handler throws closes that connection and serves the others', async () => {
     const a = await start(alice);
     const b = await start(bob, { dialOnly: true });
