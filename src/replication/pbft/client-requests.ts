@@ -60,7 +60,6 @@ export class ClientRequests {
     const isAuthor = isFromClient || equalBytes(core.group.members[from.index] as Bytes, client);
     if (this.#isAnswered(signed.request, fullReplier, isAuthor)) return;
     const known = queue.find(client, number);
-    if (known !== undefined && !isAuthor) queue.moveToLane(client, number, from.index);
     if (known === undefined) {
       // Members hand requests to their primary: here they would be timed without being handed on.
       if (!isAuthor && !core.isPrimary) return out.count('not-primary');
@@ -70,6 +69,8 @@ export class ClientRequests {
     } else if (isFromClient) {
       known.fullReplier = fullReplier;
       this.#handOnAgain(known);
+    } else if (!isAuthor) {
+      queue.moveToLane(client, number, from.index);
     }
     if (executor.ended) this.endQueue();
   }

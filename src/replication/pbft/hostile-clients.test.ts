@@ -33,16 +33,25 @@ function submitSized(
   number: number,
   sizeBytes: number,
 ): void {
+  const value = sizedRequest(cluster, client, number, sizeBytes);
+  const from = { kind: 'client', key: value.request.request.client } as const;
+  const message = { name: 'submitRequest', value } as const;
+  cluster.handle(cluster.replica(to), { kind: 'message', from, message });
+}
+
+function sizedRequest(
+  cluster: TestCluster,
+  client: number,
+  number: number,
+  sizeBytes: number,
+): ReplicationMessageValue<'submitRequest'> {
   const signer = cluster.clientSigners[client] as Signer;
   const operation = new Uint8Array(sizeBytes);
   operation.set(utf8(`${client.toString().padStart(3, '0')}${number.toString().padStart(5, '0')}`));
   const request = { client: signer.publicKey, number, kind: 0, operation };
   const [signed] = bundle(signer, testInstance, [request]);
   if (signed === undefined) throw new TypeError('one request');
-  const value = { instance: testInstance, request: signed, fullReplier: 0 };
-  const from = { kind: 'client', key: signer.publicKey } as const;
-  const message = { name: 'submitRequest', value } as const;
-  cluster.handle(cluster.replica(to), { kind: 'message', from, message });
+  return { instance: testInstance, request: signed, fullReplier: 0 };
 }
 
 function viewsOf(cluster: TestCluster): number[] {
@@ -205,6 +214,32 @@ it('orders something large in time, however much that is small keeps the primary
   expect(cluster.run(cluster.nowMs + 300, isDone)).toBe(true);
   expect(engine.status().executed).toBeGreaterThan(0);
   expect(viewsOf(cluster)).toEqual([0, 0, 0, 0]);
+});
+
+it('gives a member no place in its lane for a request of which it knows only whose it is', () => {
+  const place = (isGuessed: boolean): number => {
+    const cluster = new TestCluster({
+      seed: 12,
+      clients: 25,
+      parameters: { ...parameters, batchesInFlight: 1 },
+      delayMsMax: 10,
+    });
+    for (let number = 1; number <= 4; number++) {
+      for (let client = 1; client <= 24; client++) submitSized(cluster, client, 0, number, 60_000);
+    }
+    const wanted = sizedRequest(cluster, 24, 4, 60_000);
+    const { request } = wanted;
+    const other = { ...request.request, operation: utf8('99999999') };
+    // One of its own stands before it.
+    cluster.speak(3, 0, 'submitRequest', sizedRequest(cluster, 23, 5, 60_000));
+    const guess = { ...wanted, request: { ...request, request: other } };
+    if (isGuessed) cluster.speak(3, 0, 'submitRequest', guess);
+    cluster.speak(1, 0, 'submitRequest', wanted);
+    const { entries } = cluster.replica(1).service;
+    expect(cluster.run(5000, () => entries.includes('02400004'))).toBe(true);
+    return entries.indexOf('02400004');
+  };
+  expect(place(true)).toBe(place(false));
 });
 
 it('leaves the view of a primary that orders what clients bring it and nothing that a backup hands on', () => {
