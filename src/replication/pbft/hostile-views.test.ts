@@ -4,7 +4,7 @@ import type { Signer } from '../../crypto/signature.ts';
 import type { NewView, ViewChange } from '../../wire/pbft.ts';
 import { newViewBytes, newViewDigest, viewChangeDigest } from './statements.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
-import { signedNewView, signedViewChange } from './test-messages.ts';
+import { signedNewView, signedViewChange, statusOf } from './test-messages.ts';
 
 /** A NEW-VIEW of member 3 that names VIEW-CHANGEs which nobody has. */
 function baseless(cluster: TestCluster, view: number): NewView {
@@ -77,6 +77,27 @@ it('sends a VIEW-CHANGE once per interval to whoever asks, and refuses lists wit
   fetch([digest]);
   cluster.run(350);
   expect(sent).toBe(2);
+});
+
+it('reminds a member of its own VIEW-CHANGE once in a time-out, however often it says to be in an earlier view', () => {
+  const parameters = { statusIntervalMs: 100, timeoutMs: 500, window: 512 };
+  const cluster = new TestCluster({ seed: 6, parameters, absent: [3] });
+  cluster.run(50);
+  cluster.speak(3, 0, 'viewChange', longViewChange(cluster, 1_000_003));
+  let sent = 0;
+  cluster.filter = (from, to, { name }) => {
+    if (name === 'viewChange' && from === 0 && to === 3) sent += 1;
+    return true;
+  };
+  const say = (): void => {
+    cluster.speak(3, 0, 'pbftStatus', statusOf(cluster));
+    cluster.plan(50, say);
+  };
+  say();
+  cluster.run(cluster.nowMs + 400);
+  expect(sent).toBe(1);
+  cluster.run(cluster.nowMs + 2000);
+  expect(sent).toBe(5);
 });
 
 it('counts a VIEW-CHANGE by what it takes to hash it, and what crosses the bound in the next intervals too', () => {

@@ -36,6 +36,8 @@ export class ViewChanges {
   readonly #latest: (HeldViewChange | undefined)[];
   /** By member: the view that it has last said to have lost patience with; -1 for none. */
   readonly #doubted: number[];
+  /** By member: when it was reminded of its VIEW-CHANGE last. */
+  readonly #remindedMs: number[];
   /** Members proved to contradict themselves: one proof accuses as well as many, and each is twice as long as what they say. */
   readonly #caught = new MemberSet();
   /** When everybody was sent the own VIEW-CHANGE last. */
@@ -45,6 +47,7 @@ export class ViewChanges {
     this.#core = core;
     this.#latest = new Array<HeldViewChange | undefined>(core.n).fill(undefined);
     this.#doubted = new Array<number>(core.n).fill(-1);
+    this.#remindedMs = new Array<number>(core.n).fill(Number.NEGATIVE_INFINITY);
   }
 
   // ---- Losing patience ----
@@ -203,11 +206,16 @@ export class ViewChanges {
     this.#react();
   }
 
-  /** A member is in an earlier view than it has said: it may have forgotten that. */
+  /** A member is in an earlier view than it has said: it may have forgotten that. Its message may be long. */
   remind(member: number, view: number): void {
+    const { nowMs, parameters, out, parts } = this.#core;
     const held = this.#latest[member];
     if (held === undefined || held.message.statement.view <= view) return;
-    this.#core.out.send(this.#core.replica(member), 'viewChange', held.message);
+    if (nowMs - (this.#remindedMs[member] ?? nowMs) < parameters.timeoutMs) return;
+    const sizeBytes = viewChangeSizeBytes(held.message);
+    if (!parts.statusExchange.mayAnswer(member, held.digest, sizeBytes)) return;
+    this.#remindedMs[member] = nowMs;
+    out.send(this.#core.replica(member), 'viewChange', held.message);
   }
 
   #isOfUse(view: number): boolean {
