@@ -7,7 +7,9 @@ import type { ReplicationMessageValue } from '../../wire/replication-registry.ts
 import { everyone } from '../outbox.ts';
 import type { Core } from './core.ts';
 import { newViewFault, newViewRefutation } from './decision.ts';
-import { contradictingNewViews, refutedNewView } from './evidence.ts';
+import { type Charge, contradictingNewViews, refutedNewView } from './evidence.ts';
+import { MemberSet } from './member-set.ts';
+import { newViewPieces } from './quotas.ts';
 import { encodeRecord } from './records.ts';
 import { newViewDigest, viewChangeDigest } from './statements.ts';
 import type { HeldViewChange } from './view-changes.ts';
@@ -23,6 +25,10 @@ export class NewViews {
   readonly #core: Core;
   /** By primary: a NEW-VIEW whose VIEW-CHANGEs are not all here, or not all good. */
   readonly #offered = new Map<number, OfferedView>();
+  /** By primary: the last one that was refuted. Another one of that view may still be right. */
+  readonly #refuted = new Map<number, { readonly view: number; readonly digest: Bytes }>();
+  /** Members proved to have signed wrong ones: one proof accuses as well as many, and has all VIEW-CHANGEs in it. */
+  readonly #caught = new MemberSet();
   /** The NEW-VIEW of the current view, kept for members that come later. */
   #entered: OfferedView | undefined;
   /** Whether batches of the current NEW-VIEW wait for their bodies: not accepted yet. */
@@ -96,17 +102,21 @@ export class NewViews {
     if (known !== undefined && !isKnownView && known.message.statement.view > view) {
       return out.count('new-view-old');
     }
-    if (!core.parts.statusExchange.maySpend(from, 'newView')) return out.count('peer-too-eager');
+    const refuted = this.#refuted.get(primary);
+    const pieces = newViewPieces(refuted?.view === view);
+    if (!core.parts.statusExchange.maySpend(from, 'newView', pieces)) {
+      return out.count('peer-too-eager');
+    }
     const digest = newViewDigest(message.statement);
     if (isKnownView && equalBytes(known.digest, digest)) return out.count('duplicate');
+    if (refuted !== undefined && equalBytes(refuted.digest, digest)) return out.count('duplicate');
     if (!statements.isNewView(message, digest)) return out.count('new-view-not-signed');
-    const accused = core.group.members[primary] as Bytes;
     if (isKnownView) {
-      out.evidence(contradictingNewViews(accused, known.message, message));
+      this.#accuse(primary, (accused) => contradictingNewViews(accused, known.message, message));
       if (!rules.mayAcceptNewView(core.view, core.isActive, view)) return;
     }
     if (newViewFault(message.statement, n, faults, rules) !== undefined) {
-      return out.evidence(refutedNewView(accused, message, []));
+      return this.#refute({ message, digest }, []);
     }
     const offered: OfferedView = {
       message,
@@ -136,7 +146,6 @@ export class NewViews {
     // Its author may not have known; but a batch that was committed since need not be in what it chose from.
     if (this.#isVoid(complete) && !core.parts.statusExchange.isWorkedIn(view)) return;
     this.#offered.delete(primary);
-    const accused = core.group.members[primary] as Bytes;
     const isMatching = complete.every(
       (held, i) => held.message.statement.replica === viewChanges[i]?.replica,
     );
@@ -150,13 +159,27 @@ export class NewViews {
       : 'new-view-wrong-author';
     if (refutation === undefined) return this.enter(offered, complete);
     core.out.count(refutation);
-    core.out.evidence(
-      refutedNewView(
-        accused,
-        message,
-        complete.map((held) => held.message),
-      ),
+    this.#refute(
+      offered,
+      complete.map((held) => held.message),
     );
+  }
+
+  /** @param viewChanges those that refute it; none if it is wrong by itself. */
+  #refute(
+    { message, digest }: Pick<OfferedView, 'message' | 'digest'>,
+    viewChanges: readonly ViewChange[],
+  ): void {
+    const { view } = message.statement;
+    const primary = this.#core.primaryOf(view);
+    this.#refuted.set(primary, { view, digest });
+    this.#accuse(primary, (accused) => refutedNewView(accused, message, viewChanges));
+  }
+
+  #accuse(primary: number, charge: (accused: Bytes) => Charge): void {
+    const { out, group } = this.#core;
+    if (!this.#caught.add(primary)) return out.count('contradicts-again');
+    out.evidence(charge(group.members[primary] as Bytes));
   }
 
   /** One's own may be void: enough others stay out of a view that rests on it unless it was entered before. */

@@ -30,6 +30,11 @@ export function viewChangePieces({ prepared, accepted }: ViewChangeStatement): n
   return 1 + Math.floor((prepared.length + accepted.length) / placedPerPiece);
 }
 
+/** As how many a NEW-VIEW counts: all that there are in one interval once its primary has offered a wrong one for that view. */
+export function newViewPieces(isRefuted: boolean): number {
+  return isRefuted ? spendingMax.newView : 1;
+}
+
 /** VIEW-CHANGEs sent to one member per interval, in bytes: one that is larger is sent if it is the first. */
 const answeredSizeBytesMax = 512 * 1024;
 

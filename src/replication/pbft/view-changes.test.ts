@@ -189,6 +189,25 @@ describe('a NEW-VIEW', () => {
     }
   });
 
+  it('that is refuted is judged once, others of its view seldom, and a right one is entered all the same', () => {
+    const { digest } = requestOf(clusterOf(), 0, 1);
+    const prepared: PlacedDigest[] = [{ sequence: 1, digest, view: 0 }];
+    const claim = { prepared, accepted: prepared };
+    const { cluster, changes } = offered([claim, claim, {}]);
+    const wrong = (fill: number) =>
+      signedNewView(cluster, changes, [new Uint8Array(32).fill(fill)]);
+    for (let i = 0; i < 20; i++) cluster.speak(1, 0, 'newView', wrong(1));
+    expect(cluster.count('new-view-not-allowed')).toBe(1);
+    for (let interval = 1; interval <= 3; interval++) {
+      cluster.run(cluster.nowMs + parameters.statusIntervalMs);
+      for (let i = 0; i < 20; i++) cluster.speak(1, 0, 'newView', wrong(20 * interval + i));
+      expect(cluster.count('new-view-not-allowed')).toBe(1 + interval);
+    }
+    expect(cluster.count('new-view-refuted')).toBe(1);
+    cluster.speak(2, 0, 'newView', signedNewView(cluster, changes, [digest]));
+    expect(cluster.replica(0).engine.status()).toMatchObject({ view: 1, status: 'normal' });
+  });
+
   it('names 2f+1 members', () => {
     const { cluster, changes } = offered();
     cluster.speak(1, 0, 'newView', signedNewView(cluster, changes.slice(1), []));
