@@ -33,6 +33,8 @@ export class Normal {
   inherited = 0;
   /** When something of the primary was last heard, on the clock of patience. */
   lastHeardMs = 0;
+  /** Up to where the primary has said the log to be committed, whether or not that is here. */
+  #told = 0;
   /** When the committed log last grew, or when there was nothing to commit. */
   #progressMs = 0;
   /** When the oldest queued request has waited long enough; undefined while none waits. */
@@ -61,6 +63,7 @@ export class Normal {
     this.#durable = 0;
     this.#isViewDurable = false;
     this.#batchDueMs = undefined;
+    this.#told = 0;
     this.inherited = core.log.last;
     this.lastHeardMs = core.awakeMs;
     this.#progressMs = core.awakeMs;
@@ -217,11 +220,17 @@ export class Normal {
 
   // ---- Backup ----
 
+  /** Whether the primary has told of more that is committed than is executed here. */
+  get isBehind(): boolean {
+    return this.#told > this.#core.parts.execution.executed;
+  }
+
   onPrepare(from: number, value: ReplicationMessageValue<'vrPrepare'>): void {
     const core = this.#core;
     if (!this.#isFromPrimary(from, value.view) || core.isStandingBy) return;
     const { sequence, commit, low } = value;
     const { log } = core;
+    this.#told = Math.max(this.#told, commit);
     if (core.isLogFilled(1)) {
       core.hearCommit(commit);
       return core.out.count('vr-log-full');
@@ -280,6 +289,7 @@ export class Normal {
     const core = this.#core;
     if (!this.#isFromPrimary(from, value.view)) return;
     const { sequence, commit, low } = value;
+    this.#told = Math.max(this.#told, commit);
     core.hearLow(low);
     if (core.isStandingBy) {
       core.parts.checkpoints.witnessLow();

@@ -2,12 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { Bytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
 import { turnSizeBytes } from '../fair-queue.ts';
-import { handedOnBounds } from '../lanes.ts';
 import { decodeEntry } from './log.ts';
 import type { VrParameters } from './parameters.ts';
 import { TestCluster } from './test-cluster.ts';
 import { countOperation } from './test-service.ts';
-import { WaitingRequests } from './waiting.ts';
 
 const parameters = { primaryTimeoutMs: 200, requestTimeoutMs: 400 };
 const stranger = new Uint8Array(32).fill(222);
@@ -181,10 +179,96 @@ describe('a backup', () => {
     const cluster = clusterOf(3);
     cluster.filter = ({ from, to, message }) =>
       message.name !== 'submitRequest' || from.kind !== 'replica' || to !== 0;
+    // What others hand to it or bring it gets done, and this member sees that.
+    const [other] = crowdOf(1);
+    for (let number = 1; number <= 60; number++) {
+      cluster.after(10 * number, () => ask(cluster, 0, number, 1, 0, other));
+    }
     ask(cluster, 1, 1, 1);
+    cluster.run(parameters.requestTimeoutMs + 100);
+    expect(cluster.counts.get('vr-request-stuck')).toBe(1);
     cluster.run(3000);
     expect(cluster.counts.get('vr-request-stuck')).toBe(1);
     expect(viewsOf(cluster)).toEqual([1, 1, 1]);
+  });
+});
+
+describe('a backup that lacks much of what is committed', () => {
+  /** A member was away for long; it gets one batch of another every 20 ms, and each 40 ms there is a new one. */
+  function clusterWithLaggard(
+    seed: number,
+    member = 2,
+  ): { cluster: TestCluster; isBehind: () => boolean } {
+    const cluster = clusterOf(seed, { heartbeatMs: 20, checkpointInterval: 512 });
+    let isAway = true;
+    cluster.filter = (packet) => {
+      const { to, message } = packet;
+      if (to !== member || message.name === 'vrCommit') return true;
+      if (message.name === 'vrNewState' && !isAway) {
+        const value = { ...message.value, entries: message.value.entries.slice(0, 1) };
+        cluster.after(20, () => cluster.deliver({ ...packet, message: { ...message, value } }));
+      }
+      return message.name !== 'vrPrepare' && message.name !== 'vrNewState';
+    };
+    const [other] = crowdOf(1);
+    let number = 0;
+    const work = (): void => {
+      number += 1;
+      ask(cluster, 0, number, 1, 0, other);
+      cluster.after(isAway ? 10 : 40, work);
+    };
+    work();
+    cluster.run(800);
+    isAway = false;
+    const { core } = cluster.node(0).engine;
+    const { execution } = cluster.node(member).engine.core.parts;
+    const isBehind = (): boolean => execution.executed < core.commit;
+    return { cluster, isBehind };
+  }
+
+  function isSettled(cluster: TestCluster, member = 2): boolean {
+    return cluster.node(member).engine.core.executor.table.isSettled(stranger, 1);
+  }
+
+  it('does not accuse its primary of what it has not come to', () => {
+    const { cluster, isBehind } = clusterWithLaggard(12);
+    ask(cluster, 2, 1, 1);
+    const { requestTimeoutMs } = parameters;
+    expect(cluster.run(2 * requestTimeoutMs, () => isSettled(cluster))).toBe(false);
+    expect(cluster.run(8 * requestTimeoutMs, () => isSettled(cluster))).toBe(true);
+    expect(cluster.run(8 * requestTimeoutMs, () => !isBehind())).toBe(true);
+    expect(viewsOf(cluster)).toEqual([0, 0, 0]);
+  });
+
+  it('accuses a primary that commits nothing more, as soon as it has caught up and waited', () => {
+    const { cluster, isBehind } = clusterWithLaggard(13);
+    const { filter } = cluster;
+    cluster.filter = (packet) => packet.message.name !== 'vrPrepareOk' && filter(packet);
+    ask(cluster, 2, 1, 1);
+    const { requestTimeoutMs } = parameters;
+    cluster.run(2 * requestTimeoutMs);
+    expect(viewsOf(cluster)).toEqual([0, 0, 0]);
+    expect(cluster.run(8 * requestTimeoutMs, () => !isBehind())).toBe(true);
+    const isLeft = (): boolean => cluster.counts.get('vr-request-stuck') === 1;
+    expect(cluster.run(requestTimeoutMs + 60, isLeft)).toBe(true);
+    // Though it is the one that was behind.
+    cluster.filter = filter;
+    expect(cluster.run(8 * requestTimeoutMs, () => isSettled(cluster))).toBe(true);
+  });
+
+  it.each([1, 2])('accuses its primary if it comes no nearer (member %d)', (member) => {
+    const { cluster, isBehind } = clusterWithLaggard(14, member);
+    const { filter } = cluster;
+    cluster.filter = (packet) =>
+      (packet.message.name !== 'vrNewState' || packet.to !== member) && filter(packet);
+    cluster.run(60);
+    ask(cluster, member, 1, 1);
+    const isLeft = (): boolean => cluster.counts.get('vr-request-stuck') === 1;
+    expect(cluster.run(parameters.requestTimeoutMs + 60, isLeft)).toBe(true);
+    expect(isBehind()).toBe(true);
+    // Member 1 is the next primary.
+    cluster.filter = () => true;
+    expect(cluster.run(4000, () => isSettled(cluster, member))).toBe(true);
   });
 });
 
@@ -262,90 +346,5 @@ describe('what waits when a view ends', () => {
     cluster.run(3000, () => core.view > 0 && core.status === 'normal');
     // Sooner than anybody is reminded.
     expect(cluster.run(100, () => areDone(cluster, 1, 6))).toBe(true);
-  });
-});
-
-describe('requests that wait', () => {
-  const clientOf = (value: number): Bytes => new Uint8Array(32).fill(value);
-  const requestOf = (client: number, number: number, sizeBytes = 0) => ({
-    client: clientOf(client),
-    number,
-    kind: 0,
-    operation: new Uint8Array(sizeBytes),
-  });
-  const handedOn = (waiting: WaitingRequests): string[] =>
-    waiting.takeToHandOn(0).map(({ client, number }) => `${client[0]}/${number}`);
-
-  it('are a window of each client, oldest first, outstanding or not', () => {
-    const waiting = new WaitingRequests(3);
-    for (let number = 1; number <= limits.clientWindow; number++) {
-      expect(waiting.add(requestOf(1, number))).toBe(true);
-      waiting.takeToHandOn(0);
-    }
-    expect(waiting.add(requestOf(1, 1000))).toBe(false);
-    expect(waiting.add(requestOf(2, 1000))).toBe(true);
-    expect(waiting.add(requestOf(2, 1000))).toBe(false);
-    expect(waiting.delete(requestOf(1, 1))).toBe(true);
-    expect(waiting.delete(requestOf(1, 1))).toBe(false);
-    expect(waiting.delete(requestOf(2, 1000))).toBe(false);
-    expect(waiting.add(requestOf(1, 1000))).toBe(true);
-    expect(waiting.has(requestOf(1, 1000))).toBe(true);
-    const [first] = waiting.values();
-    expect(first?.number).toBe(2);
-  });
-
-  it('are bounded in bytes, of one client and of all, and what is small finds a place', () => {
-    const waiting = new WaitingRequests(3);
-    const { sizeBytes } = handedOnBounds(3);
-    const large = 60_000;
-    let places = 0;
-    for (let client = 1; client <= 40; client++) {
-      for (let number = 1; number <= 30; number++) {
-        if (waiting.add(requestOf(client, number, large))) places += 1;
-      }
-    }
-    expect(places * large).toBeGreaterThan(limits.backupRequestsSizeBytesMax / 2);
-    expect(places * large).toBeLessThanOrEqual(limits.backupRequestsSizeBytesMax);
-    expect(waiting.add(requestOf(222, 1))).toBe(true);
-    const first = handedOn(waiting);
-    expect(first[0]).toBe('222/1');
-    expect(first).toHaveLength(1 + Math.floor(sizeBytes / (large + 49)));
-    expect(handedOn(waiting)).toEqual([]);
-    waiting.delete(requestOf(1, 1));
-    expect(handedOn(waiting)).toHaveLength(1);
-  });
-
-  it('are handed on from one client after another, so many, and again in the next view', () => {
-    const waiting = new WaitingRequests(3);
-    for (const client of [1, 2, 3, 4]) {
-      for (let number = 1; number <= 30; number++) waiting.add(requestOf(client, number));
-    }
-    const first = handedOn(waiting);
-    expect(first).toHaveLength(limits.handedOnRequestsMax);
-    expect(first.filter((name) => name.startsWith('4/'))).toHaveLength(16);
-    expect(handedOn(waiting)).toEqual([]);
-    waiting.delete(requestOf(1, 1));
-    expect(waiting.outstanding).toBe(limits.handedOnRequestsMax - 1);
-    waiting.beginView();
-    expect(waiting.outstanding).toBe(0);
-    const again = handedOn(waiting);
-    expect(again).toHaveLength(limits.handedOnRequestsMax);
-    expect(again[0]).toBe('1/2');
-    waiting.clear();
-    expect([waiting.size, waiting.outstanding]).toEqual([0, 0]);
-    waiting.add(requestOf(1, 1));
-    expect(handedOn(waiting)).toEqual(['1/1']);
-  });
-
-  it('are not handed on again at once', () => {
-    const waiting = new WaitingRequests(3);
-    waiting.add(requestOf(1, 1));
-    expect(waiting.mayHandOnAgain(requestOf(1, 1), 4, 9)).toBe(false);
-    waiting.takeToHandOn(5);
-    expect(waiting.mayHandOnAgain(requestOf(1, 1), 4, 9)).toBe(false);
-    expect(waiting.mayHandOnAgain(requestOf(1, 1), 5, 9)).toBe(true);
-    expect(waiting.mayHandOnAgain(requestOf(1, 1), 8, 12)).toBe(false);
-    expect(waiting.takeAgain(20)).toEqual([requestOf(1, 1)]);
-    expect(waiting.mayHandOnAgain(requestOf(1, 1), 12, 20)).toBe(false);
   });
 });

@@ -44,6 +44,8 @@ export class Requests {
   readonly #askedAgain = new Set<string>();
   /** Since when the primary has done nothing of what it was handed; undefined while nothing is outstanding. */
   #waitingSinceMs: number | undefined;
+  /** What was executed then. */
+  #executedThen = 0;
   /** When the primary was told again of what waits, since then. */
   #remindedMs: number | undefined;
 
@@ -152,17 +154,25 @@ export class Requests {
   #waitAnew(): void {
     this.#waitingSinceMs = this.#waiting.outstanding > 0 ? this.#core.awakeMs : undefined;
     this.#remindedMs = undefined;
+    this.#executedThen = this.#core.parts.execution.executed;
   }
 
   /**
    * Whether what the primary was handed has seen no progress for too long. At half of that it is told again: it may never
-   * have heard.
+   * have heard. A member that is behind and comes nearer waits once more: what it waits for may be in what it lacks. A
+   * primary that commits nothing more is caught up with, and is given up then.
    */
   isOverdue(patienceMs: number): boolean {
     if (this.#waitingSinceMs === undefined) return false;
     const { awakeMs } = this.#core;
     const isLate = awakeMs - (this.#remindedMs ?? this.#waitingSinceMs) > patienceMs / 2;
-    if (!isLate || this.#remindedMs !== undefined) return isLate;
+    if (!isLate) return false;
+    if (this.#remindedMs !== undefined) {
+      const { normal, execution } = this.#core.parts;
+      if (!normal.isBehind || execution.executed === this.#executedThen) return true;
+      this.#waitAnew();
+      return false;
+    }
     this.#forgetAnswered();
     if (this.#waiting.outstanding === 0) {
       this.#waitAnew();
