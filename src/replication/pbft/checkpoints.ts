@@ -174,9 +174,10 @@ export class Checkpoints {
     const { replica, sequence, root, isFinal } = vote;
     const votes = this.#votes[replica];
     if (replica === index) return this.#signed.onOwn(from, vote);
-    if (votes === undefined) return out.count('checkpoint-odd');
+    // On its own channel only: what an intruder had it sign is void with the keys of that time, and others may have kept it.
+    if (votes === undefined || from !== replica) return out.count('checkpoint-odd');
     if (sequence <= log.height) {
-      if (from === replica) this.#signed.keepPast(vote);
+      this.#signed.keepPast(vote);
       return out.count('checkpoint-old');
     }
     if (isFinal > 1 || (isFinal === 0 && sequence % parameters.checkpointInterval !== 0)) {
@@ -223,6 +224,11 @@ export class Checkpoints {
     // A correct member is a whole window ahead.
     if (sequence > log.height + log.window) parts.statusExchange.hurry();
     this.#useVouched();
+  }
+
+  /** A member has changed its keys: it says again what it has voted for. */
+  forgetVotes(member: number): void {
+    this.#votes[member]?.clear();
   }
 
   /** A member says how far it has come. */

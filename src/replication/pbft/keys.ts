@@ -91,6 +91,7 @@ export class Keys {
     out.rekey(replica);
     out.count('new-key');
     log.forgetVotes(replica, index, n);
+    parts.checkpoints.forgetVotes(replica);
     if (isLoss) parts.viewChanges.onForgotten(replica);
     this.#tell(replica, counter);
   }

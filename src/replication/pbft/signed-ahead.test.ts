@@ -1,0 +1,82 @@
+// What an intruder has a member sign for a time to come, before the member recovers.
+
+import { describe, expect, it } from 'vitest';
+import { utf8 } from '../../base/bytes.ts';
+import type { Signer } from '../../crypto/signature.ts';
+import type { CheckpointVote } from '../../wire/pbft.ts';
+import { PagedState } from '../pages.ts';
+import { answerFetch } from '../transfer-answer.ts';
+import { checkpointBytes } from './statements.ts';
+import { TestCluster, testInstance } from './test-cluster.ts';
+
+const parameters = {
+  checkpointInterval: 4,
+  window: 8,
+  timeoutMs: 2000,
+  timeoutMsMax: 5000,
+  statusIntervalMs: 20,
+  idleStatusIntervalMs: 100,
+};
+const [liar, laggard, recovered] = [1, 2, 3];
+const sequence = 4000;
+
+function write(cluster: TestCluster, times: number): void {
+  for (let i = 0; i < times; i++) {
+    const { length } = cluster.outcomes;
+    cluster.client(0).write();
+    expect(cluster.run(cluster.nowMs + 10_000, () => cluster.outcomes.length > length)).toBe(true);
+  }
+}
+
+function isTold(cluster: TestCluster, index: number): boolean {
+  return cluster.replica(index).engine.status().executed >= sequence;
+}
+
+/** A member needs a state while another one vouches for one that it has made up, and has what a third signed before. */
+function attack(beforeRecovery: (cluster: TestCluster, vote: CheckpointVote) => void): TestCluster {
+  const cluster = new TestCluster({ seed: 8, clients: 2, parameters });
+  write(cluster, 5);
+  const madeUp = new PagedState();
+  madeUp.region('service').write(0, utf8('stolen!!'));
+  const { root } = madeUp.checkpoint(sequence);
+  const vote = (replica: number): CheckpointVote => {
+    const claim = { sequence, root, isFinal: 0 };
+    const message = checkpointBytes(testInstance, claim);
+    const signature = (cluster.signers[replica] as Signer).sign(message);
+    return { instance: testInstance, replica, ...claim, signature };
+  };
+  beforeRecovery(cluster, vote(recovered));
+  cluster.recover(recovered);
+  const isOver = () => cluster.count('recovery-done') === 1;
+  expect(cluster.run(cluster.nowMs + 40_000, isOver)).toBe(true);
+  cluster.filter = (from, to) => from !== laggard && to !== laggard;
+  write(cluster, 20);
+  cluster.crash(liar);
+  cluster.filter = (from, to, { name, value }) => {
+    if (from === laggard && to === liar && name === 'fetchState') {
+      const part = answerFetch(madeUp, value);
+      cluster.plan(1, () => cluster.speak(liar, laggard, 'statePart', part));
+    }
+    // The network is slow where the liar likes it.
+    return name !== 'statePart' || to !== laggard || value.sequence >= sequence;
+  };
+  cluster.run(cluster.nowMs + 200);
+  cluster.speak(liar, laggard, 'checkpoint', vote(liar));
+  cluster.speak(liar, laggard, 'checkpoint', vote(recovered));
+  cluster.run(cluster.nowMs + 3000);
+  return cluster;
+}
+
+describe('a CHECKPOINT that was signed ahead', () => {
+  it('vouches for nothing when another member shows it', () => {
+    const cluster = attack(() => {});
+    expect(isTold(cluster, laggard)).toBe(false);
+    expect(cluster.problems()).toEqual([]);
+  });
+
+  it('is forgotten with the keys of its time', () => {
+    const cluster = attack((before, vote) => before.speak(recovered, laggard, 'checkpoint', vote));
+    expect(isTold(cluster, laggard)).toBe(false);
+    expect(cluster.problems()).toEqual([]);
+  });
+});
