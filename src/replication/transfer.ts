@@ -1,26 +1,28 @@
 // Fetches the state of a checkpoint from other members (PBFT, hierarchical state transfer): from the root down, only
 // where digests differ from what is here. Everything is checked against the digest above it, so it does not matter who
-// sends; a source that is wrong, silent or empty-handed is asked no more for a while.
+// sends. A source that is wrong or empty-handed is asked no more for a while. One that is silent, slow or gives little holds
+// nothing up: what it was asked for is asked of others too as soon as they have nothing else to do, and what comes late is
+// taken all the same, so that answers may take longer than is waited for them.
 
-import { type Bytes, concatBytes, equalBytes } from '../base/bytes.ts';
-import { Prng } from '../base/prng.ts';
+import { type Bytes, equalBytes } from '../base/bytes.ts';
 import { hashSizeBytes } from '../crypto/hash.ts';
 import { limits } from '../wire/limits.ts';
 import type { ReplicationMessageValue } from '../wire/replication-registry.ts';
 import type { PageChange, Region, Send } from './contract.ts';
-import {
-  digestOf,
-  isAbsent,
-  nodeDigest,
-  pageDigest,
-  pagesUnder,
-  regionNumbers,
-  regions,
-  rootLevel,
-  stateRoot,
-} from './page-tree.ts';
+import { digestOf, isAbsent, pagesUnder, regionNumbers, regions, rootLevel } from './page-tree.ts';
 import type { FrozenState, PagedState } from './pages.ts';
 import { stateLevel } from './transfer-answer.ts';
+import {
+  contentsOf,
+  fits,
+  type Inquiry,
+  type Item,
+  itemOf,
+  overdueFor,
+  type Place,
+  placeKey,
+} from './transfer-items.ts';
+import { TransferSources } from './transfer-sources.ts';
 
 type StatePart = ReplicationMessageValue<'statePart'>;
 type FetchState = ReplicationMessageValue<'fetchState'>;
@@ -40,7 +42,7 @@ export interface TransferOptions {
   readonly sources: readonly number[];
   /** Decides whom to ask first, so that not all ask the same one. */
   readonly seed: number;
-  /** A source that has not answered by then is asked no more for a while. */
+  /** What a source has not answered by then is asked for again. */
   readonly timeoutMs: number;
 }
 
@@ -52,24 +54,6 @@ export interface TransferStep {
   readonly counts: readonly string[];
 }
 
-/** A node or page whose digest is known and whose contents are not. */
-interface Item {
-  readonly region: Region;
-  readonly level: number;
-  readonly index: number;
-  readonly digest: Bytes;
-  /** Share of the whole that lies below. */
-  readonly share: number;
-}
-
-interface Inquiry {
-  readonly source: number;
-  readonly region: Region;
-  readonly level: number;
-  readonly items: Map<number, Item>;
-  readonly deadlineMs: number;
-}
-
 interface Contents {
   readonly digest: Bytes;
   readonly bytes: Bytes;
@@ -77,26 +61,24 @@ interface Contents {
 
 /** Inquiries to one source at a time; the second keeps it busy while the first one's answer travels. */
 const inquiriesPerSourceMax = 2;
+/** Of one source; with patience that doubles, answers to the oldest of them may take seven times as long as was waited. */
+const latePerSourceMax = 2 * inquiriesPerSourceMax;
 
 export class StateTransfer {
   readonly #options: TransferOptions;
   readonly #local: FrozenState;
-  readonly #prng: Prng;
+  readonly #sources: TransferSources;
   #target: TransferTarget;
   /** Pages and nodes that were fetched and checked, by place: also what an earlier target left. */
   readonly #fetched = new Map<string, Contents>();
   /** What is to be asked for, by level and region. */
   readonly #waiting: Item[][] = Array.from({ length: (stateLevel + 1) * regions.length }, () => []);
   #waitingCount = 0;
+  /** Those that wait, and those that are awaited. */
+  #missingCount = 0;
   #hasBegun = false;
+  /** Oldest first. */
   #inquiries: Inquiry[] = [];
-  /** Until when a source is not asked. */
-  readonly #restsUntilMs = new Map<number, number>();
-  readonly #restMs = new Map<number, number>();
-  /** How long a source may take: twice as long when as many silences as two of each source have gone by without an answer. */
-  #patienceMs: number;
-  #silencesInARow = 0;
-  #order: number[];
   #done = 0;
   #pages: Iterable<PageChange>[] = [];
   #counts: string[] = [];
@@ -105,9 +87,7 @@ export class StateTransfer {
     this.#options = options;
     this.#target = options.target;
     this.#local = options.local.snapshot();
-    this.#patienceMs = options.timeoutMs;
-    this.#prng = new Prng(options.seed);
-    this.#order = this.#prng.shuffled(options.sources);
+    this.#sources = new TransferSources(options.sources, options.timeoutMs, options.seed);
   }
 
   get target(): TransferTarget {
@@ -116,7 +96,7 @@ export class StateTransfer {
 
   /** Whether `result` is the whole state. */
   get isComplete(): boolean {
-    return this.#hasBegun && this.#waitingCount === 0 && this.#inquiries.length === 0;
+    return this.#hasBegun && this.#missingCount === 0;
   }
 
   /** All pages of the target, once complete. Iterated once. */
@@ -142,45 +122,38 @@ export class StateTransfer {
   }
 
   onTimer(nowMs: number): TransferStep {
-    for (const inquiry of this.#inquiries.filter(({ deadlineMs }) => deadlineMs <= nowMs)) {
-      if (!this.#inquiries.includes(inquiry)) continue;
-      this.#dismiss(inquiry.source, 'transfer-silent', nowMs);
-      this.#onSilence();
+    const overdue = this.#inquiries.filter(
+      ({ isLate, deadlineMs }) => !isLate && deadlineMs <= nowMs,
+    );
+    for (const source of new Set(overdue.map((inquiry) => inquiry.source))) {
+      this.#counts.push('transfer-silent');
+      this.#sources.onSilence(source);
+      for (const inquiry of this.#inquiriesTo(source)) this.#release(inquiry);
+      const forgotten = new Set(this.#inquiriesTo(source).slice(0, -latePerSourceMax));
+      this.#inquiries = this.#inquiries.filter((inquiry) => !forgotten.has(inquiry));
     }
     return this.#step(nowMs);
   }
 
-  /** Some sources may be dead or hostile; but if none answers, answers take longer. */
-  #onSilence(): void {
-    const { sources, timeoutMs } = this.#options;
-    this.#silencesInARow += 1;
-    if (this.#silencesInARow < 2 * sources.length) return;
-    this.#silencesInARow = 0;
-    this.#patienceMs = Math.min(2 * this.#patienceMs, 64 * timeoutMs);
-  }
-
   /** A source has a new channel: what it was asked on the one before may be lost, and is asked for again at once. */
   onReached(source: number, nowMs: number): TransferStep {
-    this.#takeBack(source);
-    this.#restsUntilMs.delete(source);
-    this.#restMs.delete(source);
-    // That nobody answered was perhaps for want of channels.
-    this.#patienceMs = this.#options.timeoutMs;
-    this.#silencesInARow = 0;
+    this.#forget(this.#inquiriesTo(source));
+    this.#sources.onReached(source);
     return this.#step(nowMs);
   }
 
   /** @param from the member whose channel brought it. */
   onPart(from: number, part: StatePart, nowMs: number): TransferStep {
-    const inquiry = this.#inquiryOf(from, part);
-    if (inquiry === undefined) this.#counts.push('transfer-unasked');
-    else this.#take(inquiry, part, nowMs);
+    const inquiries = this.#answeredBy(from, part);
+    if (inquiries.length === 0) this.#counts.push('transfer-unasked');
+    else this.#take(from, inquiries, part, nowMs);
     return this.#step(nowMs);
   }
 
   #start(): void {
     for (const items of this.#waiting) items.length = 0;
     this.#waitingCount = 0;
+    this.#missingCount = 0;
     this.#hasBegun = true;
     this.#inquiries = [];
     this.#pages = [];
@@ -194,31 +167,34 @@ export class StateTransfer {
     });
   }
 
-  /** Settles an item with what is here, or lines it up for fetching. */
-  #resolve(item: Item): void {
-    const { region, level, index, digest, share } = item;
+  /** Settles a place with what is here, or lines it up for fetching. */
+  #resolve(place: Place): void {
+    const { level, digest, share } = place;
     if (level < stateLevel && isAbsent(digest)) {
       this.#done += share;
       return;
     }
-    const local = this.#localDigest(item);
+    const local = this.#localDigest(place);
     if (equalBytes(local, digest)) {
       this.#done += share;
-      this.#pages.push(this.#localPages(item));
+      this.#pages.push(this.#localPages(place));
       return;
     }
-    const known = this.#fetched.get(placeOf(region, level, index));
-    if (known !== undefined && equalBytes(known.digest, digest)) this.#settle(item, known.bytes);
-    else this.#wait(item);
+    const known = this.#fetched.get(placeKey(place));
+    if (known !== undefined && equalBytes(known.digest, digest)) this.#settle(place, known.bytes);
+    else {
+      this.#missingCount += 1;
+      this.#wait(itemOf(place));
+    }
   }
 
-  #localDigest({ region, level, index }: Item): Bytes {
+  #localDigest({ region, level, index }: Place): Bytes {
     return level === stateLevel
       ? this.#local.root
       : digestOf(this.#local.trees[region], level, index);
   }
 
-  #localPages({ region, level, index }: Item): Iterable<PageChange> {
+  #localPages({ region, level, index }: Place): Iterable<PageChange> {
     const { trees } = this.#local;
     if (level === stateLevel) {
       return chained(regions.map((each) => pagesUnder(each, trees[each], rootLevel, 0)));
@@ -226,8 +202,8 @@ export class StateTransfer {
     return pagesUnder(region, trees[region], level, index);
   }
 
-  /** @param bytes a page's, or the digests of a node's children: known to fit the item's digest. */
-  #settle({ region, level, index, share }: Item, bytes: Bytes): void {
+  /** @param bytes a page's, or the digests of a node's children: known to fit the place's digest. */
+  #settle({ region, level, index, share }: Place, bytes: Bytes): void {
     if (level === 0) {
       this.#done += share;
       this.#pages.push([{ region, page: index, bytes }]);
@@ -255,62 +231,63 @@ export class StateTransfer {
     this.#waitingCount += 1;
   }
 
-  #inquiryOf(from: number, part: StatePart): Inquiry | undefined {
-    if (part.sequence !== this.#target.sequence) return undefined;
+  #inquiriesTo(source: number): Inquiry[] {
+    return this.#inquiries.filter((inquiry) => inquiry.source === source);
+  }
+
+  /** The same may have been asked for again after a while: one answer is enough. */
+  #answeredBy(from: number, part: StatePart): Inquiry[] {
+    if (part.sequence !== this.#target.sequence) return [];
     const first = part.nodes[0]?.index ?? part.pages[0]?.index;
-    return this.#inquiries.find(
-      ({ source, region, level, items }) =>
-        source === from &&
+    return this.#inquiriesTo(from).filter(
+      ({ region, level, items }) =>
         regionNumbers[region] === part.region &&
         level === part.level &&
         (first === undefined || items.has(first)),
     );
   }
 
-  #take(inquiry: Inquiry, part: StatePart, nowMs: number): void {
-    const { source, level, items } = inquiry;
-    const entries =
-      level === 0
-        ? part.pages.map(({ index, bytes }) => ({ index, bytes: bytes[0] }))
-        : part.nodes.map(({ index, children }) => ({ index, bytes: concatBytes(...children) }));
-    let settled = 0;
-    for (const { index, bytes } of entries) {
-      const item = items.get(index);
+  #take(source: number, inquiries: readonly Inquiry[], part: StatePart, nowMs: number): void {
+    let hasFound = false;
+    for (const { index, bytes } of contentsOf(part)) {
+      const item = inquiries.find(({ items }) => items.has(index))?.items.get(index);
       if (item === undefined) continue;
+      hasFound = true;
+      if (item.isHere) continue;
       if (bytes === undefined || !fits(item, bytes)) {
-        this.#dismiss(source, 'transfer-wrong', nowMs);
-        return;
+        return this.#dismiss(source, 'transfer-wrong', nowMs);
       }
-      items.delete(index);
-      settled += 1;
-      this.#fetched.set(placeOf(item.region, level, index), { digest: item.digest, bytes });
+      this.#fetched.set(placeKey(item), { digest: item.digest, bytes });
+      item.isHere = true;
+      this.#missingCount -= 1;
+      if (item.holders.length === 0) this.#waitingCount -= 1;
       this.#settle(item, bytes);
     }
-    if (settled === 0) {
-      this.#dismiss(source, 'transfer-not-held', nowMs);
-      return;
-    }
-    this.#restMs.delete(source);
-    this.#silencesInARow = 0;
-    this.#inquiries = this.#inquiries.filter((other) => other !== inquiry);
-    for (const item of items.values()) this.#wait(item);
+    if (!hasFound) return this.#dismiss(source, 'transfer-not-held', nowMs);
+    this.#sources.onAnswer(source, nowMs - (inquiries[0]?.askedMs ?? nowMs));
+    this.#forget(inquiries);
   }
 
-  /** Takes everything back from a source and lets it rest, twice as long each time in a row. */
+  /** Takes everything back from a source and lets it rest. */
   #dismiss(source: number, code: string, nowMs: number): void {
     this.#counts.push(code);
-    this.#takeBack(source);
-    const restMs = this.#restMs.get(source) ?? this.#options.timeoutMs;
-    this.#restsUntilMs.set(source, nowMs + restMs);
-    this.#restMs.set(source, Math.min(2 * restMs, 64 * this.#options.timeoutMs));
+    this.#forget(this.#inquiriesTo(source));
+    this.#sources.onUseless(source, nowMs);
   }
 
-  #takeBack(source: number): void {
-    for (const inquiry of this.#inquiries) {
-      if (inquiry.source !== source) continue;
-      for (const item of inquiry.items.values()) this.#wait(item);
+  #forget(inquiries: readonly Inquiry[]): void {
+    for (const inquiry of inquiries) this.#release(inquiry);
+    this.#inquiries = this.#inquiries.filter((inquiry) => !inquiries.includes(inquiry));
+  }
+
+  /** What is not here of it waits again, unless somebody else was asked for it. */
+  #release(inquiry: Inquiry): void {
+    if (inquiry.isLate) return;
+    inquiry.isLate = true;
+    for (const item of inquiry.items.values()) {
+      item.holders.splice(item.holders.indexOf(inquiry.source), 1);
+      if (!item.isHere && item.holders.length === 0) this.#wait(item);
     }
-    this.#inquiries = this.#inquiries.filter((inquiry) => inquiry.source !== source);
   }
 
   #step(nowMs: number): TransferStep {
@@ -318,39 +295,77 @@ export class StateTransfer {
     while (this.#waitingCount > 0) {
       const source = this.#freeSource(nowMs);
       if (source === undefined) break;
-      sends.push(this.#ask(source, nowMs));
+      sends.push(this.#ask(source, this.#nextWaiting(), nowMs));
     }
+    const overdueAtMs = this.#askIdle(nowMs, sends);
     const counts = this.#counts;
     this.#counts = [];
-    return { sends, timerAtMs: this.#timerAtMs(nowMs), counts };
+    return { sends, timerAtMs: this.#timerAtMs(nowMs, overdueAtMs), counts };
+  }
+
+  #openInquiries(source: number): number {
+    let count = 0;
+    for (const each of this.#inquiries) if (each.source === source && !each.isLate) count += 1;
+    return count;
   }
 
   /** The source with the fewest inquiries among those not at rest; the one asked longest ago first. */
   #freeSource(nowMs: number): number | undefined {
     let best: number | undefined;
     let fewest = inquiriesPerSourceMax;
-    for (const source of this.#order) {
-      if ((this.#restsUntilMs.get(source) ?? nowMs) > nowMs) continue;
-      const busy = this.#inquiries.filter((inquiry) => inquiry.source === source).length;
-      if (busy >= fewest) continue;
+    for (const source of this.#sources.awake(nowMs)) {
+      const open = this.#openInquiries(source);
+      if (open >= fewest) continue;
       best = source;
-      fewest = busy;
-    }
-    if (best !== undefined) {
-      this.#order = [...this.#order.filter((source) => source !== best), best];
+      fewest = open;
     }
     return best;
   }
 
-  #ask(source: number, nowMs: number): Send {
-    // Lowest level first, so that what waits stays few.
-    const waiting = this.#waiting.find((items) => items.length > 0) as Item[];
-    const taken = waiting.splice(-limits.fetchIndexesMax);
+  /** Lowest level first, so that what waits stays few. Meanwhile some of it may have come late. */
+  #nextWaiting(): Item[] {
+    const taken: Item[] = [];
+    for (const items of this.#waiting) {
+      while (taken.length < limits.fetchIndexesMax) {
+        const item = items.pop();
+        if (item === undefined) break;
+        if (!item.isHere) taken.push(item);
+      }
+      if (taken.length > 0) break;
+    }
     this.#waitingCount -= taken.length;
+    return taken.reverse();
+  }
+
+  /**
+   * When nothing waits, asks sources that have nothing to do for what others were asked for some time ago.
+   * @returns when there may be more to ask them for.
+   */
+  #askIdle(nowMs: number, sends: Send[]): number {
+    let againAtMs = Number.POSITIVE_INFINITY;
+    if (this.#waitingCount > 0 || this.isComplete) return againAtMs;
+    const { impatienceMs } = this.#sources;
+    for (const source of this.#sources.awake(nowMs)) {
+      if (this.#openInquiries(source) > 0) continue;
+      const { items, nextMs } = overdueFor(source, this.#inquiries, nowMs, impatienceMs);
+      if (items.length > 0) sends.push(this.#ask(source, items, nowMs));
+      else againAtMs = Math.min(againAtMs, nextMs);
+    }
+    return againAtMs;
+  }
+
+  /** @param taken at least one; all of one level and region. */
+  #ask(source: number, taken: readonly Item[], nowMs: number): Send {
     const { region, level } = taken[0] as Item;
     const items = new Map(taken.map((item) => [item.index, item]));
-    const deadlineMs = nowMs + this.#patienceMs;
-    this.#inquiries.push({ source, region, level, items, deadlineMs });
+    for (const item of taken) {
+      item.firstAskedMs ??= nowMs;
+      item.holders.push(source);
+    }
+    this.#sources.onAsked(source);
+    const deadlineMs = nowMs + this.#sources.patienceMs(source);
+    const times = { askedMs: nowMs, deadlineMs, isLate: false };
+    this.#inquiries.push({ source, region, level, items, ...times });
     const value: FetchState = {
       instance: this.#options.instance,
       sequence: this.#target.sequence,
@@ -367,31 +382,14 @@ export class StateTransfer {
     };
   }
 
-  #timerAtMs(nowMs: number): number | undefined {
+  #timerAtMs(nowMs: number, overdueAtMs: number): number | undefined {
     if (this.isComplete) return undefined;
-    let atMs = Number.POSITIVE_INFINITY;
-    for (const { deadlineMs } of this.#inquiries) atMs = Math.min(atMs, deadlineMs);
-    for (const untilMs of this.#restsUntilMs.values()) {
-      if (this.#waitingCount > 0 && untilMs > nowMs) atMs = Math.min(atMs, untilMs);
+    let atMs = Math.min(overdueAtMs, this.#sources.wakesAtMs(nowMs));
+    for (const { isLate, deadlineMs } of this.#inquiries) {
+      if (!isLate) atMs = Math.min(atMs, deadlineMs);
     }
     return Number.isFinite(atMs) ? atMs : undefined;
   }
-}
-
-function placeOf(region: Region, level: number, index: number): string {
-  return `${region}/${level}/${index}`;
-}
-
-/** Whether contents have the digest that the node above states. */
-function fits({ region, level, index, digest }: Item, bytes: Bytes): boolean {
-  if (level === 0) return equalBytes(pageDigest(region, index, bytes), digest);
-  if (level === stateLevel) {
-    if (bytes.length !== 2 * hashSizeBytes) return false;
-    const [service, clients] = [bytes.subarray(0, hashSizeBytes), bytes.subarray(hashSizeBytes)];
-    return equalBytes(stateRoot(service, clients), digest);
-  }
-  if (bytes.length !== limits.pageTreeFanOut * hashSizeBytes) return false;
-  return equalBytes(nodeDigest(region, level, index, bytes), digest);
 }
 
 function* chained<T>(parts: readonly Iterable<T>[]): Generator<T> {
