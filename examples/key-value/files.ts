@@ -42,8 +42,7 @@ export interface GroupFile {
 export type Ending = Awaited<ReturnType<typeof readEnding>>;
 
 const groupPath = (folder: string): string => join(folder, 'group.json');
-const memberPath = (folder: string, index: number): string =>
-  join(folder, `member-${index}`);
+const memberPath = (folder: string, index: number): string => join(folder, `member-${index}`);
 const seedPath = (folder: string, index: number): string => join(memberPath(folder, index), 'seed');
 export const dataPath = (folder: string, index: number, generation: number): string =>
   join(memberPath(folder, index), `data-${generation}`);
