@@ -268,11 +268,18 @@ const impersonating: LieMaker = (context) => {
       const sequence =
         executed + context.checkpointInterval - (executed % context.checkpointInterval);
       const claim = { sequence, root: prng.bytes(32), isFinal: 0 };
+      const signature = signer.sign(claim.root);
+      const quorum = group.members.slice(0, 2 * group.faults + 1);
+      const signatures = quorum.map((_, replica) => ({ replica, signature }));
+      const certificate = { ...claim, signatures };
       return group.members.flatMap((_, replica) => {
         if (replica === index) return [];
         const to = { kind: 'replica', index: (replica + 1) % group.members.length } as const;
-        const vote = { instance, replica, ...claim, signature: signer.sign(claim.root) };
-        const said = [utter(to, 'checkpoint', vote)];
+        const vote = { instance, replica, ...claim, signature };
+        const said = [
+          utter(to, 'checkpoint', vote),
+          utter(to, 'stableCheckpoint', { instance, certificate }),
+        ];
         if (newest !== undefined) {
           const statement = { ...newest, replica, view: view + 1, prepared: [], accepted: [] };
           said.push(utter(to, 'viewChange', signedViewChange(context, statement)));
