@@ -1,10 +1,12 @@
 // Scripts for PBFT groups.
 
-import { utf8 } from '../../../src/base/bytes.ts';
+import { encodeOperation } from '../../../examples/key-value/index.ts';
+import { equalBytes, utf8 } from '../../../src/base/bytes.ts';
 import { type LieName, lieMaker } from '../lies/lies.ts';
 import type { LieMaker } from '../lies/lying-engine.ts';
 import { claimingFirst } from '../lies/view-changes.ts';
 import { calmOptions, membersOf, type RunOptions } from '../options.ts';
+import { tagSizeBytes } from '../recording-service.ts';
 import type { RunSettings } from '../run.ts';
 import { playOn, type StageShape } from '../stage.ts';
 import { rottenPages } from './page-rot.ts';
@@ -103,13 +105,14 @@ const movingTarget: Script = async (stage) => {
   stage.expect(targets.size > started, `${started} transfers had ${targets.size} targets`);
 };
 
-/** The primary ignores the operation that ends the instance. */
+const stopOperation = encodeOperation({ kind: 'stop' });
+
+/** Primaries ignore the operation that ends the instance. */
 const deafToStop: LieMaker = () => ({
   onEvent: (event) => {
     if (event.kind !== 'message' || event.message.name !== 'submitRequest') return event;
     const { operation } = event.message.value.request.request;
-    // Tag, then the operation's code.
-    return operation.length === 9 ? undefined : event;
+    return equalBytes(operation.subarray(tagSizeBytes), stopOperation) ? undefined : event;
   },
 });
 
@@ -127,6 +130,8 @@ const stopWithheld: Script = async (stage) => {
     'all members have the final state',
   );
   stage.expect(value !== '', 'there was a value');
+  const { faults } = stage.group.options;
+  stage.require(stage.view >= faults, `only ${stage.view} views were left`);
 };
 
 /** Until time-outs are long enough, which they are after few doublings, and all is done. */
@@ -330,10 +335,14 @@ export const pbftScenarios: Readonly<Record<string, Scenario>> = {
       options: { pbft: { checkpointInterval: 16, window: 32, timeoutMs: 1_000 } },
     }),
   ),
-  'stop-withheld': scenario('the primary withholds the end of the instance', stopWithheld, () => ({
-    lies: new Map([[0, [deafToStop]]]),
-    options: { pbft: { ...small, timeoutMs: 300, timeoutMsMax: 8_000 } },
-  })),
+  'stop-withheld': scenario(
+    'primaries withhold the end of the instance',
+    stopWithheld,
+    (faults) => ({
+      lies: new Map(Array.from({ length: faults }, (_, index) => [index, [deafToStop]])),
+      options: { pbft: { ...small, timeoutMs: 300, timeoutMsMax: 8_000 } },
+    }),
+  ),
   blackout: scenario('power fails everywhere when a client is answered', blackout, pbft(small)),
   'slow-network': scenario(
     'f are dead, and messages take longer than the first time-outs',
