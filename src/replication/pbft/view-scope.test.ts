@@ -1,7 +1,6 @@
 // What a member may still say, and answer, once it has left the view that it belongs to.
 
 import { expect, it } from 'vitest';
-import type { Signer } from '../../crypto/signature.ts';
 import type { PbftParameters } from './parameters.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 import {
@@ -15,8 +14,11 @@ import { countQuery } from './test-service.ts';
 
 const parameters = { checkpointInterval: 4, window: 8, timeoutMs: 10_000, statusIntervalMs: 20 };
 
-/** Member 2 alone, a backup of views 0 and 1. */
-function alone(changed: Partial<PbftParameters> = {}) {
+/**
+ * Member 2 alone, a backup of views 0 and 1.
+ * @param carriesOver whether what was ordered in view 0 is prepared at the others, and part of view 1.
+ */
+function alone(changed: Partial<PbftParameters> = {}, carriesOver = false) {
   const options = { seed: 1, parameters: { ...parameters, ...changed }, absent: [0, 1, 3] };
   const cluster = new TestCluster(options);
   const said: string[] = [];
@@ -35,22 +37,38 @@ function alone(changed: Partial<PbftParameters> = {}) {
     cluster.speak(0, 2, 'prePrepare', prePrepareOf(0, 1, requests));
     cluster.speak(1, 2, 'pbftPrepare', vote);
   };
-  const commit = (): void => {
-    for (const from of [0, 1, 3]) cluster.speak(from, 2, 'pbftCommit', vote);
+  const commit = (view = 0): void => {
+    for (const from of [0, 1, 3]) cluster.speak(from, 2, 'pbftCommit', { ...vote, view });
   };
-  const changes = [0, 1, 3].map((replica) => signedViewChange(cluster, { replica, view: 1 }));
+  const ask = (name: 'queryRequest' | 'submitRequest', number: number): void => {
+    const [request] = requests;
+    if (request === undefined) expect.fail('a request');
+    const { client } = request.request;
+    const common = { instance: testInstance, fullReplier: 2 };
+    const message =
+      name === 'submitRequest'
+        ? ({ name, value: { ...common, request } } as const)
+        : ({ name, value: { ...common, number, operation: countQuery } } as const);
+    const from = { kind: 'client', key: client } as const;
+    cluster.handle(cluster.replica(2), { kind: 'message', from, message });
+  };
+  const prepared = carriesOver ? [{ sequence: 1, digest, view: 0 }] : [];
+  const changes = [0, 1, 3].map((replica) =>
+    signedViewChange(cluster, { replica, view: 1, prepared, accepted: prepared }),
+  );
   const leave = (): void => {
     for (const change of changes) cluster.speak(1, 2, 'viewChange', change);
     expect(cluster.replica(2).engine.status()).toMatchObject({ view: 1, status: 'view-change' });
   };
+  const batches = carriesOver ? [digest] : [];
   const enter = (): void => {
-    cluster.speak(1, 2, 'newView', signedNewView(cluster, changes, []));
+    cluster.speak(1, 2, 'newView', signedNewView(cluster, changes, batches));
     expect(cluster.replica(2).engine.status()).toMatchObject({ view: 1, status: 'normal' });
   };
   const rest = (): void => {
     cluster.run(cluster.nowMs + 10);
   };
-  return { cluster, said, replies, prepare, commit, leave, enter, rest };
+  return { cluster, said, replies, prepare, commit, ask, leave, enter, rest };
 }
 
 it('votes that wait for the disk are not said any more when their view is left', () => {
@@ -117,23 +135,49 @@ it('a CHECKPOINT stays true when the view is left before it is said', () => {
 });
 
 it('a read is answered in a view only: whoever has left one does not know what is prepared in the next', () => {
-  const { cluster, replies, leave, enter, rest } = alone();
-  const from = { kind: 'client', key: (cluster.clientSigners[0] as Signer).publicKey } as const;
-  const ask = (number: number): void => {
-    const value = { instance: testInstance, number, fullReplier: 2, operation: countQuery };
-    cluster.handle(cluster.replica(2), {
-      kind: 'message',
-      from,
-      message: { name: 'queryRequest', value },
-    });
-    rest();
-  };
-  ask(1);
+  const { replies, ask, leave, enter, rest } = alone();
+  ask('queryRequest', 1);
+  rest();
   expect(replies).toEqual([2]);
   leave();
-  ask(2);
+  ask('queryRequest', 2);
+  rest();
   expect(replies).toEqual([2]);
   enter();
   rest();
   expect(replies).toEqual([2, 2]);
+});
+
+it('a read right after a NEW-VIEW waits until what that carries over is executed', () => {
+  const { cluster, replies, prepare, commit, ask, leave, enter, rest } = alone({}, true);
+  prepare();
+  rest();
+  leave();
+  enter();
+  rest();
+  // Nothing of it is prepared in the new view yet, but a client may have had its result from the old one.
+  ask('queryRequest', 2);
+  rest();
+  expect(replies).toEqual([]);
+  commit(1);
+  rest();
+  expect(cluster.replica(2).engine.status().executed).toBe(1);
+  expect(replies.sort()).toEqual([0, 2]);
+});
+
+it.each([
+  ['small', {}],
+  ['large', { fullReplySizeBytesMax: 0 }],
+] as const)('a %s tentative result that is asked for again is not said to be final', (_, size) => {
+  const { replies, prepare, commit, ask, rest } = alone({ isTentative: true, ...size });
+  prepare();
+  rest();
+  expect(replies).toEqual([1]);
+  ask('submitRequest', 1);
+  rest();
+  expect(replies).toEqual([1, 1]);
+  commit();
+  ask('submitRequest', 1);
+  rest();
+  expect(replies).toEqual([1, 1, 0]);
 });
