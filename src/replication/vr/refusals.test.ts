@@ -1,6 +1,7 @@
 // What a member does not take from others, one check after the other: each test fails when its check is taken out.
 
 import { describe, expect, it } from 'vitest';
+import type { Bytes } from '../../base/bytes.ts';
 import type {
   ReplicationMessage,
   ReplicationMessageName,
@@ -8,8 +9,9 @@ import type {
 } from '../../wire/replication-registry.ts';
 import type { Effects } from '../contract.ts';
 import type { Core } from './core.ts';
-import { TestCluster } from './test-cluster.ts';
+import { type Packet, TestCluster } from './test-cluster.ts';
 import type { ClusterOptions } from './test-options.ts';
+import { countOperation } from './test-service.ts';
 
 function started(
   options: Partial<ClusterOptions> = {},
@@ -142,6 +144,70 @@ describe('an acknowledgement', () => {
     cluster.run(20);
     expect([impossible(), coreOf(cluster, 0).commit]).toEqual([1, 1]);
   });
+
+  it('of another view commits nothing, though its primary is the same one', () => {
+    const cluster = started({ clients: 1 });
+    for (const to of [0, 2]) tell(cluster, { from: 1, to }, 'vrStartViewChange', { view: 3 });
+    const core = coreOf(cluster, 0);
+    until(cluster, () => core.isPrimary && core.view === 3);
+    cluster.run(20);
+    // Nobody else has what comes now.
+    cluster.filter = ({ message }) => message.name !== 'vrPrepare' && message.name !== 'vrNewState';
+    cluster.clients[0]?.work(1);
+    until(cluster, () => core.log.last === 1);
+    cluster.run(20);
+    const stale = counting(cluster, 'vr-stale');
+    for (const view of [0, 6]) {
+      tell(cluster, { from: 2, to: 0 }, 'vrPrepareOk', { view, sequence: 1, commit: 0 });
+    }
+    expect([stale(), core.commit]).toEqual([2, 0]);
+    tell(cluster, { from: 2, to: 0 }, 'vrPrepareOk', { view: 3, sequence: 1, commit: 0 });
+    expect([stale(), core.commit]).toEqual([2, 1]);
+  });
+});
+
+describe('a request', () => {
+  it('in the name of another client is refused, by the primary and by a backup', () => {
+    const cluster = started({ clients: 1 });
+    const [victim] = cluster.clients;
+    if (victim === undefined) throw new TypeError('no client');
+    const { instance } = cluster;
+    const operation = countOperation(0, 1);
+    const request = { client: victim.publicKey, number: 1, kind: 0, operation };
+    const proof = { signature: new Uint8Array(64), count: 0, index: 0, path: [] };
+    const value = { instance, request: { request, proof }, fullReplier: 0 };
+    const foreign = counting(cluster, 'vr-foreign-request');
+    const submit = (key: Bytes, to: number): void =>
+      cluster.deliver({
+        from: { kind: 'client', key },
+        to,
+        message: { name: 'submitRequest', value },
+      });
+    for (const to of [0, 1]) submit(new Uint8Array(32).fill(99), to);
+    cluster.run(50);
+    expect([foreign(), coreOf(cluster, 0).log.last]).toEqual([2, 0]);
+    submit(victim.publicKey, 0);
+    expect([foreign(), coreOf(cluster, 0).log.last]).toEqual([2, 1]);
+  });
+});
+
+describe('who is not another member', () => {
+  it.each([
+    ['a number beyond the group', 3],
+    ['the own number', 1],
+  ])('is not heard: %s', (_, from) => {
+    const cluster = started();
+    const refused = counting(cluster, 'vr-not-a-member');
+    const before = coreOf(cluster, 1).view;
+    tell(cluster, { from, to: 1 }, 'vrStartViewChange', { view: 2 });
+    tell(cluster, { from, to: 1 }, 'vrRecovery', { nonce: new Uint8Array(16), view: 2 });
+    tell(cluster, { from, to: 1 }, 'vrHello', {
+      ...{ isAnswer: 0, isViewOnly: 1, hasWitnesses: 0, threeMessageWrites: 0 },
+      ...{ leaseMs: 0, clockDriftPpm: 1000 },
+    });
+    expect(cluster.node(1).engine.status().parametersDiffer).toEqual([]);
+    expect([refused(), coreOf(cluster, 1).view]).toEqual([3, before]);
+  });
 });
 
 describe('a member that recovers', () => {
@@ -174,6 +240,60 @@ describe('a member that recovers', () => {
     cluster.clients[0]?.work(3);
     cluster.heal();
     cluster.checkEnd();
+  });
+});
+
+describe('an answer to an earlier question', () => {
+  /** What is said to member 2 under this name gets lost, and is kept here. */
+  function withheld(cluster: TestCluster, name: ReplicationMessageName): Packet[] {
+    const packets: Packet[] = [];
+    cluster.filter = (packet) => {
+      if (packet.to !== 2 || packet.message.name !== name) return true;
+      packets.push(packet);
+      return false;
+    };
+    return packets;
+  }
+
+  it('of a member that has crashed again since lets it recover into nothing', () => {
+    const cluster = started({ parameters: { mode: 'view' } });
+    const answers = withheld(cluster, 'vrRecoveryResponse');
+    const recover = (): void => {
+      cluster.crash(2);
+      cluster.startNode(2);
+      const { length } = answers;
+      until(cluster, () => answers.length >= length + 2);
+    };
+    recover();
+    const earlier = answers.slice();
+    recover();
+    const unasked = counting(cluster, 'vr-unasked');
+    for (const packet of earlier) cluster.deliver(packet);
+    cluster.run(20);
+    expect(unasked()).toBe(earlier.length);
+    expect(coreOf(cluster, 2).status).toBe('recovering');
+    for (const packet of answers.slice(earlier.length)) cluster.deliver(packet);
+    until(cluster, () => coreOf(cluster, 2).status === 'normal');
+  });
+
+  it('for a part of the log is not taken for one to the question that is open', () => {
+    const cluster = started({ clients: 1 });
+    const { log } = coreOf(cluster, 2);
+    const answers = withheld(cluster, 'vrNewState');
+    const { filter } = cluster;
+    cluster.filter = (packet) =>
+      filter(packet) && (packet.to !== 2 || packet.message.name !== 'vrPrepare');
+    cluster.clients[0]?.work(1);
+    until(cluster, () => answers.length > 0);
+    const [packet] = answers;
+    if (packet?.message.name !== 'vrNewState') throw new TypeError('no answer');
+    const { value } = packet.message;
+    const unasked = counting(cluster, 'vr-unasked');
+    const earlier = { ...value, nonce: new Uint8Array(16).fill(9) };
+    cluster.deliver({ ...packet, message: { name: 'vrNewState', value: earlier } });
+    expect([unasked(), log.last]).toEqual([1, 0]);
+    cluster.deliver(packet);
+    expect([unasked(), log.last]).toEqual([1, 1]);
   });
 });
 
@@ -256,6 +376,24 @@ describe('a lease', () => {
     const asked = { view: 0, durationMs: leaseMs };
     expect(granted(cluster, 2, 0, asked)).toEqual(['vr-no-lease']);
     expect(granted(cluster, 1, 0, asked)).toEqual(['vrLeaseGrant']);
+  });
+
+  it('needs the promises of as many backups as may be faulty', () => {
+    const promising = new Set([1]);
+    const cluster = started(
+      { clients: 1, faults: 2, parameters: { leaseMs } },
+      ({ message, from }) =>
+        message.name !== 'vrLeaseGrant' || (from.kind === 'replica' && promising.has(from.index)),
+    );
+    const reads = (): number => {
+      cluster.run(100);
+      cluster.clients[0]?.read(0);
+      cluster.run(20);
+      return cluster.clients[0]?.reads.length ?? 0;
+    };
+    expect(reads()).toBe(0);
+    promising.add(2);
+    expect(reads()).toBe(1);
   });
 
   it('longer than the promises of the others is held by nobody', () => {
