@@ -186,6 +186,50 @@ describe('three-message writes', () => {
     cluster.heal();
     cluster.checkEnd();
   });
+
+  it('are told to be done only when they are committed, however often a client asks before', () => {
+    const cluster = started({ clients: 1, parameters: { threeMessageWrites: true } });
+    cluster.run(10);
+    const told: number[] = [];
+    let asked = 0;
+    cluster.filter = ({ message, from, to }) => {
+      if (message.name === 'requestReply' && from.kind === 'replica' && from.index === 0) {
+        told.push(message.value.kind);
+      }
+      // The client hears nothing and asks again; what it asks of others says nothing here.
+      if (message.name === 'submitRequest' && from.kind === 'client' && to === 0) asked += 1;
+      return message.name !== 'vrPrepareOk' && message.name !== 'requestReply';
+    };
+    cluster.clients[0]?.work(1);
+    expect(cluster.run(300, () => asked === 4)).toBe(true);
+    cluster.run(10);
+    const { core } = cluster.node(0).engine;
+    expect([cluster.node(0).service.count, core.commit]).toEqual([1, 0]);
+    expect(told).toEqual([1]);
+    cluster.filter = () => true;
+    cluster.heal();
+    cluster.checkEnd();
+  });
+});
+
+describe('a vote that is withheld for the promise of a lease', () => {
+  it('is sent when that is over, though nobody says anything again', () => {
+    const leaseMs = 200;
+    const cluster = started({ parameters: { leaseMs, viewChangeTimeoutMs: 2000 } });
+    cluster.run(50);
+    const heard = new Set<string>();
+    cluster.filter = ({ message, from, to }) => {
+      if (message.name !== 'vrStartViewChange' || from.kind !== 'replica') return true;
+      const key = `${from.index} ${to}`;
+      return !heard.has(key) && heard.add(key) !== undefined;
+    };
+    const { core } = cluster.node(1).engine;
+    cluster.crash(0);
+    const crashedMs = cluster.nowMs;
+    expect(cluster.run(leaseMs + 100, () => core.isPrimary)).toBe(true);
+    expect(core.view).toBe(1);
+    expect(cluster.nowMs - crashedMs).toBeGreaterThan(leaseMs / 2);
+  });
 });
 
 describe('a replica far behind', () => {
