@@ -165,7 +165,10 @@ export class PbftEngine implements Engine {
     }
   }
 
-  /** Votes carry no signature: their author is whoever the channel belongs to. What is signed may come from anyone. */
+  /**
+   * What carries no signature is from whoever the channel belongs to, and a CHECKPOINT counts for nobody else either: it may
+   * have been signed ahead. All else that is signed may come from anyone.
+   */
   #onReplicaMessage(from: number, sender: Sender, message: ReplicationMessage): void {
     const { parts, out } = this.#core;
     parts.statusExchange.onHeard(from);
