@@ -53,6 +53,13 @@ const cases: readonly Case[] = [
     resultSizeBytes: 0,
   },
   {
+    name: 'PBFT 0/1 KiB',
+    engine: 'pbft',
+    isDurable: true,
+    operationSizeBytes: 0,
+    resultSizeBytes: 1024,
+  },
+  {
     name: 'PBFT 0/4 KiB',
     engine: 'pbft',
     isDurable: true,
