@@ -114,8 +114,9 @@ export class ReplicaGroup {
     this.#seeds = seeds;
   }
 
-  static start(engine: 'pbft' | 'vr'): Promise<ReplicaGroup> {
-    return ReplicaGroup.#begin(engine, seedsFor(engine));
+  /** @param recoveryIntervalMs PBFT: unless given, members recover when told to. */
+  static start(engine: 'pbft' | 'vr', recoveryIntervalMs?: number): Promise<ReplicaGroup> {
+    return ReplicaGroup.#begin(engine, seedsFor(engine), undefined, recoveryIntervalMs);
   }
 
   /**
@@ -134,6 +135,7 @@ export class ReplicaGroup {
     engine: 'pbft' | 'vr',
     seeds: readonly Uint8Array[],
     begins?: { readonly ending: Ending; readonly heir: number },
+    recoveryIntervalMs?: number,
   ): Promise<ReplicaGroup> {
     const root = mkdtempSync(join(tmpdir(), 'holdfast-replicas-'));
     const ports = await freePorts(seeds.length);
@@ -148,6 +150,7 @@ export class ReplicaGroup {
       seed: Buffer.from(seed).toString('hex'),
       folder: join(root, `replica-${i}`),
       ...(begins && { genesis: Buffer.from(begins.ending.root).toString('hex') }),
+      ...(recoveryIntervalMs !== undefined && { recoveryIntervalMs }),
     }));
     const [first] = files;
     if (first === undefined) throw new NeverHappened('a group has members');

@@ -1,12 +1,16 @@
 // One replica of the key-value store in a process of its own. The argument is a file that says which. Prints its status,
-// one line of JSON, whenever that changes; an error as the command line would, with its exit code.
+// one line of JSON, whenever that changes; an error as the command line would, with its exit code. Recovers on a signal.
 
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { KeyValueStore } from '../../examples/key-value/index.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { createLog } from '../../src/node/log.ts';
-import { describeGroup, startReplica } from '../../src/server/replication/index.ts';
+import {
+  describeGroup,
+  type EngineChoice,
+  startReplica,
+} from '../../src/server/replication/index.ts';
 
 export const replicaFileSchema = z.object({
   engine: z.enum(['pbft', 'vr']),
@@ -16,6 +20,8 @@ export const replicaFileSchema = z.object({
   folder: z.string(),
   /** Hexadecimal root of the state that the group begins with. */
   genesis: z.string().optional(),
+  /** PBFT: at which intervals members recover by themselves. */
+  recoveryIntervalMs: z.number().optional(),
 });
 
 export type ReplicaFile = z.infer<typeof replicaFileSchema>;
@@ -35,14 +41,22 @@ export function groupOf({
 
 const statusIntervalMs = 50;
 
+/** On this signal a replica begins a proactive recovery. */
+export const recoverSignal = 'SIGUSR2';
+
+function engineOf({ engine, recoveryIntervalMs = 0 }: ReplicaFile): EngineChoice {
+  if (engine === 'vr') return { kind: 'vr', parameters: { checkpointInterval: 16 } };
+  return {
+    kind: 'pbft',
+    parameters: { checkpointInterval: 16, window: 32, recoveryIntervalMs },
+  };
+}
+
 async function run(file: ReplicaFile): Promise<void> {
   const replica = await startReplica({
     group: groupOf(file),
     identitySeed: new Uint8Array(Buffer.from(file.seed, 'hex')),
-    engine:
-      file.engine === 'pbft'
-        ? { kind: 'pbft', parameters: { checkpointInterval: 16, window: 32 } }
-        : { kind: 'vr', parameters: { checkpointInterval: 16 } },
+    engine: engineOf(file),
     service: new KeyValueStore(),
     folder: file.folder,
     log: createLog({ level: 'info' }),
@@ -51,6 +65,7 @@ async function run(file: ReplicaFile): Promise<void> {
     process.stderr.write(`${error.message}\n`);
     process.exit(1);
   });
+  process.on(recoverSignal, () => replica.recover());
   let said = '';
   setInterval(() => {
     const status = JSON.stringify(replica.status());
