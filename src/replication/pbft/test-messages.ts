@@ -49,15 +49,17 @@ export function signedViewChange(
   return { instance: testInstance, statement: whole, signature: signer.sign(message) };
 }
 
+/** @param authors whose its VIEW-CHANGEs are said to be. */
 export function signedNewView(
   cluster: TestCluster,
   support: readonly ViewChange[],
   batches: Bytes[],
   height = 0,
+  authors = support.map(({ statement }) => statement.replica),
 ): NewView {
   const view = support[0]?.statement.view ?? 0;
-  const viewChanges = support.map(({ statement }) => ({
-    replica: statement.replica,
+  const viewChanges = support.map(({ statement }, i) => ({
+    replica: authors[i] ?? statement.replica,
     digest: viewChangeDigest(statement),
   }));
   const statement = { view, viewChanges, height, batches };

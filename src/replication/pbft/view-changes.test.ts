@@ -114,6 +114,48 @@ describe('a view change', () => {
     expect(cluster.count('view-change-odd')).toBe(2);
   });
 
+  const at = (sequence: number, fill = 1, view = 0): PlacedDigest => {
+    return { sequence, digest: new Uint8Array(32).fill(fill), view };
+  };
+  const many = (count: number) => Array.from({ length: count }, (_, i) => at(5, i));
+
+  /** Whether member 0 joins view 5 for two VIEW-CHANGEs above checkpoint 4, one of which claims this. */
+  function isJoinedFor(claims: Partial<ViewChangeStatement>): boolean {
+    const cluster = clusterOf({ absent: [1, 2, 3] });
+    const certificate = signedCertificate(cluster, 4, [0, 1, 2]);
+    const said = { replica: 2, view: 5, certificate, ...claims };
+    cluster.speak(2, 0, 'viewChange', signedViewChange(cluster, said));
+    const isOdd = cluster.count('view-change-odd') === 1;
+    cluster.speak(1, 0, 'viewChange', signedViewChange(cluster, { replica: 1, view: 5 }));
+    const isJoined = cluster.replica(0).engine.status().view === 5;
+    expect(isOdd).toBe(!isJoined);
+    return isJoined;
+  }
+
+  it('is joined for claims that are in place and in order', () => {
+    const prepared = [at(5), at(6), at(12, 1, 4)];
+    const accepted = [...many(64), at(6, 2), at(6, 3), at(12, 1, 4)];
+    expect(isJoinedFor({ prepared, accepted })).toBe(true);
+  });
+
+  const odd: [string, Partial<ViewChangeStatement>][] = [
+    ['a P of its own view', { prepared: [at(5, 1, 5)] }],
+    ['a P at its checkpoint', { prepared: [at(4)] }],
+    ['a P above the window', { prepared: [at(13)] }],
+    ['a P that is not in order', { prepared: [at(6), at(5)] }],
+    ['a P with two entries for a place', { prepared: [at(5, 1), at(5, 2)] }],
+    ['a Q of its own view', { accepted: [at(5, 1, 5)] }],
+    ['a Q at its checkpoint', { accepted: [at(4)] }],
+    ['a Q above the window', { accepted: [at(13)] }],
+    ['a Q whose places are not in order', { accepted: [at(6, 1), at(5, 2)] }],
+    ['a Q whose digests are not in order', { accepted: [at(5, 2), at(5, 1)] }],
+    ['a Q with a digest twice', { accepted: [at(5, 1, 0), at(5, 1, 1)] }],
+    ['a Q with too many entries for a place', { accepted: many(65) }],
+  ];
+  it.each(odd)('is not joined for %s', (_, claims) => {
+    expect(isJoinedFor(claims)).toBe(false);
+  });
+
   it('finishes though a NEW-VIEW names a VIEW-CHANGE that a member never got', () => {
     const cluster = clusterOf({ absent: [0] });
     cluster.client(0).retryMs = 20;
@@ -213,6 +255,22 @@ describe('a NEW-VIEW', () => {
     cluster.speak(1, 0, 'newView', signedNewView(cluster, changes.slice(1), []));
     expect(cluster.replica(0).engine.status().status).toBe('view-change');
     expect(cluster.count('new-view-refuted')).toBe(1);
+  });
+
+  it.each([
+    { what: 'one VIEW-CHANGE as that of three members', order: [0, 0, 0] },
+    { what: 'each of two as that of the other', order: [1, 0, 2] },
+  ])('that names $what is not entered, and anyone can check why', ({ order }) => {
+    const { cluster, changes } = offered();
+    const support = order.flatMap((i) => changes[i] ?? []);
+    cluster.speak(1, 0, 'newView', signedNewView(cluster, support, [], 0, [1, 2, 3]));
+    expect(cluster.replica(0).engine.status().status).toBe('view-change');
+    expect(cluster.count('new-view-wrong-author')).toBe(1);
+    const proof = cluster.evidence[0]?.proof ?? new Uint8Array(0);
+    const genesis = genesisCertificate(cluster).root;
+    expect(verifyEvidence(proof, cluster.group, quickScheme, genesis)?.code).toBe(
+      'new-view-refuted',
+    );
   });
 
   it('has its batches in Q before they are voted for, when their bodies are here', () => {
