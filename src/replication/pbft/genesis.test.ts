@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { emptyBytes, toHex, utf8 } from '../../base/bytes.ts';
+import { Certificate } from '../../wire/pbft.ts';
 import type { EngineEnding } from '../contract.ts';
 import { Executor } from '../executor.ts';
 import { PagedState } from '../pages.ts';
@@ -77,7 +78,7 @@ describe('the end of an instance', () => {
     );
   });
 
-  it('is not proved by fewer signatures, another group, another root, or a checkpoint that is not the last', () => {
+  it('is not proved by fewer members, another group, another root, or a checkpoint that is not the last', () => {
     const cluster = ended();
     const { proof } = endingOf(cluster, 0);
     const judge = (bytes: Uint8Array) => verifyEnding(bytes, cluster.group, quickScheme);
@@ -87,6 +88,16 @@ describe('the end of an instance', () => {
       bent[at] = (bent[at] ?? 0) ^ 1;
       expect(judge(bent)).toBeUndefined();
       expect(judge(proof.subarray(0, at))).toBeUndefined();
+    }
+    const certificate = Certificate.deserialize(proof);
+    const [first, second, third] = certificate.signatures;
+    if (first === undefined || second === undefined || third === undefined) expect.fail('three');
+    for (const signatures of [
+      [first, first, first],
+      [first, second, second],
+      [first, third, second],
+    ]) {
+      expect(judge(Certificate.serialize({ ...certificate, signatures }))).toBeUndefined();
     }
     const other = { ...cluster.group, instance: new Uint8Array(32).fill(9) };
     expect(verifyEnding(proof, other, quickScheme)).toBeUndefined();

@@ -317,6 +317,25 @@ it('a certificate with a signature that nobody made raises nothing', () => {
   expect(alone.status.status).toBe('transferring');
 });
 
+it.each([
+  { what: 'one member three times', members: [0, 0, 0] },
+  { what: 'one of two members twice', members: [0, 2, 2] },
+  { what: 'members in another order', members: [0, 3, 2] },
+  { what: 'more members than needed', members: [0, 1, 2, 3] },
+])('a certificate of $what raises nothing, and nothing rests on it', ({ members }) => {
+  const alone = new Alone();
+  const { cluster } = alone;
+  const certificate = signedCertificate(cluster, 4, members);
+  cluster.speak(3, 1, 'stableCheckpoint', { instance: testInstance, certificate });
+  expect(cluster.count('certificate-wrong')).toBe(1);
+  for (const replica of [2, 3]) {
+    const message = signedViewChange(cluster, { replica, view: 5, certificate });
+    cluster.speak(replica, 1, 'viewChange', message);
+  }
+  expect(cluster.count('view-change-not-signed')).toBe(2);
+  expect(alone.status).toMatchObject({ view: 0, status: 'normal', transferred: undefined });
+});
+
 it('a request on the channel of another client is not taken', () => {
   const alone = new Alone();
   const { cluster } = alone;
