@@ -5,6 +5,7 @@ import { limits } from '../../wire/limits.ts';
 import { PagedState } from '../pages.ts';
 import { bundle } from '../requests.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
+import { signedCertificate } from './test-messages.ts';
 import { stopOperation } from './test-service.ts';
 
 it('checks few wrong proofs of a client on its own channel, and few of a member, each on its own account', () => {
@@ -125,4 +126,27 @@ it('answers a member that has had its share of pages in the next interval, and k
   expect(cluster.count('peer-too-eager')).toBe(12);
   cluster.run(150);
   expect(parts).toBe(8);
+});
+
+it('keeps of the votes for checkpoints beyond two windows only the highest of each member, which counts', () => {
+  const parameters = { checkpointInterval: 4, window: 8 };
+  const cluster = new TestCluster({ seed: 5, absent: [1, 2, 3], parameters });
+  const vote = (from: number, sequence: number): void => {
+    const { signatures, ...claim } = signedCertificate(cluster, sequence, [from]);
+    const [signed] = signatures;
+    if (signed === undefined) expect.fail('a signature');
+    cluster.speak(from, 0, 'checkpoint', { instance: testInstance, ...claim, ...signed });
+  };
+  const near = [4, 8, 12, 16];
+  for (const sequence of [...near, 20, 40]) vote(3, sequence);
+  expect(cluster.count('duplicate')).toBe(0);
+  for (const sequence of [...near, 40]) vote(3, sequence);
+  expect(cluster.count('duplicate')).toBe(near.length + 1);
+  expect(cluster.count('checkpoint-old')).toBe(0);
+  // Neither what was kept before the highest nor what comes after it.
+  for (const sequence of [20, 24]) vote(3, sequence);
+  expect(cluster.count('duplicate')).toBe(near.length + 1);
+  expect(cluster.count('checkpoint-old')).toBe(2);
+  for (const from of [1, 2]) vote(from, 40);
+  expect(cluster.replica(0).engine.status().status).toBe('transferring');
 });
