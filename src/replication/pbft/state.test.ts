@@ -50,6 +50,27 @@ describe('a replica that fell behind', () => {
     expect(cluster.problems()).toEqual([]);
   });
 
+  it('says which share of the state is here while it fetches it, and nothing before and after', () => {
+    const cluster = clusterOf();
+    const share = () => cluster.replica(3).engine.status().transferred;
+    cluster.crash(3);
+    writeAll(cluster, 25);
+    cluster.restart(3);
+    expect(share()).toBeUndefined();
+    const shares: number[] = [];
+    cluster.run(cluster.nowMs + 1000, () => {
+      const now = share();
+      if (now !== undefined) shares.push(now);
+      return false;
+    });
+    expect(cluster.count('transfer-done')).toBe(1);
+    expect(shares[0]).toBe(0);
+    expect(shares.some((each) => each > 0 && each < 1)).toBe(true);
+    expect(shares).toEqual([...shares].sort((a, b) => a - b));
+    expect(Math.max(...shares)).toBeLessThanOrEqual(1);
+    expect(share()).toBeUndefined();
+  });
+
   it('has everything after all lost their power at once', () => {
     const cluster = clusterOf();
     writeAll(cluster, 10);

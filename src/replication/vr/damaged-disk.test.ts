@@ -144,6 +144,38 @@ describe('a replica whose pages are gone', () => {
     rig.expectWell();
   });
 
+  it.each([
+    { what: 'its own state again', missed: 0, doing: 'repair' },
+    { what: 'a later one', missed: 32, doing: 'fetch' },
+  ] as const)(
+    'says which share is here while it gets $what, and nothing before and after',
+    ({ missed, doing }) => {
+      const rig = new Rig();
+      rig.write(40);
+      rig.rest();
+      expect(rig.status.transferred).toBeUndefined();
+      if (missed === 0) rig.lose();
+      else {
+        rig.cluster.crash(victim);
+        rig.write(missed);
+        rig.cluster.startNode(victim);
+      }
+      const shares: number[] = [];
+      rig.cluster.run(500, () => {
+        const { [doing]: part } = rig.core.parts;
+        expect(part.progress).toBe(rig.status.transferred);
+        shares.push(...[rig.status.transferred ?? []].flat());
+        return false;
+      });
+      expect(shares[0]).toBe(0);
+      expect(shares.some((each) => each > 0 && each < 1)).toBe(true);
+      expect(shares).toEqual([...shares].sort((a, b) => a - b));
+      expect(Math.max(...shares)).toBeLessThanOrEqual(1);
+      expect(rig.status.transferred).toBeUndefined();
+      rig.expectWell();
+    },
+  );
+
   it('gets a later checkpoint if the others have gone past its own', () => {
     const rig = new Rig();
     rig.write(20);
