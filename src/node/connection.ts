@@ -90,6 +90,8 @@ export class Connection implements Worker {
   /** Bytes of a frame of which the rest has not arrived, and when it began. */
   #partialSizeBytes = 0;
   #partialSinceMs = 0;
+  /** Since when nothing is read. */
+  #pausedMs = 0;
   /** Frames that have arrived and wait for their turn, from `#inboxFrom` on. At most what one read has brought. */
   #inbox: Frame[] = [];
   #inboxFrom = 0;
@@ -339,11 +341,13 @@ export class Connection implements Worker {
     if (this.#closedFor !== undefined || reads === this.#reading) return;
     this.#reading = reads;
     if (reads) {
-      // What was held up here is not its peer's slowness.
-      this.#partialSinceMs = this.#options.clock.nowMs();
+      // What was held up here is not its peer's slowness; all other time is.
+      const nowMs = this.#options.clock.nowMs();
+      this.#partialSinceMs = Math.min(nowMs, this.#partialSinceMs + nowMs - this.#pausedMs);
       this.#socket.resume();
       return;
     }
+    this.#pausedMs = this.#options.clock.nowMs();
     this.#socket.pause();
   }
 }

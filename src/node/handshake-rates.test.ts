@@ -64,3 +64,21 @@ it('keeps a bounded number of addresses, and none that has waited long enough', 
   test.taken('10.1.0.0', 1);
   expect(test.rates.placesCount).toBe(1);
 });
+
+it.each([
+  ['2001:db8::', (i: number) => `2001:db8::${(i + 1).toString(16)}`],
+  ['2001:db8:0:0 with a full end', (i: number) => `2001:db8::${(i + 1).toString(16)}:1:1:1`],
+  ['fe80:: of one link', (i: number) => `fe80::${(i + 1).toString(16)}:2:3:4%eth0`],
+  ['fd00::', (i: number) => `fd00::${(i + 1).toString(16)}`],
+])('takes all of %s/64 for one place', (_, address) => {
+  const { rates } = new TestRates();
+  let taken = 0;
+  for (let i = 0; i < 3000; i++) if (rates.take(address(i))) taken += 1;
+  expect(taken).toBe(handshakesAtOnceMax);
+});
+
+it('keeps two networks apart', () => {
+  const { rates } = new TestRates();
+  for (let i = 0; i < 1000; i++) rates.take('2001:db8:1::1');
+  expect(rates.take('2001:db8:1:1::1')).toBe(true);
+});

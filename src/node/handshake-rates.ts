@@ -71,5 +71,13 @@ function isLoopback(address: string): boolean {
 /** Whoever has one address of version 6 has all of its network. */
 function placeOf(address: string): string {
   if (!address.includes(':') || address.startsWith('::ffff:')) return address;
-  return address.split(':').slice(0, 4).join(':');
+  const [front = '', back] = address.split('%', 1)[0]?.split('::') ?? [];
+  const groups = front === '' ? [] : front.split(':');
+  // What is left out in the middle are zeros.
+  const after = back === undefined || back === '' ? 0 : back.split(':').length;
+  if (back !== undefined) {
+    while (groups.length + after < 8) groups.push('0');
+    if (after > 0) groups.push(...back.split(':'));
+  }
+  return groups.slice(0, 4).join(':');
 }

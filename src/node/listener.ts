@@ -247,7 +247,7 @@ export class Listener {
     if (own !== undefined && own.size >= connectionsPerPeerMax) {
       oldestOf(own)?.close('too-many-of-one-peer');
     } else if (this.#channelCount >= connectionsMax) {
-      const stranger = this.#spareStranger();
+      const stranger = this.#spareFor(peer);
       if (stranger !== undefined) {
         stranger.close('stranger-crowded-out');
         return true;
@@ -263,15 +263,21 @@ export class Listener {
   }
 
   /**
-   * Anyone can make keys and hold a connection under each; that must not keep known peers out. Of the strangers the one
-   * with the most connections gives one up, since it loses least by it.
+   * Anyone can make keys and hold a connection under each; that must not keep known peers out, nor known peers those few
+   * that keep their places. Of those that give way the one with the most connections gives one up, since it loses least.
    */
-  #spareStranger(): IncomingChannel | undefined {
+  #spareFor(peer: PeerId): IncomingChannel | undefined {
     const { isKnown, keepsPlace = isKnown } = this.#context;
-    if (keepsPlace === undefined) return undefined;
+    if (isKnown === undefined) return undefined;
+    const stranger = this.#oldestOfMost((other) => !isKnown(other));
+    if (stranger !== undefined || keepsPlace?.(peer) !== true) return stranger;
+    return this.#oldestOfMost((other) => !keepsPlace(other));
+  }
+
+  #oldestOfMost(givesWay: (peer: PeerId) => boolean): IncomingChannel | undefined {
     let most: ReadonlySet<IncomingChannel> = new Set();
     for (const [peer, channels] of this.#channels) {
-      if (channels.size > most.size && !keepsPlace(peer)) most = channels;
+      if (channels.size > most.size && givesWay(peer)) most = channels;
     }
     return oldestOf(most);
   }

@@ -19,7 +19,7 @@ import type { Channel } from '../env/network.ts';
 import { encodeFrame } from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
 import { systemEntropy } from './entropy.ts';
-import type { Identity } from './identity.ts';
+import { createIdentity, type Identity } from './identity.ts';
 import { tlsOptions } from './tls.ts';
 
 afterEach(stopAll);
@@ -293,4 +293,30 @@ describe('a stranger or hostile client', () => {
     socket.resume();
     expect(Buffer.from((await a.inbox.next()).payload).toString()).toBe('more!');
   });
+});
+
+test('a stranger takes no place of a client that is known, while other strangers have some', async () => {
+  const member = await createIdentity(new Uint8Array(32).fill(9));
+  const dave = await createIdentity(new Uint8Array(32).fill(4));
+  const a = await start(alice, {
+    bounds: { connectionsMax: 2 },
+    isKnown: (peer) => peer === bob.peer || peer === member.peer,
+    keepsPlace: (peer) => peer === member.peer,
+  });
+  const known = rawClient(a, bob);
+  await once(known, 'secureConnect');
+  known.write(encodeFrame(ping, utf8('known')));
+  await a.inbox.next();
+  const stranger = rawClient(a, carol);
+  await once(stranger, 'secureConnect');
+  stranger.write(encodeFrame(ping, utf8('stranger')));
+  await a.inbox.next();
+  const other = rawClient(a, dave);
+  await once(other, 'secureConnect');
+  const first = await Promise.race([
+    ended(known).then(() => 'the known client'),
+    ended(stranger).then(() => 'a stranger'),
+    ended(other).then(() => 'the new stranger'),
+  ]);
+  expect(first).not.toBe('the known client');
 });

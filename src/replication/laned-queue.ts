@@ -98,7 +98,9 @@ export class LanedQueue<Item extends FairItem> {
       const { next } = lane;
       if (next === undefined || (room.isSmallOnly && isLarge(next))) continue;
       const position = Math.max(lane.takenSizeBytes, this.#servedSizeBytes);
-      if (position >= standing) continue;
+      // Of those that stand together whoever has had least in fact, or the first of them would have all of every turn.
+      const isBehind = position === standing && lane.takenSizeBytes < (least?.takenSizeBytes ?? 0);
+      if (position > standing || (position === standing && !isBehind)) continue;
       least = lane;
       standing = position;
     }

@@ -226,9 +226,12 @@ export class Checkpoints {
     this.#useVouched();
   }
 
-  /** A member has changed its keys: it says again what it has voted for. */
-  forgetVotes(member: number): void {
-    this.#votes[member]?.clear();
+  /** A member has changed its keys, or this one has (undefined): what was voted for on channels of before is said again. */
+  forgetVotes(member: number | undefined): void {
+    const { index } = this.#core;
+    this.#votes.forEach((votes, of) => {
+      if (of === member || (member === undefined && of !== index)) votes.clear();
+    });
   }
 
   /** A member says how far it has come. */

@@ -103,7 +103,7 @@ export class NewViews {
       return out.count('new-view-old');
     }
     const refuted = this.#refuted.get(primary);
-    const pieces = newViewPieces(refuted?.view === view);
+    const pieces = newViewPieces(refuted !== undefined);
     if (!core.parts.statusExchange.maySpend(from, 'newView', pieces)) {
       return out.count('peer-too-eager');
     }

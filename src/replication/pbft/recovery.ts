@@ -12,6 +12,7 @@ import type { Core } from './core.ts';
 import { Forgotten } from './forgotten.ts';
 import { Keys } from './keys.ts';
 import { PageCheck } from './page-check.ts';
+import type { QueuedRequest } from './queue.ts';
 import { encodeRecord } from './records.ts';
 import { RecoveryPages } from './recovery-pages.ts';
 import { RecoveryRequests } from './recovery-requests.ts';
@@ -38,6 +39,8 @@ interface Running {
   readonly beganMs: number;
   /** What was executed at the last tick. */
   seen: number;
+  /** What was the oldest that waited when nothing had been executed for a while. */
+  vain: QueuedRequest | undefined;
 }
 
 export class Recovery {
@@ -105,19 +108,20 @@ export class Recovery {
   }
 
   /** @param isAgain after a loss of which nothing was known when this recovery began: what that one said to forget is too little. */
-  #beginWith(counter: number, isAgain = false): void {
+  #beginWith(counter: number, isAgain = false, said = 0): void {
     const core = this.#core;
     const { out, index, log, n, parts } = core;
     if (counter > limits.newKeyCounterMax) return out.count('recovery-refused');
     // A primary that says nothing for a while would cost everyone its time-out.
     if (core.isActive && core.isPrimary) parts.viewChanges.start(core.view + 1);
     // One loss is one loss, however often its recovery begins again.
-    const known = this.keys.forgottenBy(index);
+    const known = Math.max(said, this.keys.forgottenBy(index));
     const isNew = isAgain || known <= this.#recovered;
     const forgotten = this.isForgetful && isNew ? counter : known;
     const message = this.keys.renew(counter, forgotten);
     out.count('recovery-started');
     log.forgetVotes(undefined, index, n);
+    parts.checkpoints.forgetVotes(undefined);
     log.shut();
     this.#running = {
       counter,
@@ -129,6 +133,7 @@ export class Recovery {
       pages: undefined,
       beganMs: core.nowMs,
       seen: -1,
+      vain: undefined,
     };
     out.send(everyone, 'newKey', message);
     this.#arm();
@@ -160,14 +165,16 @@ export class Recovery {
       out.send(core.replica(member), 'queryStable', { instance, counter, forgotten });
     }
     const { executed } = parts.execution;
-    if (running.bound !== undefined && running.seen === executed) this.#push(running.requests);
+    if (running.bound !== undefined && running.seen === executed) this.#push(running);
     if (running.bound !== undefined) running.requests.renumber();
     running.seen = executed;
     this.#arm();
   }
 
   /** Nothing was executed for a while. What waits here may be known to no other member, so it is not waited for any more. */
-  #push(requests: RecoveryRequests): void {
+  #push(running: Running): void {
+    const { requests } = running;
+    running.vain = this.#core.queue.head;
     if (!this.#isFar(requests)) requests.goOn();
     requests.submit();
   }
@@ -199,21 +206,33 @@ export class Recovery {
   /** Somebody shows this member a NEW-KEY of its own, which it may have forgotten. */
   onOwnKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
     const { out, parts, statements } = this.#core;
-    const isOfUse = this.mayHaveForgotten || this.isForgetful;
+    const isOfUse = this.mayHaveForgotten || this.isRunning;
     const isLater = message.counter > (this.#running?.counter ?? -1);
     if (!isLater && !this.#isOfLaterLoss(message)) return out.count('new-key-odd');
     if (!isOfUse || message.counter >= limits.newKeyCounterMax) return out.count('new-key-odd');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
     this.onShown();
-    if (!this.isForgetful) return;
+    if (!this.isForgetful) return this.#beginAbove(message);
     if (this.#running === undefined) this.#onKnown(from, message.counter);
     else this.#beginAgain(this.#running, from, message);
   }
 
   /** Whether it tells of a later loss than this member does: it has lost its disk again before others heard of the first. */
   #isOfLaterLoss({ forgotten }: ReplicationMessageValue<'newKey'>): boolean {
-    return this.isForgetful && forgotten > this.keys.forgottenBy(this.#core.index);
+    return this.isRunning && forgotten > this.keys.forgottenBy(this.#core.index);
+  }
+
+  /**
+   * An intruder had this member sign a NEW-KEY for later: who has it takes none below. It forgets nothing, whatever that one
+   * says, and says from now on that it had.
+   */
+  #beginAbove({ counter, forgotten }: ReplicationMessageValue<'newKey'>): void {
+    const running = this.#running;
+    if (running === undefined) return;
+    if (!this.#forgotten.mayForgetAgain) return this.#core.out.count('new-key-too-soon');
+    this.#forgotten.onAgain();
+    this.#beginWith(Math.max(counter, running.counter) + 1, false, forgotten);
   }
 
   /** Who has taken a newer one takes none of this recovery. */
@@ -331,7 +350,7 @@ export class Recovery {
     const isRight = running.pages?.areRight === true && running.view === undefined;
     if (isOver && isRight) return this.#finish();
     // What waits where the disk was lost need not be known to any other member.
-    const isAsked = queue.size > 0 && !this.isForgetful;
+    const isAsked = queue.size > 0 && queue.head !== running.vain && !this.isForgetful;
     // While nobody else asks for anything this member does.
     if (!isFar && !isAsked) running.requests.goOn();
   }

@@ -118,8 +118,10 @@ async function isWhole(folder: string, group: PlacedGroup, index: number): Promi
       await close();
     }
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    // Anything else may pass, and says nothing of what is in it.
+    if (isLost(error)) return false;
+    throw error;
   }
 }
 
@@ -308,7 +310,7 @@ async function diskOf(
       'data-folder',
       `the data folder ${path} cannot be opened: ${reasonOf(cause)}`,
       {
-        cure: `See that this user may read and write all of it and that the disk has room. If it stays unreadable: ${lostCure}`,
+        cure: `See that this user may read and write all of it and that the disk has room. If it stays unreadable, move it away. ${lostCure}`,
         cause,
       },
     );

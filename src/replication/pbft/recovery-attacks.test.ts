@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest';
+import { utf8 } from '../../base/bytes.ts';
+import type { Signer } from '../../crypto/signature.ts';
+import type { CheckpointVote, NewKey } from '../../wire/pbft.ts';
+import { PagedState } from '../pages.ts';
+import { answerFetch } from '../transfer-answer.ts';
+import { checkpointBytes, newKeyBytes } from './statements.ts';
+import { TestCluster, testInstance } from './test-cluster.ts';
+import { prePrepareOf, requestOf } from './test-messages.ts';
+
+const parameters = {
+  checkpointInterval: 4,
+  window: 8,
+  timeoutMs: 200,
+  timeoutMsMax: 2000,
+  statusIntervalMs: 20,
+  idleStatusIntervalMs: 100,
+};
+
+function write(cluster: TestCluster, times: number): void {
+  for (let i = 0; i < times; i++) {
+    const { length } = cluster.outcomes;
+    cluster.client(0).write();
+    expect(cluster.run(cluster.nowMs + 10_000, () => cluster.outcomes.length > length)).toBe(true);
+  }
+}
+
+function newKey(cluster: TestCluster, replica: number, counter: number, forgotten: number): NewKey {
+  const stated = { replica, counter, forgotten };
+  const signature = (cluster.signers[replica] as Signer).sign(newKeyBytes(testInstance, stated));
+  return { instance: testInstance, ...stated, signature };
+}
+
+describe('a member that an intruder had sign a NEW-KEY of a time to come', () => {
+  it.each([
+    ['with a larger counter', 9, 0],
+    ['that tells of a loss', 9, 9],
+    ['with its next counter, of a loss', 2, 2],
+  ])('%s recovers proactively all the same', (_, counter, forgotten) => {
+    const cluster = new TestCluster({ seed: 3, parameters });
+    write(cluster, 6);
+    const isOver = (times: number) => () => cluster.count('recovery-done') === times;
+    cluster.recover(3);
+    expect(cluster.run(cluster.nowMs + 10_000, isOver(1))).toBe(true);
+    cluster.run(cluster.nowMs + 1000);
+    // One signature, taken while the intruder was there; shown at any time later, by anyone.
+    for (const to of [0, 1, 2])
+      cluster.speak(1, to, 'newKey', newKey(cluster, 3, counter, forgotten));
+    cluster.run(cluster.nowMs + 1000);
+    write(cluster, 2);
+    cluster.recover(3);
+    const ended = cluster.run(cluster.nowMs + 60_000, isOver(2));
+    // Another one may be broken now: f = 1.
+    cluster.crash(2);
+    const { length } = cluster.outcomes;
+    cluster.client(0).write();
+    const works = cluster.run(cluster.nowMs + 60_000, () => cluster.outcomes.length > length);
+    expect({ ended, works }).toEqual({ ended: true, works: true });
+  });
+});
+
+describe('a CHECKPOINT that was signed ahead', () => {
+  it('is forgotten also by a member that refreshes its own keys, into which it was brought meanwhile', () => {
+    const slow = { ...parameters, timeoutMs: 2000, timeoutMsMax: 5000 };
+    const [liar, laggard, recovered] = [1, 2, 3];
+    const sequence = 4000;
+    const cluster = new TestCluster({ seed: 8, clients: 2, parameters: slow });
+    write(cluster, 5);
+    const madeUp = new PagedState();
+    madeUp.region('service').write(0, utf8('stolen!!'));
+    const { root } = madeUp.checkpoint(sequence);
+    const vote = (replica: number): CheckpointVote => {
+      const claim = { sequence, root, isFinal: 0 };
+      const signature = (cluster.signers[replica] as Signer).sign(
+        checkpointBytes(testInstance, claim),
+      );
+      return { instance: testInstance, replica, ...claim, signature };
+    };
+    const recover = (member: number, times: number): void => {
+      cluster.recover(member);
+      const isOver = () => cluster.count('recovery-done') === times;
+      expect(cluster.run(cluster.nowMs + 40_000, isOver)).toBe(true);
+    };
+    recover(recovered, 1);
+    // The intruder is in the laggard now, and has its ends of the channels.
+    cluster.speak(recovered, laggard, 'checkpoint', vote(recovered));
+    recover(laggard, 2);
+    // And in the liar now.
+    cluster.filter = (from, to) => from !== laggard && to !== laggard;
+    write(cluster, 20);
+    cluster.crash(liar);
+    cluster.filter = (from, to, { name, value }) => {
+      if (from === laggard && to === liar && name === 'fetchState') {
+        const part = answerFetch(madeUp, value);
+        cluster.plan(1, () => cluster.speak(liar, laggard, 'statePart', part));
+      }
+      return name !== 'statePart' || to !== laggard || value.sequence >= sequence;
+    };
+    cluster.run(cluster.nowMs + 200);
+    cluster.speak(liar, laggard, 'checkpoint', vote(liar));
+    cluster.run(cluster.nowMs + 3000);
+    expect(cluster.replica(laggard).engine.status().executed).toBeLessThan(sequence);
+    expect(cluster.problems()).toEqual([]);
+  });
+});
+
+describe('a recovery', () => {
+  function tookMs(isShown: boolean): number {
+    const cluster = new TestCluster({
+      seed: 1,
+      parameters: {
+        ...parameters,
+        checkpointInterval: 16,
+        window: 32,
+        timeoutMs: 600_000,
+        timeoutMsMax: 600_000,
+      },
+    });
+    write(cluster, 3);
+    const { requests } = requestOf(cluster, 0, 4);
+    if (isShown) cluster.speak(0, 2, 'prePrepare', prePrepareOf(0, 4, requests));
+    const beganMs = cluster.nowMs;
+    cluster.recover(2);
+    expect(cluster.run(beganMs + 600_000, () => cluster.count('recovery-done') === 1)).toBe(true);
+    return cluster.nowMs - beganMs;
+  }
+
+  it('takes hardly longer while a request waits here that a liar has shown to no other member', () => {
+    const [without, beside] = [tookMs(false), tookMs(true)];
+    expect(beside).toBeLessThan(3 * without);
+  });
+});
