@@ -272,9 +272,9 @@ export class ReplicaHost {
     if (this.#durableAppends < this.#appends) this.#sync();
   }
 
-  #tellEvent(event: string): void {
+  #tellEvent(code: string): void {
     const { view, executed } = this.status();
-    this.#options.env.log.info('replica-event', { event, view, executed });
+    this.#options.env.log.info('replica-event', { code, view, executed });
   }
 
   /** Sends that vouch for something leave after all records appended before them, and in order. */
