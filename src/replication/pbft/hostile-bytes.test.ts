@@ -11,7 +11,7 @@ import {
   replicationMessageNumber,
 } from '../../wire/replication-registry.ts';
 import type { Sender } from '../contract.ts';
-import { type Bend, bentMessage } from './test-bending.ts';
+import { type Bend, bentMessage } from '../test-bending.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 import { quickSigner } from './test-service.ts';
 

@@ -4,8 +4,8 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { type Bytes, toHex } from '../../base/bytes.ts';
+import { type Bend, bentBytes } from '../test-bending.ts';
 import { decodeRecord } from './records.ts';
-import { type Bend, bentBytes } from './test-bending.ts';
 import { TestCluster } from './test-cluster.ts';
 
 const parameters = {

@@ -1,7 +1,7 @@
 // A service for the tests of this folder: counts operations, and notices one that is executed twice. An operation is four
 // bytes of client and four of number; its result is how many were executed before it. A read is the one byte `?`.
 
-import type { Bytes } from '../../base/bytes.ts';
+import { type Bytes, emptyBytes } from '../../base/bytes.ts';
 import type { OperationContext, PageStore, StateMachine } from '../contract.ts';
 
 export function countOperation(client: number, number: number, stop = false): Bytes {
@@ -72,3 +72,11 @@ export class CountingService implements StateMachine {
     return operation.length === 9;
   }
 }
+
+/** Has no state, and no operation makes more or less sense to it than another. */
+export const takesAnything: StateMachine = {
+  load() {},
+  execute: () => emptyBytes,
+  query: () => emptyBytes,
+  isQuery: () => false,
+};

@@ -1,12 +1,12 @@
 // Messages and records as somebody may have altered them: what still is one is given to a member as it is.
 
-import { type Bytes, equalBytes } from '../../base/bytes.ts';
+import { type Bytes, equalBytes } from '../base/bytes.ts';
 import {
   decodeReplicationMessage,
   encodeReplicationMessage,
   type ReplicationMessage,
   replicationMessageNumber,
-} from '../../wire/replication-registry.ts';
+} from '../wire/replication-registry.ts';
 
 /** How something is altered: drawn numbers, whatever they are. */
 export interface Bend {
