@@ -1,10 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { utf8 } from '../../base/bytes.ts';
 import type { Signer } from '../../crypto/signature.ts';
-import type { CheckpointVote, NewKey } from '../../wire/pbft.ts';
-import { PagedState } from '../pages.ts';
-import { answerFetch } from '../transfer-answer.ts';
-import { checkpointBytes, newKeyBytes } from './statements.ts';
+import type { NewKey } from '../../wire/pbft.ts';
+import { newKeyBytes } from './statements.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 import { prePrepareOf, requestOf } from './test-messages.ts';
 
@@ -56,51 +53,6 @@ describe('a member that an intruder had sign a NEW-KEY of a time to come', () =>
     cluster.client(0).write();
     const works = cluster.run(cluster.nowMs + 60_000, () => cluster.outcomes.length > length);
     expect({ ended, works }).toEqual({ ended: true, works: true });
-  });
-});
-
-describe('a CHECKPOINT that was signed ahead', () => {
-  it('is forgotten also by a member that refreshes its own keys, into which it was brought meanwhile', () => {
-    const slow = { ...parameters, timeoutMs: 2000, timeoutMsMax: 5000 };
-    const [liar, laggard, recovered] = [1, 2, 3];
-    const sequence = 4000;
-    const cluster = new TestCluster({ seed: 8, clients: 2, parameters: slow });
-    write(cluster, 5);
-    const madeUp = new PagedState();
-    madeUp.region('service').write(0, utf8('stolen!!'));
-    const { root } = madeUp.checkpoint(sequence);
-    const vote = (replica: number): CheckpointVote => {
-      const claim = { sequence, root, isFinal: 0 };
-      const signature = (cluster.signers[replica] as Signer).sign(
-        checkpointBytes(testInstance, claim),
-      );
-      return { instance: testInstance, replica, ...claim, signature };
-    };
-    const recover = (member: number, times: number): void => {
-      cluster.recover(member);
-      const isOver = () => cluster.count('recovery-done') === times;
-      expect(cluster.run(cluster.nowMs + 40_000, isOver)).toBe(true);
-    };
-    recover(recovered, 1);
-    // The intruder is in the laggard now, and has its ends of the channels.
-    cluster.speak(recovered, laggard, 'checkpoint', vote(recovered));
-    recover(laggard, 2);
-    // And in the liar now.
-    cluster.filter = (from, to) => from !== laggard && to !== laggard;
-    write(cluster, 20);
-    cluster.crash(liar);
-    cluster.filter = (from, to, { name, value }) => {
-      if (from === laggard && to === liar && name === 'fetchState') {
-        const part = answerFetch(madeUp, value);
-        cluster.plan(1, () => cluster.speak(liar, laggard, 'statePart', part));
-      }
-      return name !== 'statePart' || to !== laggard || value.sequence >= sequence;
-    };
-    cluster.run(cluster.nowMs + 200);
-    cluster.speak(liar, laggard, 'checkpoint', vote(liar));
-    cluster.run(cluster.nowMs + 3000);
-    expect(cluster.replica(laggard).engine.status().executed).toBeLessThan(sequence);
-    expect(cluster.problems()).toEqual([]);
   });
 });
 

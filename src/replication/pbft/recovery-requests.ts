@@ -91,14 +91,18 @@ export class RecoveryRequests {
     this.#point = recoveryPoint(bound, reply.sequence, checkpointInterval, window);
   }
 
-  /** Another one, once the last is executed here: without batches no checkpoint would ever be high enough. */
-  goOn(): void {
-    if (this.#point === undefined) return;
+  /**
+   * Another one, once the last is executed here: without batches no checkpoint would ever be high enough.
+   * @returns whether there is one.
+   */
+  goOn(): boolean {
+    if (this.#point === undefined) return false;
     const number = this.#request?.request.number ?? 0;
-    if (this.#core.executor.table.largest(this.#client) < number) return;
-    if (this.#before >= requestsPerRecovery - 1) return;
+    if (this.#core.executor.table.largest(this.#client) < number) return false;
+    if (this.#before >= requestsPerRecovery - 1) return false;
     this.#before += 1;
     this.#request = undefined;
     this.submit();
+    return true;
   }
 }

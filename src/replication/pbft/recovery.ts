@@ -175,8 +175,7 @@ export class Recovery {
   #push(running: Running): void {
     const { requests } = running;
     running.vain = this.#core.queue.head;
-    if (!this.#isFar(requests)) requests.goOn();
-    requests.submit();
+    if (this.#isFar(requests) || !requests.goOn()) requests.submit();
   }
 
   /** Whether a checkpoint as high as has to be is stable. */

@@ -32,8 +32,19 @@ function isTold(cluster: TestCluster, index: number): boolean {
   return cluster.replica(index).engine.status().executed >= sequence;
 }
 
+function recover(cluster: TestCluster, member: number): void {
+  const times = cluster.count('recovery-done') + 1;
+  cluster.recover(member);
+  const isOver = () => cluster.count('recovery-done') === times;
+  expect(cluster.run(cluster.nowMs + 40_000, isOver)).toBe(true);
+}
+
+const nothing: Step = () => {};
+
 /** A member needs a state while another one vouches for one that it has made up, and has what a third signed before. */
-function attack(beforeRecovery: (cluster: TestCluster, vote: CheckpointVote) => void): TestCluster {
+type Step = (cluster: TestCluster, vote: CheckpointVote) => void;
+
+function attack(beforeRecovery: Step, afterRecovery: Step): TestCluster {
   const cluster = new TestCluster({ seed: 8, clients: 2, parameters });
   write(cluster, 5);
   const madeUp = new PagedState();
@@ -46,9 +57,8 @@ function attack(beforeRecovery: (cluster: TestCluster, vote: CheckpointVote) => 
     return { instance: testInstance, replica, ...claim, signature };
   };
   beforeRecovery(cluster, vote(recovered));
-  cluster.recover(recovered);
-  const isOver = () => cluster.count('recovery-done') === 1;
-  expect(cluster.run(cluster.nowMs + 40_000, isOver)).toBe(true);
+  recover(cluster, recovered);
+  afterRecovery(cluster, vote(recovered));
   cluster.filter = (from, to) => from !== laggard && to !== laggard;
   write(cluster, 20);
   cluster.crash(liar);
@@ -67,15 +77,27 @@ function attack(beforeRecovery: (cluster: TestCluster, vote: CheckpointVote) => 
   return cluster;
 }
 
+const plant: Step = (cluster, vote) => cluster.speak(recovered, laggard, 'checkpoint', vote);
+
 describe('a CHECKPOINT that was signed ahead', () => {
   it('vouches for nothing when another member shows it', () => {
-    const cluster = attack(() => {});
+    const cluster = attack(nothing, nothing);
     expect(isTold(cluster, laggard)).toBe(false);
     expect(cluster.problems()).toEqual([]);
   });
 
   it('is forgotten with the keys of its time', () => {
-    const cluster = attack((before, vote) => before.speak(recovered, laggard, 'checkpoint', vote));
+    const cluster = attack(plant, nothing);
+    expect(isTold(cluster, laggard)).toBe(false);
+    expect(cluster.problems()).toEqual([]);
+  });
+
+  it('is forgotten also by a member that refreshes its own keys, into which it was brought meanwhile', () => {
+    const cluster = attack(nothing, (after, vote) => {
+      // The intruder is in the laggard, and has its ends of the channels.
+      plant(after, vote);
+      recover(after, laggard);
+    });
     expect(isTold(cluster, laggard)).toBe(false);
     expect(cluster.problems()).toEqual([]);
   });
