@@ -2,6 +2,7 @@
 //
 //   group.json             who the members are; the same on all machines, and no secret
 //   member-0/seed          the secret key of a member
+//   member-0/key-0         the folder of the module that signs with it in the first group, if there is one
 //   member-0/data-0        what the member keeps of the first group; of the next ones in data-1, data-2, …
 
 import { existsSync, readdirSync } from 'node:fs';
@@ -9,6 +10,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   createReplicaFolder,
+  createSigningFolder,
   describeGroup,
   memberKey,
   type PlacedGroup,
@@ -46,6 +48,12 @@ const memberPath = (folder: string, index: number): string => join(folder, `memb
 const seedPath = (folder: string, index: number): string => join(memberPath(folder, index), 'seed');
 export const dataPath = (folder: string, index: number, generation: number): string =>
   join(memberPath(folder, index), `data-${generation}`);
+
+const keyPath = (folder: string, index: number, generation: number): string =>
+  join(memberPath(folder, index), `key-${generation}`);
+/** Where a member reaches the module that has its key. */
+export const socketPath = (folder: string, index: number): string =>
+  join(memberPath(folder, index), 'sock');
 
 const fromHex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
 export const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -188,4 +196,14 @@ export async function makeData(
   await rm(part, { recursive: true, force: true });
   await createReplicaFolder(part, group, index, begins);
   await rename(part, path);
+}
+
+/** The folder of the module that signs for a member, made from its seed the first time. */
+export async function makeKey(folder: string, file: GroupFile, index: number): Promise<string> {
+  if (file.engine === 'vr') throw new Refusal('Members of Viewstamped Replication sign nothing.');
+  const path = keyPath(folder, index, file.generation);
+  if (!existsSync(join(path, 'key'))) {
+    await createSigningFolder(path, groupOf(file), await readSeed(folder, file, index));
+  }
+  return path;
 }

@@ -9,6 +9,8 @@
 //   npx tsx examples/key-value/run.ts next             another group, which goes on with its state
 //   npx tsx examples/key-value/run.ts join 3           a folder for a member that has never run in this group
 //   npx tsx examples/key-value/run.ts recover 2        a new folder for a member that has lost its own (PBFT)
+//   npx tsx examples/key-value/run.ts sign 2           a process that signs for a member, which is then started by
+//                                                      replica 2 --signed, and does not see its key (PBFT)
 //
 // `create --engine vr` makes three members of which one may stop. On machines of their own, write their addresses into
 // `group.json`; each gets that file and its own folder, and nobody else's. For the next group run `next` where a member has
@@ -16,9 +18,25 @@
 
 import { parseArgs } from 'node:util';
 import { HoldfastError } from 'holdfast';
-import { connectGroup, type Log, type LogFields, startReplica } from 'holdfast/replication';
+import {
+  connectGroup,
+  type Log,
+  type LogFields,
+  startReplica,
+  startSigningModule,
+} from 'holdfast/replication';
 import { keySizeBytesMax, valueSizeBytesMax } from './codec.ts';
-import { dataPath, groupOf, isPort, memberCounts, Refusal, readGroup, readSeed } from './files.ts';
+import {
+  dataPath,
+  groupOf,
+  isPort,
+  makeKey,
+  memberCounts,
+  Refusal,
+  readGroup,
+  readSeed,
+  socketPath,
+} from './files.ts';
 import {
   decodeResult,
   encodeOperation,
@@ -36,7 +54,8 @@ const usage = `Usage: run.ts [--folder ./key-value] COMMAND
   end
   next
   join NUMBER
-  recover NUMBER`;
+  recover NUMBER
+  sign NUMBER, and then: replica NUMBER --signed`;
 
 /** How long a client waits for an answer. */
 const timeoutMs = 30_000;
@@ -44,11 +63,27 @@ const timeoutMs = 30_000;
 /** How often a member looks whether it has something new to say of how it stands. */
 const statusIntervalMs = 500;
 
-async function serve(folder: string, index: number): Promise<void> {
+/** Signs for a member, in a process that could be another user's, or on the other side of a wall that sockets pass. */
+async function sign(folder: string, index: number): Promise<void> {
+  const file = await readGroup(folder);
+  const path = await makeKey(folder, file, index);
+  const signing = await startSigningModule({
+    folder: path,
+    socket: socketPath(folder, index),
+    log,
+  });
+  console.log(`Signing for member ${index}: now replica ${index} --signed. Ctrl-C ends it.`);
+  process.once('SIGINT', () => void signing.stop());
+  process.once('SIGTERM', () => void signing.stop());
+}
+
+async function serve(folder: string, index: number, isSigned: boolean): Promise<void> {
   const file = await readGroup(folder);
   const replica = await startReplica({
     group: groupOf(file),
-    identitySeed: await readSeed(folder, file, index),
+    ...(isSigned
+      ? { signingSocket: socketPath(folder, index) }
+      : { identitySeed: await readSeed(folder, file, index) }),
     engine: { kind: file.engine },
     service: new KeyValueStore(),
     folder: dataPath(folder, index, file.generation),
@@ -171,7 +206,9 @@ async function run({ values, positionals }: ReturnType<typeof parsed>): Promise<
   } else if (command === 'next' && words.length === 0) await beginNext(folder);
   else if (command === 'stop' && words.length === 0) await stop(folder);
   else if (command === 'join' && index !== undefined) await join(folder, index);
-  else if (command === 'replica' && index !== undefined) await serve(folder, index);
+  else if (command === 'replica' && index !== undefined)
+    await serve(folder, index, values.signed === true);
+  else if (command === 'sign' && index !== undefined) await sign(folder, index);
   else if (command === 'recover' && index !== undefined) await recover(folder, index);
   else misused('No such command, or not with these words.');
 }
@@ -183,6 +220,7 @@ const parsed = () =>
       folder: { type: 'string', default: 'key-value' },
       port: { type: 'string', default: '7501' },
       engine: { type: 'string', default: 'pbft' },
+      signed: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
     },
   });

@@ -99,6 +99,10 @@ export const signedStatements: Record<SignaturePurpose, Signed> = {
     'index of the member (2 bytes, big-endian); the instance for the system',
   ),
   recovery: byReplica('sequence', 'what is asked for; the instance for the system'),
+  'channel-key': byReplica(
+    'number of the last change of keys',
+    'raw key, time of day after which it is void (8 bytes, big-endian, milliseconds since 1970); the instance for the system',
+  ),
   'server-certificate': {
     signer: 'authority',
     scope: '`epochFrom`',

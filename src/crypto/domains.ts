@@ -2,7 +2,7 @@
 // epoch or counter it belongs to, so that no signature can be used for another purpose, system or time.
 
 import type { Bytes } from '../base/bytes.ts';
-import { concatBytes, uint64Bytes, utf8 } from '../base/bytes.ts';
+import { concatBytes, equalBytes, uint64Bytes, utf8 } from '../base/bytes.ts';
 
 /** Every purpose for which something is signed. Append only. */
 export const signaturePurposes = [
@@ -16,6 +16,7 @@ export const signaturePurposes = [
   'new-view',
   'new-key',
   'recovery',
+  'channel-key',
 ] as const;
 
 export type SignaturePurpose = (typeof signaturePurposes)[number];
@@ -45,4 +46,24 @@ export function signedBytes(statement: Statement): Bytes {
     uint64Bytes(statement.scope),
     statement.body,
   );
+}
+
+const purposes = [...tags].map(([purpose, tag]) => ({ purpose, tag }));
+
+/** What bytes to be signed state, for who signs for others: undefined unless just `signedBytes` could have made them. */
+export function statementOf(bytes: Bytes): Statement | undefined {
+  for (const { purpose, tag } of purposes) {
+    if (!equalBytes(bytes.subarray(0, tag.length), tag)) continue;
+    const [system, scope, body] = [tag.length, tag.length + 32, tag.length + 40];
+    if (bytes.length < body) return undefined;
+    const number = Number(new DataView(bytes.buffer, bytes.byteOffset + scope).getBigUint64(0));
+    if (!Number.isSafeInteger(number)) return undefined;
+    return {
+      purpose,
+      system: bytes.subarray(system, scope),
+      scope: number,
+      body: bytes.subarray(body),
+    };
+  }
+  return undefined;
 }

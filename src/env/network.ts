@@ -44,6 +44,14 @@ export interface Network {
    * that vanishes without a word is noticed much later, and not every network tells.
    */
   onLost?(handler: (link: Channel) => void): void;
+  /**
+   * New keys for this node's end of all channels that are opened from now on, and an end to those that others opened. Nothing
+   * changes where the identity key itself ends the channels.
+   * @throws HoldfastError `not-permitted` or `unavailable` when what keeps the identity key vouches for none.
+   */
+  renewKeys?(): void;
+  /** Keys that a peer had before its change of keys number `counter` are taken no more, on channels that others opened either. */
+  demandKeys?(peer: PeerId, counter: number): void;
   close(): Promise<void>;
 }
 

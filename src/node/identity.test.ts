@@ -1,6 +1,6 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { createIdentity, peerIdOf } from './identity.ts';
+import { createIdentity, proofOf } from './identity.ts';
 
 // RFC 8032, section 7.1, test 1.
 const seed = Buffer.from('9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60', 'hex');
@@ -10,7 +10,7 @@ test('an identity is the key of its seed, and its certificate says so', async ()
   const identity = await createIdentity(seed);
   expect(identity.peer).toBe(publicKey);
   const certificate = new X509Certificate(identity.certificatePem);
-  expect(peerIdOf(certificate)).toBe(publicKey);
+  expect(proofOf(certificate)).toEqual({ peer: publicKey, keys: undefined });
   expect(certificate.verify(certificate.publicKey)).toBe(true);
 });
 
@@ -31,16 +31,16 @@ test('a certificate over any other kind of key names nobody', async () => {
     generateKeyPairSync('ed448').publicKey,
     generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey,
   ]) {
-    expect(peerIdOf(withKey(certificate, () => publicKey))).toBeUndefined();
+    expect(proofOf(withKey(certificate, () => publicKey))).toBe('no-ed25519-certificate');
   }
   expect(
-    peerIdOf(
+    proofOf(
       withKey(certificate, () => {
         throw new TypeError('does not parse');
       }),
     ),
-  ).toBeUndefined();
-  expect(peerIdOf(undefined)).toBeUndefined();
+  ).toBe('no-ed25519-certificate');
+  expect(proofOf(undefined)).toBe('no-ed25519-certificate');
 });
 
 function withKey(certificate: X509Certificate, publicKey: () => unknown): X509Certificate {

@@ -6,6 +6,7 @@ import type { Address, Channel } from '../env/network.ts';
 import { aliveFrameType, type Frame, frameHeaderSizeBytes } from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
 import { Connection } from './connection.ts';
+import type { Proof } from './identity.ts';
 import type { NetworkContext } from './network.ts';
 import { provenPeer, tlsOptions } from './tls.ts';
 
@@ -150,7 +151,7 @@ export class Link implements Channel {
     this.#dialledMs = context.clock.nowMs();
     context.metrics.count('network_dials_total');
     const socket = connect({
-      ...tlsOptions(context.identity),
+      ...tlsOptions(context.identity()),
       host: this.address.host,
       port: this.address.port,
       checkServerIdentity: () => undefined,
@@ -171,23 +172,24 @@ export class Link implements Channel {
     socket.on('error', onError);
     socket.on('close', onClose);
     socket.once('secureConnect', () => {
-      const proof = provenPeer(socket);
-      if ('refusal' in proof) fail(`refused: ${proof.refusal}`);
-      else if (proof.peer !== this.peer) fail(`wrong key: the server there is ${proof.peer}`);
-      else {
-        socket.off('close', onClose);
-        this.#socket = undefined;
-        this.#connected(socket);
-      }
+      const proof = provenPeer(socket, context.channelKeys?.system);
+      if ('refusal' in proof) return fail(refusalText(proof.refusal));
+      if (proof.peer !== this.peer) return fail(`wrong key: the server there is ${proof.peer}`);
+      const refusal = context.peerKeys.refusalOf(proof);
+      if (refusal !== undefined) return fail(refusalText(refusal));
+      socket.off('close', onClose);
+      this.#socket = undefined;
+      this.#connected(socket, proof);
     });
   }
 
-  #connected(socket: TLSSocket): void {
+  #connected(socket: TLSSocket, proof: Proof): void {
     const context = this.#context;
     this.#timer?.cancel();
     this.#phase = 'connected';
     const sinceMs = context.clock.nowMs();
     let heard = false;
+    let expiry: Timer | undefined;
     const connection: Connection = new Connection({
       ...context,
       socket,
@@ -207,6 +209,7 @@ export class Link implements Channel {
         else context.deliver(this, frame);
       },
       onClosed: (reason) => {
+        expiry?.cancel();
         context.metrics.count('network_links_lost_total', reason);
         this.#connection = undefined;
         this.#unansweredSinceMs = undefined;
@@ -218,6 +221,10 @@ export class Link implements Channel {
       },
     });
     this.#connection = connection;
+    const lastsMs = context.peerKeys.lastsMs(proof);
+    if (lastsMs !== undefined) {
+      expiry = context.timers.after(lastsMs, () => connection.destroy('channel-key-expired'));
+    }
     const greeting = context.greeting;
     if (greeting !== undefined) connection.send(greeting.type, greeting.payload);
     const queue = this.#queue;
@@ -296,6 +303,20 @@ function dialErrorText(error: NodeJS.ErrnoException): string {
   return dialErrors[code] ?? message;
 }
 
+/** Why a key is not taken, for people; the rest by the label of its counter. */
+const keyRefusals: Readonly<Record<string, string>> = {
+  'channel-key-not-signed':
+    'the key there is one for another system, or vouched for by nobody: compare the descriptions of the group',
+  'channel-key-old':
+    'the key there is of before its last change of keys: stolen, or of a signing module with an older copy of its folder',
+  'channel-key-expired':
+    'the key there has expired: it was stolen, its signing module does not answer, or the clock here or there is wrong',
+};
+
+function refusalText(refusal: string): string {
+  return keyRefusals[refusal] ?? `refused: ${refusal}`;
+}
+
 /** What usually ends a connection, for people; the rest by the label of its counter. */
 const losses: Readonly<Record<string, string>> = {
   'ended-by-peer': 'the other end closed it',
@@ -304,6 +325,7 @@ const losses: Readonly<Record<string, string>> = {
   'socket-EPIPE': 'the other end closed it',
   'socket-ETIMEDOUT': 'the other end cannot be reached any more',
   silent: 'the other end has fallen silent',
+  'channel-key-expired': 'its key has expired',
 };
 
 /** @param isShort it ended right after the handshake, and brought nothing. Who does not want a key says no more than that. */

@@ -8,6 +8,7 @@ import { aliveFrameType } from '../wire/frame.ts';
 import { limits } from '../wire/limits.ts';
 import { Connection, OutputBudget } from './connection.ts';
 import { HandshakeRates } from './handshake-rates.ts';
+import type { Identity, Proof } from './identity.ts';
 import { listen } from './listen.ts';
 import type { NetworkContext } from './network.ts';
 import { provenPeer, tlsOptions } from './tls.ts';
@@ -16,12 +17,14 @@ import { provenPeer, tlsOptions } from './tls.ts';
 class IncomingChannel implements Channel {
   readonly #context: NetworkContext;
   readonly #connection: Connection;
+  readonly proof: Proof;
   readonly #timer: Timer;
   #aliveTimer: Timer | undefined;
 
-  constructor(context: NetworkContext, connection: Connection, timer: Timer) {
+  constructor(context: NetworkContext, connection: Connection, proof: Proof, timer: Timer) {
     this.#context = context;
     this.#connection = connection;
+    this.proof = proof;
     this.#timer = timer;
   }
 
@@ -91,7 +94,7 @@ export class Listener {
     this.#context = context;
     this.#rates = new HandshakeRates(context.clock, context.countsLoopback);
     this.#tls = createServer({
-      ...tlsOptions(context.identity),
+      ...tlsOptions(context.identity()),
       // Our own timer covers the handshake too; this one only has to stay out of its way.
       handshakeTimeout: 2 * context.handshakeTimeoutMs,
     });
@@ -133,6 +136,19 @@ export class Listener {
     }
   }
 
+  /** From now on this node is known by these keys. */
+  present(identity: Identity): void {
+    this.#tls.setSecureContext(tlsOptions(identity));
+  }
+
+  /** Ends connections of a peer whose keys are taken no more. */
+  closeOld(peer: PeerId): void {
+    for (const channel of [...(this.#channels.get(peer) ?? [])]) {
+      const refusal = this.#context.peerKeys.refusalOf(channel.proof);
+      if (refusal !== undefined) channel.close(refusal);
+    }
+  }
+
   /** Accepts nobody any more; resolves when what was sent has left. */
   async end(): Promise<void> {
     this.#server.close();
@@ -140,8 +156,8 @@ export class Listener {
     await Promise.all(this.#all().map((channel) => channel.end()));
   }
 
-  close(): void {
-    for (const channel of this.#all()) channel.close('network-closed');
+  closeAll(reason: string): void {
+    for (const channel of this.#all()) channel.close(reason);
   }
 
   #all(): IncomingChannel[] {
@@ -183,19 +199,22 @@ export class Listener {
       socket.destroy();
     };
     if (handshake === undefined) return refuse('handshake-crowded-out');
-    const proof = provenPeer(socket);
+    const proof = provenPeer(socket, this.#context.channelKeys?.system);
     if ('refusal' in proof) return refuse(proof.refusal);
+    const refusal = this.#context.peerKeys.refusalOf(proof);
+    if (refusal !== undefined) return refuse(refusal);
     if (this.#context.admit?.(proof.peer) === false) {
       this.#context.refusals.notAdmitted(proof.peer, addressOf(socket));
       return refuse('not-admitted');
     }
     if (this.#context.isKnown?.(proof.peer) ?? true) this.#rates.giveBack(addressOf(socket));
     if (!this.#makeRoom(proof.peer)) return refuse('too-many-connections');
-    this.#accept(socket, proof.peer, handshake.timer);
+    this.#accept(socket, proof, handshake.timer);
   }
 
-  #accept(socket: TLSSocket, peer: PeerId, timer: Timer): void {
+  #accept(socket: TLSSocket, proof: Proof, timer: Timer): void {
     const context = this.#context;
+    const { peer } = proof;
     const connection: Connection = new Connection({
       ...context,
       socket,
@@ -218,7 +237,7 @@ export class Listener {
         context.closed(channel);
       },
     });
-    const channel = new IncomingChannel(context, connection, timer);
+    const channel = new IncomingChannel(context, connection, proof, timer);
     socket.setTimeout(context.idleTimeoutMs, () => connection.destroy('idle'));
     const channels = this.#channels.get(peer);
     if (channels === undefined) this.#channels.set(peer, new Set([channel]));

@@ -9,11 +9,14 @@ import { limits } from '../wire/limits.ts';
 import type { Identity } from './identity.ts';
 import { Link, type LinkState } from './link.ts';
 import { Listener } from './listener.ts';
+import { type ChannelKeyOptions, PeerKeys } from './peer-keys.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { Turns } from './turns.ts';
 
 export interface TlsNetworkOptions {
   readonly identity: Identity;
+  /** Unless given, peers are their identity keys, and this node too. */
+  readonly channelKeys?: ChannelKeyOptions;
   /** Where to accept connections; port 0 takes a free one. Without it the node only dials. */
   readonly listen?: Address;
   /** First message on each connection that this node opens. */
@@ -48,7 +51,12 @@ export interface NetworkBounds {
 }
 
 /** What the parts of one network share. */
-export interface NetworkContext extends NetworkBounds, Omit<TlsNetworkOptions, 'bounds'> {
+export interface NetworkContext
+  extends NetworkBounds,
+    Omit<TlsNetworkOptions, 'bounds' | 'identity'> {
+  /** With the newest keys. */
+  readonly identity: () => Identity;
+  readonly peerKeys: PeerKeys;
   readonly deliver: (channel: Channel, frame: Frame) => void;
   readonly closed: (channel: Channel) => void;
   /** The connection of a link is gone, and nobody here has closed it. */
@@ -67,6 +75,8 @@ export interface TlsNetwork extends Network {
   state(peer: PeerId): LinkState | undefined;
   /** Asks `admit` again about everyone connected, after the answer may have changed, and drops who is not wanted. */
   readmit(): void;
+  /** New keys for channels to come, before those in use expire. What is open stays. */
+  refreshKeys(): void;
 }
 
 /** How long `close` waits for what was sent to leave. */
@@ -84,6 +94,7 @@ export async function createTlsNetwork(options: TlsNetworkOptions): Promise<TlsN
 
 class NodeNetwork implements TlsNetwork {
   readonly #context: NetworkContext;
+  #identity: Identity;
   readonly #links = new Map<PeerId, Link>();
   #listener: Listener | undefined;
   #handler: MessageHandler = () => {};
@@ -92,8 +103,11 @@ class NodeNetwork implements TlsNetwork {
   #ending = false;
 
   constructor(options: TlsNetworkOptions) {
-    const { bounds, ...rest } = options;
+    const { bounds, identity, ...rest } = options;
+    this.#identity = identity;
     this.#context = {
+      identity: () => this.#identity,
+      peerKeys: new PeerKeys(options.channelKeys),
       connectionsMax: limits.connectionsMax,
       connectionsPerPeerMax: limits.connectionsPerPeerMax,
       handshakesMax: limits.handshakesMax,
@@ -158,6 +172,23 @@ class NodeNetwork implements TlsNetwork {
     this.#listener?.readmit();
   }
 
+  refreshKeys(): void {
+    const renewed = this.#context.channelKeys?.renew?.();
+    if (renewed === undefined) return;
+    this.#identity = renewed;
+    this.#listener?.present(renewed);
+  }
+
+  renewKeys(): void {
+    this.refreshKeys();
+    this.#listener?.closeAll('new-key');
+  }
+
+  demandKeys(peer: PeerId, counter: number): void {
+    this.#context.peerKeys.demand(peer, counter);
+    this.#listener?.closeOld(peer);
+  }
+
   async close(): Promise<void> {
     if (this.#ending) return;
     this.#ending = true;
@@ -165,7 +196,7 @@ class NodeNetwork implements TlsNetwork {
     const flushed = [...links.map((link) => link.end()), this.#listener?.end()];
     await within(closeTimeoutMs, Promise.all(flushed));
     for (const link of links) link.close('network-closed');
-    this.#listener?.close();
+    this.#listener?.closeAll('network-closed');
   }
 }
 

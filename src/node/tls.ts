@@ -2,8 +2,8 @@
 // a peer in on what it once was; every connection proves its key anew.
 import { constants } from 'node:crypto';
 import type { CommonConnectionOptions, SecureContextOptions, TLSSocket } from 'node:tls';
-import type { PeerId } from '../base/brand.ts';
-import { type Identity, peerIdOf } from './identity.ts';
+import type { Bytes } from '../base/bytes.ts';
+import { type CertificateRefusal, type Identity, type Proof, proofOf } from './identity.ts';
 
 export const alpnProtocol = 'holdfast/1';
 
@@ -23,16 +23,20 @@ export function tlsOptions(identity: Identity): SecureContextOptions & CommonCon
   };
 }
 
-export type TlsRefusal = 'wrong-protocol' | 'session-resumed' | 'no-ed25519-certificate';
+export type TlsRefusal = 'wrong-protocol' | 'session-resumed' | CertificateRefusal;
 
-/** Who holds the other end of a socket whose handshake is done, or why it is not to be used. */
+/**
+ * Who holds the other end of a socket whose handshake is done, or why it is not to be used.
+ * @param system in which identities vouch for keys of channels; undefined where only identities themselves are taken.
+ */
 export function provenPeer(
   socket: TLSSocket,
-): { readonly peer: PeerId } | { readonly refusal: TlsRefusal } {
+  system?: Bytes,
+): Proof | { readonly refusal: TlsRefusal } {
   if (socket.getProtocol() !== 'TLSv1.3' || socket.alpnProtocol !== alpnProtocol) {
     return { refusal: 'wrong-protocol' };
   }
   if (socket.isSessionReused()) return { refusal: 'session-resumed' };
-  const peer = peerIdOf(socket.getPeerX509Certificate());
-  return peer === undefined ? { refusal: 'no-ed25519-certificate' } : { peer };
+  const proof = proofOf(socket.getPeerX509Certificate(), system);
+  return typeof proof === 'string' ? { refusal: proof } : proof;
 }

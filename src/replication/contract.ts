@@ -190,6 +190,8 @@ export interface Effects {
    * nothing. All of them, clients' too, or those of one member.
    */
   readonly rekey?: 'all' | number | undefined;
+  /** By member, the number of its last change of keys: channels on which it proves older ones are closed, and taken no more. */
+  readonly keyCounters?: readonly number[] | undefined;
   /** Asks for a `reloaded` event, after the saves that are under way. */
   readonly reloads?: boolean;
   /** Asks for a `durable` event with this mark. */

@@ -58,8 +58,19 @@ export class HostChannels {
     return env.network.open(toHex(key) as PeerId, address);
   }
 
-  /** Closes channels for good, one member's or all, and handshakes with members anew. */
+  /** @param counters by member, the number of the change of keys that its channels must have known. */
+  demandKeys(counters: readonly number[]): void {
+    const { env, group, self } = this.#options;
+    group.members.forEach((key, index) => {
+      const counter = counters[index] ?? 0;
+      if (index === self || counter === 0) return;
+      env.network.demandKeys?.(toHex(key) as PeerId, counter);
+    });
+  }
+
+  /** Closes channels for good, one member's or all, and handshakes with members anew: with new keys if all are closed. */
   rekey(whose: 'all' | number): void {
+    if (whose === 'all') this.#options.env.network.renewKeys?.();
     for (const channel of [...this.#channels]) {
       const peer = this.#peers.get(channel);
       if (peer === undefined) continue;

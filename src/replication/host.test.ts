@@ -220,6 +220,17 @@ describe('the host', () => {
     expect(env.closedChannels.filter(({ peer }) => peer === toHex(third))).toHaveLength(2);
   });
 
+  it('makes new keys when it closes all channels, and takes no older ones of others', async () => {
+    const { env, effect } = await running();
+    const [, second, third] = group.members as [Bytes, Bytes, Bytes];
+    effect({ rekey: 1, keyCounters: [9, 4, 0] });
+    expect(env.keyChanges).toEqual([`${toHex(second)} 4`]);
+    effect({ keyCounters: [9, 4, 2] });
+    expect(env.keyChanges.slice(1)).toEqual([`${toHex(second)} 4`, `${toHex(third)} 2`]);
+    effect({ rekey: 'all' });
+    expect(env.keyChanges.slice(3)).toEqual(['renewed']);
+  });
+
   it('gives the engine the pages that the disk has, after a save that is under way', async () => {
     const { disk, effect, engine, host } = await running();
     disk.isQuick = true;

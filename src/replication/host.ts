@@ -251,6 +251,7 @@ export class ReplicaHost {
       this.#disk.append(compact, records);
       this.#appends += 1;
     }
+    if (effects.keyCounters !== undefined) this.#channels.demandKeys(effects.keyCounters);
     if (effects.rekey !== undefined) this.#channels.rekey(effects.rekey);
     for (const send of sends) if (send.isUrgent) this.#leave(send);
     this.#defer(sends, mark);

@@ -27,6 +27,7 @@ export class Outbox {
   #evidence: Omit<Evidence, 'genesis'>[] = [];
   #counts: string[] = [];
   #rekey: 'all' | number | undefined;
+  #keyCounters: readonly number[] | undefined;
   #reloads = false;
 
   get hasRecords(): boolean {
@@ -100,6 +101,11 @@ export class Outbox {
     this.#rekey = whose;
   }
 
+  /** Takes no channels with keys of before these changes, by member. */
+  demandKeys(counters: readonly number[]): void {
+    this.#keyCounters = counters;
+  }
+
   /** Asks for the checkpoint as it is on disk. */
   reload(): void {
     this.#reloads = true;
@@ -123,6 +129,7 @@ export class Outbox {
       timers: this.#timers.length === 0 ? nothing : this.#timers,
       save: this.#save,
       rekey: this.#rekey,
+      keyCounters: this.#keyCounters,
       reloads: this.#reloads,
       mark: this.#mark,
       evidence:
@@ -139,6 +146,7 @@ export class Outbox {
     this.#compact = undefined;
     this.#save = undefined;
     this.#rekey = undefined;
+    this.#keyCounters = undefined;
     this.#reloads = false;
     this.#mark = undefined;
     return effects;

@@ -26,6 +26,8 @@ export class TestEnv {
   /** Labels of counted events. */
   readonly counts: string[] = [];
   readonly closedChannels: Channel[] = [];
+  /** New keys of its own, and those that it demands of others. */
+  readonly keyChanges: string[] = [];
   /** Channels of messages that were of no use. */
   readonly inVain: Channel[] = [];
   /** Warnings and notes, with their fields. */
@@ -50,6 +52,8 @@ export class TestEnv {
         onLost: (handler) => {
           this.#lostHandler = handler;
         },
+        renewKeys: () => this.keyChanges.push('renewed'),
+        demandKeys: (peer, counter) => this.keyChanges.push(`${peer} ${counter}`),
         close: async () => {},
       },
       entropy: { bytes: (length) => prng.bytes(length) },

@@ -126,6 +126,16 @@ export const limits = {
   statusSlotsMax: 64,
   /** Changes of keys by one member. What a recovery asks to be ordered is numbered from the counter, 65536 each. */
   newKeyCounterMax: 2 ** 36,
+  /** A statement that the module with a member's key is asked to sign. */
+  signedStatementSizeBytesMax: 256,
+  /** Why it does not sign. */
+  signingRefusalSizeBytesMax: 256,
+  /** Connections to it at a time, and questions on one that wait. */
+  signingConnectionsMax: 16,
+  signingQuestionsMax: 16,
+  /** Changes of keys that it signs at once, and the time after which it signs one more. Others believe a thousand times as many. */
+  signingKeyChangesMax: 1024,
+  signingKeyChangeIntervalMs: 60_000,
   /** Requests that a replica holds unexecuted, and their bytes. */
   queuedRequestsMax: 16_384,
   queuedRequestsSizeBytesMax: 64 * miB,

@@ -13,12 +13,13 @@ import {
   checkEnding,
   connectGroup,
   createReplicaFolder,
+  createSigningFolder,
   type Ending,
   memberKey,
   readEnding,
   recoverReplicaFolder,
 } from '../../src/server/replication/index.ts';
-import { projectFolder } from './places.ts';
+import { dist, projectFolder } from './places.ts';
 import { freePorts } from './ports.ts';
 import { Process } from './processes.ts';
 import { groupOf, type ReplicaFile } from './replica-process.ts';
@@ -47,15 +48,52 @@ function seedsFor(engine: 'pbft' | 'vr'): Uint8Array[] {
 }
 
 const script = join(projectFolder, 'test/e2e/replica-process.ts');
+const signingScript = join(projectFolder, 'test/e2e/signing-process.ts');
+
+/** A member's signing module: its folder, and its process while it runs. */
+export class Signing {
+  readonly folder: string;
+  readonly socket: string;
+  process: Process | undefined;
+
+  constructor(folder: string) {
+    this.folder = folder;
+    this.socket = join(folder, 'sock');
+  }
+
+  /** Starts the process; `start` waits for it. */
+  launch(): Process {
+    this.process = new Process(
+      [process.execPath, '--import', 'tsx', signingScript, this.folder, this.socket],
+      { cwd: projectFolder },
+    );
+    return this.process;
+  }
+
+  async start(): Promise<void> {
+    const started = this.launch();
+    await until('the signing module can be reached', () =>
+      started.stdout.toString('utf8').includes('ready'),
+    );
+  }
+
+  async kill(): Promise<void> {
+    await this.process?.end();
+    this.process = undefined;
+  }
+}
 
 /** One member: its files, and its process while it runs. */
 export class Member {
   readonly folder: string;
   readonly #path: string;
   process: Process | undefined;
+  /** Where its key is, unless it has it itself. */
+  readonly signing: Signing | undefined;
 
-  constructor(file: ReplicaFile, path: string) {
+  constructor(file: ReplicaFile, path: string, signing?: Signing) {
     this.folder = file.folder;
+    this.signing = signing;
     this.#path = path;
     writeFileSync(path, JSON.stringify(file));
   }
@@ -96,6 +134,13 @@ export class Member {
   }
 }
 
+interface Kind {
+  readonly recoveryIntervalMs?: number | undefined;
+  readonly hasModules?: boolean;
+}
+
+const libraryPath = (): string => dist('server/replication/index.js');
+
 export class ReplicaGroup {
   readonly engine: 'pbft' | 'vr';
   readonly members: readonly Member[];
@@ -116,7 +161,12 @@ export class ReplicaGroup {
 
   /** @param recoveryIntervalMs PBFT: unless given, members recover when told to. */
   static start(engine: 'pbft' | 'vr', recoveryIntervalMs?: number): Promise<ReplicaGroup> {
-    return ReplicaGroup.#begin(engine, seedsFor(engine), undefined, recoveryIntervalMs);
+    return ReplicaGroup.#begin(engine, seedsFor(engine), undefined, { recoveryIntervalMs });
+  }
+
+  /** PBFT, with the key of each member in a module of its own. */
+  static startSigned(): Promise<ReplicaGroup> {
+    return ReplicaGroup.#begin('pbft', seedsFor('pbft'), undefined, { hasModules: true });
   }
 
   /**
@@ -135,7 +185,7 @@ export class ReplicaGroup {
     engine: 'pbft' | 'vr',
     seeds: readonly Uint8Array[],
     begins?: { readonly ending: Ending; readonly heir: number },
-    recoveryIntervalMs?: number,
+    { recoveryIntervalMs, hasModules = false }: Kind = {},
   ): Promise<ReplicaGroup> {
     const root = mkdtempSync(join(tmpdir(), 'holdfast-replicas-'));
     const ports = await freePorts(seeds.length);
@@ -147,7 +197,9 @@ export class ReplicaGroup {
       engine,
       faults,
       members: identities,
-      seed: Buffer.from(seed).toString('hex'),
+      ...(hasModules
+        ? { signingSocket: join(root, `key-${i}`, 'sock'), library: libraryPath() }
+        : { seed: Buffer.from(seed).toString('hex') }),
       folder: join(root, `replica-${i}`),
       ...(begins && { genesis: Buffer.from(begins.ending.root).toString('hex') }),
       ...(recoveryIntervalMs !== undefined && { recoveryIntervalMs }),
@@ -160,9 +212,24 @@ export class ReplicaGroup {
         return createReplicaFolder(file.folder, groupOf(file), i, inherited);
       }),
     );
-    const members = files.map((file, i) => new Member(file, join(root, `replica-${i}.json`)));
+    const signings = files.map((_, i) =>
+      hasModules ? new Signing(join(root, `key-${i}`)) : undefined,
+    );
+    for (const [i, signing] of signings.entries()) {
+      const seed = seeds[i];
+      if (signing === undefined || seed === undefined) continue;
+      await createSigningFolder(signing.folder, groupOf(first), seed);
+      await signing.start();
+    }
+    const members = files.map(
+      (file, i) => new Member(file, join(root, `replica-${i}.json`), signings[i]),
+    );
     await Promise.all(members.map((member) => member.start()));
     return new ReplicaGroup(engine, members, first, seeds);
+  }
+
+  get description(): ReturnType<typeof groupOf> {
+    return this.#group;
   }
 
   /** What the folder of a member that is down says of the end. */

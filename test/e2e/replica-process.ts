@@ -2,21 +2,21 @@
 // one line of JSON, whenever that changes; an error as the command line would, with its exit code. Recovers on a signal.
 
 import { readFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { KeyValueStore } from '../../examples/key-value/index.ts';
-import { HoldfastError } from '../../src/base/errors.ts';
 import { createLog } from '../../src/node/log.ts';
-import {
-  describeGroup,
-  type EngineChoice,
-  startReplica,
-} from '../../src/server/replication/index.ts';
+import * as source from '../../src/server/replication/index.ts';
 
 export const replicaFileSchema = z.object({
   engine: z.enum(['pbft', 'vr']),
   faults: z.number(),
   members: z.array(z.object({ publicKey: z.string(), port: z.number() })),
-  seed: z.string(),
+  /** Hexadecimal; not for a member whose key a module has. */
+  seed: z.string().optional(),
+  signingSocket: z.string().optional(),
+  /** The compiled library, where the source itself will not do: it asks for signatures in a thread. */
+  library: z.string().optional(),
   folder: z.string(),
   /** Hexadecimal root of the state that the group begins with. */
   genesis: z.string().optional(),
@@ -36,15 +36,23 @@ export function groupOf({
     address: { host: '127.0.0.1', port },
   }));
   const root = genesis === undefined ? undefined : new Uint8Array(Buffer.from(genesis, 'hex'));
-  return describeGroup('key-value', placed, faults, root);
+  return source.describeGroup('key-value', placed, faults, root);
 }
+
+/** A `HoldfastError` of the source or of the compiled library, which has a class of its own. */
+const failureSchema = z.object({
+  name: z.literal('HoldfastError'),
+  message: z.string(),
+  cure: z.string().optional(),
+  exitCode: z.number(),
+});
 
 const statusIntervalMs = 50;
 
 /** On this signal a replica begins a proactive recovery. */
 export const recoverSignal = 'SIGUSR2';
 
-function engineOf({ engine, recoveryIntervalMs = 0 }: ReplicaFile): EngineChoice {
+function engineOf({ engine, recoveryIntervalMs = 0 }: ReplicaFile): source.EngineChoice {
   if (engine === 'vr') return { kind: 'vr', parameters: { checkpointInterval: 16 } };
   return {
     kind: 'pbft',
@@ -52,10 +60,22 @@ function engineOf({ engine, recoveryIntervalMs = 0 }: ReplicaFile): EngineChoice
   };
 }
 
+function keyOf({ seed, signingSocket }: ReplicaFile): {
+  identitySeed?: Uint8Array;
+  signingSocket?: string;
+} {
+  return {
+    ...(seed !== undefined && { identitySeed: new Uint8Array(Buffer.from(seed, 'hex')) }),
+    ...(signingSocket !== undefined && { signingSocket }),
+  };
+}
+
 async function run(file: ReplicaFile): Promise<void> {
-  const replica = await startReplica({
+  const library: typeof source =
+    file.library === undefined ? source : await import(pathToFileURL(file.library).href);
+  const replica = await library.startReplica({
     group: groupOf(file),
-    identitySeed: new Uint8Array(Buffer.from(file.seed, 'hex')),
+    ...keyOf(file),
     engine: engineOf(file),
     service: new KeyValueStore(),
     folder: file.folder,
@@ -78,8 +98,9 @@ async function run(file: ReplicaFile): Promise<void> {
 const [script, path] = process.argv.slice(1);
 if (script?.endsWith('replica-process.ts') && path !== undefined) {
   run(replicaFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')))).catch((error: unknown) => {
-    if (!(error instanceof HoldfastError)) throw error;
-    process.stderr.write(`${error.message}\n${error.cure ?? ''}\n`);
-    process.exitCode = error.exitCode;
+    const failure = failureSchema.safeParse(error);
+    if (!failure.success) throw error;
+    process.stderr.write(`${failure.data.message}\n${failure.data.cure ?? ''}\n`);
+    process.exitCode = failure.data.exitCode;
   });
 }

@@ -41,11 +41,20 @@ export interface Parts {
   readonly viewTimer: ViewTimer;
 }
 
+/** A member's identity key, or the way to a module that has it. */
+export interface MemberSigner extends Signer {
+  /**
+   * How many changes of keys it has signed, for this member or for whoever had broken into it; a module knows. Unless given, what
+   * the member itself and the others remember is all there is.
+   */
+  keyChanges?(): number;
+}
+
 export interface PbftOptions {
   readonly group: ReplicaGroup;
   /** This member's place in the group. */
   readonly index: number;
-  readonly signer: Signer;
+  readonly signer: MemberSigner;
   readonly scheme: SignatureScheme;
   readonly service: StateMachine;
   readonly parameters?: Partial<PbftParameters>;
@@ -56,7 +65,7 @@ export class Core {
   readonly index: number;
   readonly n: number;
   readonly faults: number;
-  readonly signer: Signer;
+  readonly signer: MemberSigner;
   readonly scheme: SignatureScheme;
   readonly service: StateMachine;
   readonly parameters: PbftParameters;

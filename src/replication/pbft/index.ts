@@ -3,7 +3,7 @@
 import { type Acceptance, byzantineAcceptance } from '../acceptance.ts';
 import type { ReplicaGroup } from '../contract.ts';
 
-export type { PbftOptions } from './core.ts';
+export type { MemberSigner, PbftOptions } from './core.ts';
 export { savedEnding, verifyEnding } from './ending.ts';
 export { createPbftEngine } from './engine.ts';
 export { type EvidenceCode, type Verdict, verifyEvidence } from './evidence.ts';

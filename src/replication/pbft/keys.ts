@@ -2,6 +2,7 @@
 // of before too. Who asks how far this member is says by its counter which one it means.
 
 import type { Bytes } from '../../base/bytes.ts';
+import { HoldfastError } from '../../base/errors.ts';
 import { limits } from '../../wire/limits.ts';
 import type { NewKey } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
@@ -42,8 +43,19 @@ export class Keys {
     this.#risen = new Array<number>(core.n).fill(0);
   }
 
+  /** @throws HoldfastError `data-folder` when the module with its key knows less of its changes of keys than the member. */
   start(): void {
-    this.#startedMs = this.#core.nowMs;
+    const { nowMs, signer, index } = this.#core;
+    const signed = signer.keyChanges?.();
+    const made = this.counterOf(index);
+    if (signed !== undefined && signed < made) throw behind(signed, made);
+    this.#startedMs = nowMs;
+    this.#demandKeys();
+  }
+
+  /** Channels with keys of before are closed, and opened no more. */
+  #demandKeys(): void {
+    this.#core.out.demandKeys(this.#newest.map((message) => message?.counter ?? 0));
   }
 
   /** This member's own. */
@@ -89,6 +101,7 @@ export class Keys {
     this.#newest[replica] = message;
     out.record(encodeRecord('newKey', message));
     out.rekey(replica);
+    this.#demandKeys();
     out.count('new-key');
     log.forgetVotes(replica, index, n);
     parts.checkpoints.forgetVotes(replica);
@@ -174,4 +187,15 @@ export class Keys {
     const { replica } = message;
     if (replica < this.#core.n && this.#isNewer(message)) this.#newest[replica] = message;
   }
+}
+
+/** Nobody would take its channels. */
+function behind(signed: number, made: number): HoldfastError {
+  return new HoldfastError(
+    'data-folder',
+    `the signing module has signed ${signed} changes of keys, but this member has made ${made}`,
+    {
+      cure: "If the module's folder was made when the member had run already, start the member with its seed until the instance ends. If it is an older copy, put the newest back; without that the member needs a new identity, in the next group.",
+    },
+  );
 }

@@ -108,9 +108,11 @@ export class Recovery {
   }
 
   /** @param isAgain after a loss of which nothing was known when this recovery began: what that one said to forget is too little. */
-  #beginWith(counter: number, isAgain = false, said = 0): void {
+  #beginWith(atLeast: number, isAgain = false, said = 0): void {
     const core = this.#core;
-    const { out, index, log, n, parts } = core;
+    const { out, index, log, n, parts, signer } = core;
+    // Whoever had broken in may have had later changes of keys signed; who takes those takes none below.
+    const counter = Math.max(atLeast, (signer.keyChanges?.() ?? 0) + 1);
     if (counter > limits.newKeyCounterMax) return out.count('recovery-refused');
     // A primary that says nothing for a while would cost everyone its time-out.
     if (core.isActive && core.isPrimary) parts.viewChanges.start(core.view + 1);

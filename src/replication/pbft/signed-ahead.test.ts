@@ -6,6 +6,7 @@ import type { Signer } from '../../crypto/signature.ts';
 import type { CheckpointVote } from '../../wire/pbft.ts';
 import { PagedState } from '../pages.ts';
 import { answerFetch } from '../transfer-answer.ts';
+import type { MemberSigner } from './core.ts';
 import { checkpointBytes } from './statements.ts';
 import { TestCluster, testInstance } from './test-cluster.ts';
 
@@ -78,6 +79,50 @@ function attack(beforeRecovery: Step, afterRecovery: Step): TestCluster {
 }
 
 const plant: Step = (cluster, vote) => cluster.speak(recovered, laggard, 'checkpoint', vote);
+
+describe('changes of keys that were signed ahead', () => {
+  it('are left behind by a recovery, where a module has counted them', () => {
+    const cluster = new TestCluster({ seed: 9, parameters });
+    write(cluster, 3);
+    const signer: MemberSigner = cluster.signers[recovered] as Signer;
+    signer.keyChanges = () => 7;
+    const counters: number[] = [];
+    cluster.filter = (from, _to, { name, value }) => {
+      if (name === 'newKey' && from === recovered) counters.push(value.counter);
+      return true;
+    };
+    recover(cluster, recovered);
+    expect(new Set(counters)).toEqual(new Set([8]));
+    expect(cluster.problems()).toEqual([]);
+  });
+
+  it('are not lost by a module unnoticed', () => {
+    const cluster = new TestCluster({ seed: 11, parameters });
+    write(cluster, 3);
+    recover(cluster, recovered);
+    const signer: MemberSigner = cluster.signers[recovered] as Signer;
+    signer.keyChanges = () => 0;
+    cluster.crash(recovered);
+    expect(() => cluster.restart(recovered)).toThrow('signed 0 changes of keys');
+    signer.keyChanges = () => 1;
+    cluster.crash(recovered);
+    cluster.restart(recovered);
+    expect(cluster.problems()).toEqual([]);
+  });
+
+  it('end channels with keys of before at each member that hears of them, also after its restart', () => {
+    const cluster = new TestCluster({ seed: 10, parameters });
+    write(cluster, 3);
+    recover(cluster, recovered);
+    recover(cluster, recovered);
+    const demanded = [0, 0, 0, 0];
+    demanded[recovered] = 2;
+    expect(cluster.replica(laggard).keyCounters).toEqual(demanded);
+    cluster.crash(laggard);
+    cluster.restart(laggard);
+    expect(cluster.replica(laggard).keyCounters).toEqual(demanded);
+  });
+});
 
 describe('a CHECKPOINT that was signed ahead', () => {
   it('vouches for nothing when another member shows it', () => {

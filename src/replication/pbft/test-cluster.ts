@@ -39,6 +39,8 @@ class Replica {
   engine: PbftEngine;
   service: Ledger;
   isUp = true;
+  /** By member, the change of keys that its channels must have known. */
+  keyCounters: readonly number[] = [];
   /** Counts restarts: what was planned before one is void. */
   life = 0;
   durable: Bytes[] = [];
@@ -230,6 +232,7 @@ export class TestCluster {
       replica.appended += 1;
     }
     if (effects.rekey !== undefined) this.#rekey(replica.index, effects.rekey);
+    if (effects.keyCounters !== undefined) replica.keyCounters = effects.keyCounters;
     const waiting: Send[] = [];
     for (const send of sends) {
       if (send.isUrgent || replica.flushed === replica.appended) this.#leave(replica, send);

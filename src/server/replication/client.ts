@@ -93,6 +93,7 @@ async function connect(
   const metrics = new NodeMetrics();
   const network = await createTlsNetwork({
     identity: await createIdentity(seed),
+    channelKeys: { system: group.instance, timeOfDayMs: () => Date.now() },
     sizeBytesMax: replicationPayloadSizeBytesMax,
     // A member answers on the connection on which it has heard the client, so each begins with a word.
     greeting: {

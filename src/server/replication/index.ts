@@ -38,3 +38,9 @@ export {
   type RunningReplica,
   startReplica,
 } from './replica.ts';
+export { createSigningFolder } from './signing/folder.ts';
+export {
+  type SigningModule,
+  type SigningModuleOptions,
+  startSigningModule,
+} from './signing/module.ts';

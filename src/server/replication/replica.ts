@@ -8,31 +8,29 @@ import { ed25519 } from '../../crypto/signature.ts';
 import { type Log, silentLog } from '../../env/log.ts';
 import { systemClock, systemTimers } from '../../node/clock.ts';
 import { systemEntropy } from '../../node/entropy.ts';
-import { createIdentity } from '../../node/identity.ts';
 import { NodeMetrics } from '../../node/metrics.ts';
 import { createTlsNetwork } from '../../node/network.ts';
 import type { Engine, Evidence, ReplicaStatus, StateMachine } from '../../replication/contract.ts';
 import { ReplicaHost } from '../../replication/host.ts';
-import { createPbftEngine, type PbftParameters } from '../../replication/pbft/index.ts';
+import {
+  createPbftEngine,
+  type MemberSigner,
+  type PbftParameters,
+} from '../../replication/pbft/index.ts';
 import { createVrEngine } from '../../replication/vr/engine.ts';
 import type { VrParameters } from '../../replication/vr/parameters.ts';
 import {
   clientPayloadSizeBytesMax,
   replicationPayloadSizeBytesMax,
 } from '../../wire/replication-registry.ts';
-import {
-  checkEngineChoice,
-  checkFolder,
-  checkGroup,
-  checkGroupSize,
-  checkSeed,
-} from './arguments.ts';
+import { checkEngineChoice, checkFolder, checkGroup, checkGroupSize } from './arguments.ts';
 import { watchEnd } from './end-watch.ts';
 import type { Ending } from './ending.ts';
 import { EvidenceFile, evidenceKeeper, evidenceName } from './evidence-file.ts';
 import { curable, openFolder } from './folder.ts';
 import { gaugeStatus } from './gauges.ts';
 import type { PlacedGroup } from './group.ts';
+import { type MemberKey, memberKeyOf, refreshKeysInTime } from './member-key.ts';
 import { QuorumWatch, reachOf } from './quorum-watch.ts';
 
 /** How a group agrees: PBFT on 3f+1 members of which f may lie, or Viewstamped Replication on 2f+1 of which f may stop. */
@@ -42,8 +40,13 @@ export type EngineChoice =
 
 export interface ReplicaOptions {
   readonly group: PlacedGroup;
-  /** Secret, 32 bytes: the seed of a member's key. Says which member this is. */
-  readonly identitySeed: Bytes;
+  /** Secret, 32 bytes: the seed of a member's key. Says which member this is. Unless a module has it. */
+  readonly identitySeed?: Bytes;
+  /**
+   * Path of the socket of the module that has the member's key (`startSigningModule`), in place of the seed: what breaks into this
+   * process then does not get the key, and has nothing that is good after the member's next change of keys. PBFT only.
+   */
+  readonly signingSocket?: string;
   readonly engine: EngineChoice;
   readonly service: StateMachine;
   /** Made by `createReplicaFolder`. Undefined keeps nothing: for tests and measurements, and VR in mode `view`. */
@@ -90,25 +93,35 @@ export interface RunningReplica {
 
 /**
  * Starts a replica.
- * @throws HoldfastError `data-folder`, `port-in-use`, `bad-configuration`.
+ * @throws HoldfastError `data-folder`, `port-in-use`, `bad-configuration`; `unavailable` when its signing module does not answer.
  */
 export async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
-  const { group, folder, identitySeed, admits, log = silentLog } = options;
+  const { group, folder } = options;
   checkGroup(group);
-  checkSeed('identitySeed', identitySeed);
   checkEngineChoice(options.engine);
   checkGroupSize(group, options.engine.kind);
   if (folder !== undefined) checkFolder(folder);
-  const identity = await createIdentity(identitySeed);
-  const index = group.members.findIndex((key) => equalBytes(key, identity.publicKey));
+  const memberKey = await memberKeyOf(options, group, options.engine.kind);
+  try {
+    return await startWith(options, memberKey);
+  } catch (error) {
+    memberKey.close();
+    throw error;
+  }
+}
+
+async function startWith(options: ReplicaOptions, memberKey: MemberKey): Promise<RunningReplica> {
+  const { group, folder, admits, log = silentLog } = options;
+  const { signer, identity, renew } = memberKey;
+  const index = group.members.findIndex((key) => equalBytes(key, signer.publicKey));
   const address = group.addresses[index];
   if (address === undefined) {
     throw new HoldfastError('bad-configuration', 'this key is no member of the group', {
-      cure: 'Start the replica with the seed of one of the members.',
+      cure: 'Start the replica with the seed, or the signing module, of one of the members.',
     });
   }
   // Parameters that make no sense are told before anything is touched.
-  const engine = engineOf(options, index);
+  const engine = engineOf(options, index, signer);
   const open = folder === undefined ? undefined : await openFolder(folder, group, index, log);
   const evidenceFile = new EvidenceFile(
     folder === undefined ? undefined : join(folder, evidenceName),
@@ -118,6 +131,7 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
   const members = new Set(group.members.map((key) => toHex(key)));
   const network = await createTlsNetwork({
     identity,
+    channelKeys: { system: group.instance, ...(renew !== undefined && { renew }) },
     listen: address,
     // Before anything of it is read: decoding the largest messages of members takes long.
     sizeBytesMax: (type, peer) =>
@@ -153,12 +167,15 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
   });
   let watch: QuorumWatch | undefined;
   let endWatching = (): void => {};
+  let endRefreshing = (): void => {};
   const stop = async (host?: ReplicaHost): Promise<void> => {
     watch?.close();
     endWatching();
+    endRefreshing();
     host?.close();
     await network.close();
     await open?.close();
+    memberKey.close();
     if (host !== undefined) log.info('replica-stopped', { index });
   };
   try {
@@ -188,6 +205,13 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
       },
     });
     endWatching = watchEnd({ timers: systemTimers, log, status });
+    endRefreshing = refreshKeysInTime({
+      timers: systemTimers,
+      log,
+      timeOfDayMs: () => Date.now(),
+      expiresMs: () => memberKey.expiresMs(),
+      refresh: () => network.refreshKeys(),
+    });
     log.info('replica-started', {
       index,
       port: network.port,
@@ -233,7 +257,11 @@ function isOver(status: string): HoldfastError {
   });
 }
 
-function engineOf({ engine, group, service, identitySeed }: ReplicaOptions, index: number): Engine {
+function engineOf(
+  { engine, group, service }: ReplicaOptions,
+  index: number,
+  signer: MemberSigner,
+): Engine {
   const { parameters = {} } = engine;
   if (engine.kind === 'vr') {
     return createVrEngine({
@@ -244,7 +272,6 @@ function engineOf({ engine, group, service, identitySeed }: ReplicaOptions, inde
       nonce: () => systemEntropy.bytes(16),
     });
   }
-  const signer = ed25519.signer(identitySeed);
   return createPbftEngine({ group, index, service, parameters, signer, scheme: ed25519 });
 }
 
