@@ -53,7 +53,13 @@ export async function memberKeyOf(
       { cure: 'Give identitySeed.' },
     );
   }
-  return remoteKey(await RemoteSigner.open(signingSocket ?? '', group));
+  const signer = await RemoteSigner.open(signingSocket ?? '', group);
+  try {
+    return remoteKey(signer);
+  } catch (error) {
+    signer.close();
+    throw error;
+  }
 }
 
 function remoteKey(signer: RemoteSigner): MemberKey {

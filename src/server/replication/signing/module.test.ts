@@ -1,5 +1,6 @@
 // The module as whoever has broken into a replica reaches it: over its socket, with any bytes.
 
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -77,6 +78,13 @@ function ask(bytes: Bytes, wanted = 1): Promise<SigningMessage[]> {
     });
     connection.write(bytes);
   });
+}
+
+/** As a process does that is killed. */
+function leaveSocket(path: string): void {
+  const listen = `require('node:net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
+  spawnSync(process.execPath, ['-e', listen, path]);
+  expect(statSync(path).isSocket()).toBe(true);
 }
 
 const describeQuestion = encodeSigning('describe', { version: 1 });
@@ -187,10 +195,19 @@ describe('a module', () => {
       'port-in-use',
     );
     await running.pop()?.stop();
-    writeFileSync(socket, '');
+    leaveSocket(socket);
     await start();
     expect(await ask(describeQuestion)).toHaveLength(1);
     expect(statSync(socket).mode & 0o777).toBe(0o660);
+  });
+
+  test('deletes no file that is in the way', async () => {
+    await createSigningFolder(folder, group, seed);
+    writeFileSync(socket, 'precious');
+    const refusal = await refusalOf(start());
+    expect(refusal.code).toBe('bad-configuration');
+    expect(refusal.message).toContain('in use');
+    expect(readFileSync(socket, 'utf8')).toBe('precious');
   });
 });
 

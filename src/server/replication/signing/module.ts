@@ -1,7 +1,7 @@
 // A process of its own, best of another user or machine part, that has a member's identity key and signs with it. What breaks
 // into the member's process can have it sign, as long as it is there, but does not get the key.
 
-import { chmod, unlink } from 'node:fs/promises';
+import { chmod, lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { type Bytes, toHex, utf8 } from '../../../base/bytes.ts';
 import { HoldfastError } from '../../../base/errors.ts';
@@ -129,7 +129,7 @@ async function listen(path: string, serve: (socket: Socket) => void): Promise<Se
   server.maxConnections = limits.signingConnectionsMax;
   try {
     // Left by a process that was killed; whose it was holds no lock any more.
-    await unlink(path).catch(() => undefined);
+    if ((await lstat(path).catch(() => undefined))?.isSocket() === true) await unlink(path);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(path, resolve);
@@ -139,7 +139,7 @@ async function listen(path: string, serve: (socket: Socket) => void): Promise<Se
   } catch (cause) {
     server.close();
     throw new HoldfastError('bad-configuration', `cannot listen on ${path}: ${reasonOf(cause)}`, {
-      cure: 'Name a path in a folder that is there and that this user may write to.',
+      cure: 'Name a path where nothing is yet, in a folder that is there and that this user may write to.',
       cause,
     });
   }
@@ -155,6 +155,9 @@ function isListening(path: string): Promise<boolean> {
     socket.once('error', () => resolve(false));
   });
 }
+
+/** A replica asks at once: who does not must not take its place. */
+const idleTimeoutMs = 10_000;
 
 /** Answers one question after the other, whoever asks. */
 class Answering {
@@ -180,6 +183,7 @@ class Answering {
     this.#sockets.add(socket);
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => socket.destroy());
+    socket.setTimeout(idleTimeoutMs, () => socket.destroy());
     socket.on('data', (chunk: Buffer) => {
       const error = decoder.push(chunk, (frame) => {
         waiting += 1;
