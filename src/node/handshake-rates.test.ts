@@ -82,3 +82,23 @@ it('keeps two networks apart', () => {
   for (let i = 0; i < 1000; i++) rates.take('2001:db8:1::1');
   expect(rates.take('2001:db8:1:1::1')).toBe(true);
 });
+
+it('keeps out no member because of a stranger on its network of version 6', () => {
+  let nowMs = 0;
+  const rates = new HandshakeRates({ nowMs: () => nowMs }, false);
+  const members = ['fd00::1', 'fd00::2', 'fd00::3'];
+  for (const member of members) {
+    expect(rates.take(member)).toBe(true);
+    rates.giveBack(member);
+  }
+  let refused = 0;
+  // 100 connections a second, never a key proved; a member comes back once a second.
+  for (let i = 0; i < 100 * 600; i++) {
+    nowMs += 10;
+    rates.take('fd00::666');
+    if (i < 1000 || i % 100 !== 50) continue;
+    if (rates.take(members[i % 3] as string)) rates.giveBack(members[i % 3] as string);
+    else refused += 1;
+  }
+  expect(refused).toBe(0);
+});

@@ -14,6 +14,8 @@ export class HandshakeRates {
   readonly #countsLoopback: boolean;
   /** By place; whoever has been silent longest comes first. */
   readonly #begun = new Map<string, Begun>();
+  /** Addresses of which somebody known has come; whoever has not for longest comes first. */
+  readonly #known = new Set<string>();
 
   constructor(clock: Clock, countsLoopback: boolean) {
     this.#clock = clock;
@@ -28,7 +30,7 @@ export class HandshakeRates {
   /** Whether an address may begin one more handshake; counts it if so. */
   take(address: string): boolean {
     if (!this.#countsLoopback && isLoopback(address)) return true;
-    const place = placeOf(address);
+    const place = this.#placeOf(address);
     const count = this.#count(this.#begun.get(place));
     this.#begun.delete(place);
     this.#forgetOld();
@@ -39,9 +41,20 @@ export class HandshakeRates {
 
   /** It was somebody whom this process works for or with. */
   giveBack(address: string): void {
-    const place = placeOf(address);
+    const place = this.#placeOf(address);
     const begun = this.#begun.get(place);
     if (begun !== undefined) this.#note(place, Math.max(0, this.#count(begun) - 1));
+    this.#known.delete(address);
+    for (const longest of this.#known) {
+      if (this.#known.size < limits.handshakeAddressesMax) break;
+      this.#known.delete(longest);
+    }
+    this.#known.add(address);
+  }
+
+  /** Strangers on its network, which may be that of a whole data centre, do not keep out who is known to be there. */
+  #placeOf(address: string): string {
+    return this.#known.has(address) ? address : placeOf(address);
   }
 
   #note(place: string, count: number): void {

@@ -272,8 +272,8 @@ export class Listener {
         return true;
       }
       let largest: ReadonlySet<IncomingChannel> = new Set();
-      for (const channels of this.#channels.values()) {
-        if (channels.size > largest.size) largest = channels;
+      for (const [other, channels] of this.#channels) {
+        if (channels.size > largest.size && this.#givesWay(other, peer)) largest = channels;
       }
       if (largest.size <= (own?.size ?? 0) + 1) return false;
       oldestOf(largest)?.close('too-many-connections');
@@ -291,6 +291,13 @@ export class Listener {
     const stranger = this.#oldestOfMost((other) => !isKnown(other));
     if (stranger !== undefined || keepsPlace?.(peer) !== true) return stranger;
     return this.#oldestOfMost((other) => !keepsPlace(other));
+  }
+
+  /** Whether the one is not worth more than the other: a second connection of a member's may be the one that it uses. */
+  #givesWay(one: PeerId, other: PeerId): boolean {
+    const { isKnown, keepsPlace = isKnown } = this.#context;
+    if (keepsPlace?.(one) === true) return keepsPlace(other);
+    return isKnown?.(one) !== true || isKnown(other);
   }
 
   #oldestOfMost(givesWay: (peer: PeerId) => boolean): IncomingChannel | undefined {

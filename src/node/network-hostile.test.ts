@@ -320,3 +320,31 @@ test('a stranger takes no place of a client that is known, while other strangers
   ]);
   expect(first).not.toBe('the known client');
 });
+
+test.each(['stranger', 'client'])(
+  'a %s takes no place of a member that has two connections',
+  async (who) => {
+    const dave = await createIdentity(new Uint8Array(32).fill(4));
+    const a = await start(alice, {
+      bounds: { connectionsMax: 3 },
+      isKnown: (peer) =>
+        peer === bob.peer || peer === carol.peer || (who === 'client' && peer === dave.peer),
+      keepsPlace: (peer) => peer === bob.peer || peer === carol.peer,
+    });
+    const held = [];
+    for (const identity of [bob, bob, carol]) {
+      const socket = rawClient(a, identity);
+      await once(socket, 'secureConnect');
+      socket.write(encodeFrame(ping, utf8('member')));
+      await a.inbox.next();
+      held.push(socket);
+    }
+    const other = rawClient(a, dave);
+    await once(other, 'secureConnect');
+    const first = await Promise.race([
+      ...held.map((socket, i) => ended(socket).then(() => `connection ${i} of a member`)),
+      ended(other).then(() => 'the newcomer'),
+    ]);
+    expect(first).toBe('the newcomer');
+  },
+);

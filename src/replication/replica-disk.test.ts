@@ -480,3 +480,19 @@ function applied(
   }
   return after;
 }
+
+it("says of a disk in a lost one's place that it is one, also when its table is lost right after the first start", async () => {
+  const disk = new TestDisk();
+  await createReplica(disk, group, 2, { isDiskLost: true });
+  expect((await ReplicaDisk.open(disk, group, 2)).restored?.hasForgotten).toBe(true);
+  // A crash before the engine's first record is durable; then the table cannot be opened any more.
+  for (const entry of disk.table.range({
+    from: new Uint8Array(1),
+    to: new Uint8Array(64).fill(255),
+    limit: 1000,
+  }))
+    await disk.table.write([{ key: entry.key, value: undefined }]);
+  await markTable(disk.table, group, 2);
+  const { restored } = await ReplicaDisk.open(disk, group, 2);
+  expect(restored).toMatchObject({ records: [], hasForgotten: true });
+});

@@ -40,6 +40,8 @@ const recordKinds = {
   compactedPart: 2,
   compactedEnd: 3,
   head: 4,
+  /** As `head`, in the place of a lost disk: the table says so too, but may be lost before the engine has said it. */
+  headOfLost: 5,
 } as const;
 /** Pages that do not fit in memory twice may come one by one. */
 type SavedChanges = Omit<CheckpointSave, 'changes'> & { readonly changes: Iterable<PageChange> };
@@ -105,6 +107,8 @@ export class ReplicaDisk {
   #durablePosition: Position = 0;
   /** Records that a compaction made needless: they go when it is durable. */
   #trimUpTo: Position | undefined;
+  /** The journal began in the place of a lost one. */
+  #isInLostPlace = false;
 
   constructor(disk: Disk, keys: Keys) {
     this.#disk = disk;
@@ -138,7 +142,7 @@ export class ReplicaDisk {
     let records = opened.#recover();
     if (records === undefined && past === 'diskLost') {
       // The first start, or this disk has lost its journal as well: there is no more to forget.
-      opened.#append(recordKinds.head, group.instance);
+      opened.#append(recordKinds.headOfLost, group.instance);
       await disk.journal.sync();
       records = [];
     }
@@ -150,7 +154,7 @@ export class ReplicaDisk {
       if (checkpoint === undefined) found.add('disk-table-lost');
       else await disk.table.write([formatRecord(keys, self, 'started')]);
     }
-    const hasForgotten = past === 'diskLost';
+    const hasForgotten = past === 'diskLost' || opened.#isInLostPlace;
     return { disk: opened, restored: { checkpoint, records, damage: [...found], hasForgotten } };
   }
 
@@ -286,6 +290,7 @@ export class ReplicaDisk {
         parts.push(body);
       } else {
         records ??= [];
+        if (bytes[0] === recordKinds.headOfLost) this.#isInLostPlace = true;
         if (bytes[0] === recordKinds.record) records.push(body);
       }
     }

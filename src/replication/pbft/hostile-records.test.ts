@@ -22,8 +22,8 @@ function corpus(): readonly Bytes[] {
   const work = (times: number): void => {
     for (let i = 0; i < times; i++) {
       cluster.client(0).write();
-      for (let ms = 0; ms < 20; ms++) {
-        cluster.run(cluster.nowMs + 10);
+      for (let ms = 0; ms < 40; ms++) {
+        cluster.run(cluster.nowMs + 5);
         const { durable } = cluster.replica(victim);
         for (const record of durable) records.set(toHex(record), record);
       }

@@ -91,6 +91,9 @@ export class Keys {
       return out.count('new-key-odd');
     }
     if (!this.#isNewer(message)) return out.count('new-key-old');
+    // An intruder may have had it sign many for later: they count on its own channel, of which that one has lost the keys.
+    // Only who has lost its disk is told by others too how often each has changed them, since nobody says that again.
+    if (from !== replica && !parts.recovery.isForgetful) return out.count('new-key-odd');
     if (!this.#isNear(message)) return out.count('new-key-far');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
@@ -161,10 +164,10 @@ export class Keys {
 
   #tell(to: number, counter: number): void {
     const { out, instance } = this.#core;
-    // Who has lost its disk has forgotten which others once did.
+    // Who has lost its disk would take keys that others have changed since, and has forgotten which of them had lost theirs.
     const hasForgotten = counter > 0 && this.forgottenBy(to) === counter;
     for (const message of hasForgotten ? this.#newest : []) {
-      if (message === undefined || message.forgotten === 0 || message.replica === to) continue;
+      if (message === undefined || message.replica === to) continue;
       out.send(this.#core.replica(to), 'newKey', message);
     }
     out.send(this.#core.replica(to), 'replyStable', { instance, counter, ...this.reported() });

@@ -40,9 +40,9 @@ describe('a member that an intruder had sign a NEW-KEY of a time to come', () =>
     cluster.recover(3);
     expect(cluster.run(cluster.nowMs + 10_000, isOver(1))).toBe(true);
     cluster.run(cluster.nowMs + 1000);
-    // One signature, taken while the intruder was there; shown at any time later, by anyone.
+    // Said by the intruder while it was there; from others it counts for nothing.
     for (const to of [0, 1, 2])
-      cluster.speak(1, to, 'newKey', newKey(cluster, 3, counter, forgotten));
+      cluster.speak(3, to, 'newKey', newKey(cluster, 3, counter, forgotten));
     cluster.run(cluster.nowMs + 1000);
     write(cluster, 2);
     cluster.recover(3);

@@ -30,6 +30,13 @@ export class RecoveryPages {
     this.#bound = bound;
   }
 
+  /** The recovery begins again: what is being read is let go, or nothing would ever be saved again. */
+  close(): void {
+    this.#reading?.check.close();
+    this.#reading = undefined;
+    this.#stage = 'unchecked';
+  }
+
   get areRight(): boolean {
     return this.#stage === 'right' && !this.#core.parts.transfers.isRunning;
   }

@@ -23,6 +23,8 @@ export class RecoveryRequests {
   /** By member: at which sequence it executed the first. */
   readonly #executedAt: (number | undefined)[];
   #point: number | undefined;
+  /** What was executed up to here was ordered before the recovery. */
+  #floor = 0;
 
   /** @param counter of the NEW-KEY with which the recovery began. */
   constructor(core: Core, counter: number) {
@@ -39,6 +41,12 @@ export class RecoveryRequests {
   get #client(): Bytes {
     const { group, index } = this.#core;
     return group.members[index] as Bytes;
+  }
+
+  /** @param floor up to where a correct member had come. */
+  begin(floor: number): void {
+    this.#floor = floor;
+    this.submit();
   }
 
   /** Has the request ordered, by all ways, until enough members have executed it. */
@@ -72,7 +80,10 @@ export class RecoveryRequests {
   renumber(): void {
     if (this.#point !== undefined || this.#first === undefined) return;
     const found = this.#core.executor.table.find(this.#client, this.#first);
-    if (found.kind !== 'too-old') return;
+    if (found.kind === 'too-old') this.#beginAnew();
+  }
+
+  #beginAnew(): void {
     this.#first = undefined;
     this.#request = undefined;
     this.#executedAt.fill(undefined);
@@ -88,6 +99,11 @@ export class RecoveryRequests {
     const { checkpointInterval, window } = parameters;
     const equal = this.#executedAt.filter((at) => at === reply.sequence).length;
     if (equal <= 2 * faults) return;
+    if (reply.sequence <= this.#floor) {
+      // Whoever had this member's key before has had it ordered already.
+      this.#before += 1;
+      return this.#beginAnew();
+    }
     this.#point = recoveryPoint(bound, reply.sequence, checkpointInterval, window);
   }
 

@@ -36,6 +36,15 @@ export function estimateStable(
   return best;
 }
 
+/**
+ * What some correct member had prepared when it said so: a request that was executed here or below is older than that.
+ * @param reported by member. @returns 0 while too few have said anything.
+ */
+export function reachedBefore(reported: readonly (Reported | undefined)[], faults: number): number {
+  const all = reported.flatMap((each) => each?.prepared ?? []).sort((a, b) => b - a);
+  return all[faults] ?? 0;
+}
+
 /** What the others' views say of the one that a recovering member was in. */
 export type ViewVerdict =
   | { readonly kind: 'open' }

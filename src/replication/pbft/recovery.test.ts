@@ -248,7 +248,7 @@ describe('a recovery', () => {
     cluster.speak(2, 1, 'newKey', signed(1));
     cluster.speak(2, 1, 'newKey', signed(2));
     expect(cluster.count('new-key-old')).toBe(before + 2);
-    cluster.speak(3, 1, 'newKey', { ...signed(3), signature: new Uint8Array(64) });
+    cluster.speak(2, 1, 'newKey', { ...signed(3), signature: new Uint8Array(64) });
     expect(cluster.count('new-key-not-signed')).toBe(1);
     const early = cluster.count('query-stable-early');
     cluster.speak(2, 1, 'queryStable', { instance: testInstance, counter: 3, forgotten: 0 });

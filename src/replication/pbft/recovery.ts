@@ -4,19 +4,25 @@
 
 import type { Bytes } from '../../base/bytes.ts';
 import { limits } from '../../wire/limits.ts';
-import type { RecoveredRecord } from '../../wire/pbft.ts';
+import type { NewKey, RecoveredRecord } from '../../wire/pbft.ts';
 import type { ReplicationMessageValue } from '../../wire/replication-registry.ts';
 import type { SavedCheckpoint } from '../contract.ts';
 import { everyone } from '../outbox.ts';
 import type { Core } from './core.ts';
 import { Forgotten } from './forgotten.ts';
-import { Keys } from './keys.ts';
+import { counterRiseMax, Keys } from './keys.ts';
 import { PageCheck } from './page-check.ts';
 import type { QueuedRequest } from './queue.ts';
 import { encodeRecord } from './records.ts';
 import { RecoveryPages } from './recovery-pages.ts';
 import { RecoveryRequests } from './recovery-requests.ts';
-import { estimateStable, medianView, type Reported, recoveredView } from './recovery-rules.ts';
+import {
+  estimateStable,
+  medianView,
+  type Reported,
+  reachedBefore,
+  recoveredView,
+} from './recovery-rules.ts';
 
 /** When the next recovery begins. */
 export const recoveryTimer = 'recovery';
@@ -39,7 +45,9 @@ interface Running {
   readonly beganMs: number;
   /** What was executed at the last tick. */
   seen: number;
-  /** What was the oldest that waited when nothing had been executed for a while. */
+  /** What was the oldest that waited at the last tick. */
+  head: QueuedRequest | undefined;
+  /** What has waited as the oldest from one tick to the next: it may be known to nobody else. */
   vain: QueuedRequest | undefined;
 }
 
@@ -52,6 +60,10 @@ export class Recovery {
   #hasForgotten = false;
   /** Where the last recovery from a lost disk ended. */
   #recoveredView = 0;
+  /** Its newest counter at the start. */
+  #counterThen = 0;
+  /** By member: the newest NEW-KEY of this one that it has shown. */
+  readonly #shown: (NewKey | undefined)[] = [];
   #running: Running | undefined;
 
   constructor(core: Core) {
@@ -85,6 +97,7 @@ export class Recovery {
       out.timer(recoveryTimer, nowMs + (recoveryIntervalMs * (n - index)) / n);
     }
     this.keys.start();
+    this.#counterThen = this.keys.counterOf(index);
     this.#core.parts.checkpoints.start();
     if (this.isForgetful) out.record(encodeRecord('recovered', this.#recoveredRecord()));
     if (this.keys.counterOf(index) > this.#recovered) this.begin();
@@ -114,17 +127,19 @@ export class Recovery {
     // Whoever had broken in may have had later changes of keys signed; who takes those takes none below.
     const counter = Math.max(atLeast, (signer.keyChanges?.() ?? 0) + 1);
     if (counter > limits.newKeyCounterMax) return out.count('recovery-refused');
-    // A primary that says nothing for a while would cost everyone its time-out.
-    if (core.isActive && core.isPrimary) parts.viewChanges.start(core.view + 1);
     // One loss is one loss, however often its recovery begins again.
     const known = Math.max(said, this.keys.forgottenBy(index));
     const isNew = isAgain || known <= this.#recovered;
     const forgotten = this.isForgetful && isNew ? counter : known;
+    const isTold = known > this.keys.forgottenBy(index);
     const message = this.keys.renew(counter, forgotten);
+    // A primary that says nothing for a while would cost everyone its time-out. And what is void must be said anew.
+    if (core.isActive ? core.isPrimary : isTold) parts.viewChanges.start(core.view + 1);
     out.count('recovery-started');
     log.forgetVotes(undefined, index, n);
     parts.checkpoints.forgetVotes(undefined);
     log.shut();
+    this.#running?.pages?.close();
     this.#running = {
       counter,
       began: this.#running?.began ?? forgotten,
@@ -135,6 +150,7 @@ export class Recovery {
       pages: undefined,
       beganMs: core.nowMs,
       seen: -1,
+      head: undefined,
       vain: undefined,
     };
     out.send(everyone, 'newKey', message);
@@ -167,16 +183,21 @@ export class Recovery {
       out.send(core.replica(member), 'queryStable', { instance, counter, forgotten });
     }
     const { executed } = parts.execution;
+    const { head } = core.queue;
+    // What waits here from one tick to the next may be known to no other member, so it is not waited for any more.
+    if (head === running.head) running.vain = head;
+    running.head = head;
     if (running.bound !== undefined && running.seen === executed) this.#push(running);
+    // Of what they say of the first one a part may be lost, though everything goes on.
+    else if (running.bound !== undefined && running.requests.point === undefined)
+      running.requests.submit();
     if (running.bound !== undefined) running.requests.renumber();
     running.seen = executed;
     this.#arm();
   }
 
-  /** Nothing was executed for a while. What waits here may be known to no other member, so it is not waited for any more. */
-  #push(running: Running): void {
-    const { requests } = running;
-    running.vain = this.#core.queue.head;
+  /** Nothing was executed for a while. */
+  #push({ requests }: Running): void {
     if (this.#isFar(requests) || !requests.goOn()) requests.submit();
   }
 
@@ -207,14 +228,18 @@ export class Recovery {
   /** Somebody shows this member a NEW-KEY of its own, which it may have forgotten. */
   onOwnKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
     const { out, parts, statements } = this.#core;
-    const isOfUse = this.mayHaveForgotten || this.isRunning;
+    const isOfUse = this.mayHaveForgotten || this.isRunning || this.#isUnknownLoss(message);
     const isLater = message.counter > (this.#running?.counter ?? -1);
     if (!isLater && !this.#isOfLaterLoss(message)) return out.count('new-key-odd');
+    if (message.forgotten > message.counter) return out.count('new-key-odd');
     if (!isOfUse || message.counter >= limits.newKeyCounterMax) return out.count('new-key-odd');
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
+    // Signed before there was a module, which will sign nothing as high.
+    const signed = this.#core.signer.keyChanges?.() ?? message.counter;
+    if (message.counter > signed) return out.count('new-key-far');
     this.onShown();
-    if (!this.isForgetful) return this.#beginAbove(message);
+    if (!this.isForgetful) return this.#beginAbove(from, message);
     if (this.#running === undefined) this.#onKnown(from, message.counter);
     else this.#beginAgain(this.#running, from, message);
   }
@@ -224,16 +249,35 @@ export class Recovery {
     return this.isRunning && forgotten > this.keys.forgottenBy(this.#core.index);
   }
 
+  /** To who believes it, this member's VIEW-CHANGEs are void until it says the same. They are of use between views only. */
+  #isUnknownLoss({ forgotten }: NewKey): boolean {
+    const { index, parts, isActive } = this.#core;
+    return !isActive && !parts.checkpoints.isFinished && forgotten > this.keys.forgottenBy(index);
+  }
+
   /**
    * An intruder had this member sign a NEW-KEY for later: who has it takes none below. It forgets nothing, whatever that one
    * says, and says from now on that it had.
    */
-  #beginAbove({ counter, forgotten }: ReplicationMessageValue<'newKey'>): void {
-    const running = this.#running;
-    if (running === undefined) return;
-    if (!this.#forgotten.mayForgetAgain) return this.#core.out.count('new-key-too-soon');
+  #beginAbove(from: number, message: NewKey): void {
+    const { out, faults, index } = this.#core;
+    if (message.counter > (this.#shown[from]?.counter ?? 0)) this.#shown[from] = message;
+    // Others take no counter that rises too far; of f+1 who show such a one some correct one has taken it all the same.
+    const shown = this.#shown.flatMap((each) => each ?? []).sort((a, b) => b.counter - a.counter);
+    const most = Math.max(shown[faults]?.counter ?? 0, this.#counterThen) + counterRiseMax;
+    if (message.counter > most) return out.count('new-key-far');
+    if (!this.#forgotten.mayForgetAgain) return out.count('new-key-too-soon');
     this.#forgotten.onAgain();
-    this.#beginWith(Math.max(counter, running.counter) + 1, false, forgotten);
+    // Above all of them at once: it may do so seldom, and a liar show one after the other.
+    const credible = shown.filter(({ counter }) => counter <= most);
+    const counter = Math.max(this.keys.counterOf(index), ...credible.map((each) => each.counter));
+    const forgotten = Math.max(...credible.map((each) => each.forgotten));
+    // A restart must not take that for a loss from which it has not recovered.
+    if (forgotten > this.#recovered) {
+      this.#recovered = forgotten;
+      out.record(encodeRecord('recovered', this.#recoveredRecord()));
+    }
+    this.#beginWith(counter + 1, false, forgotten);
   }
 
   /** Who has taken a newer one takes none of this recovery. */
@@ -299,7 +343,7 @@ export class Recovery {
     parts.viewChanges.resume();
     parts.newViews.resume();
     parts.checkpoints.requestCompaction();
-    running.requests.submit();
+    running.requests.begin(reachedBefore(running.reported, faults));
   }
 
   #judgeView(running: Running): void {

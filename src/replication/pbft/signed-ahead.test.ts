@@ -122,6 +122,17 @@ describe('changes of keys that were signed ahead', () => {
     cluster.restart(laggard);
     expect(cluster.replica(laggard).keyCounters).toEqual(demanded);
   });
+
+  it('are demanded by a member that has lost its disk, too: others tell it', () => {
+    const cluster = new TestCluster({ seed: 12, parameters });
+    write(cluster, 3);
+    recover(cluster, recovered);
+    recover(cluster, recovered);
+    cluster.wipe(laggard);
+    const isOver = () => cluster.count('recovery-done') === 3;
+    expect(cluster.run(cluster.nowMs + 60_000, isOver)).toBe(true);
+    expect(cluster.replica(laggard).keyCounters[recovered]).toBe(2);
+  });
 });
 
 describe('a CHECKPOINT that was signed ahead', () => {

@@ -153,6 +153,8 @@ export class ViewChanges {
     const held = { message, digest };
     if (this.isVoid(message.statement)) {
       out.count('view-change-void');
+      // It may not know of the loss: an intruder may have signed that it had one.
+      if (from === replica) core.parts.recovery.keys.remind(replica);
       // A NEW-VIEW that names it need not be waited for.
       core.parts.newViews.onSupport(held);
       return core.parts.newViews.tryAll();
