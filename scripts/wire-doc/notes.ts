@@ -96,7 +96,7 @@ export const signedStatements: Record<SignaturePurpose, Signed> = {
   'new-view': byReplica('view', 'digest of the new view; the instance for the system'),
   'new-key': byReplica(
     'number of the change of keys',
-    'index of the member (2 bytes, big-endian); the instance for the system',
+    'index of the member (2 bytes) and `forgotten` (8 bytes), both big-endian; the instance for the system',
   ),
   recovery: byReplica('sequence', 'what is asked for; the instance for the system'),
   'channel-key': byReplica(
