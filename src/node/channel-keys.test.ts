@@ -1,6 +1,8 @@
 // Channels whose keys an identity vouches for: whose word counts, for what, and until when.
 
 import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
   alice,
@@ -21,6 +23,7 @@ import type { Channel } from '../env/network.ts';
 import { encodeFrame } from '../wire/frame.ts';
 import { type Credential, checkCredential, credentialUri } from './credential.ts';
 import { createChannelIdentity, type Identity } from './identity.ts';
+import { tlsOptions } from './tls.ts';
 
 afterEach(stopAll);
 
@@ -248,4 +251,112 @@ describe('a node that changes its keys', () => {
     a.network.open(bob.peer, b.address).send(ping, utf8('hello'));
     expect((await b.inbox.next()).channel.peer).toBe(alice.peer);
   });
+});
+
+test('a handshake under way when keys are renewed gives no channel', async () => {
+  let keys = await aliceWith(1);
+  const a = await start(keys, { channelKeys: { system, renew: () => keys } });
+  // The network holds back what bob sends after his first flight.
+  let release = (): void => {};
+  let isHeld = (): void => {};
+  const heldBack = new Promise<void>((resolve) => {
+    isHeld = resolve;
+  });
+  const proxy = createServer((near: Socket) => {
+    const far = connect(a.address);
+    let seen = 0;
+    const held: Buffer[] = [];
+    let isOpen = false;
+    release = () => {
+      isOpen = true;
+      for (const each of held.splice(0)) far.write(each);
+    };
+    near.on('data', (chunk: Buffer) => {
+      seen += 1;
+      if (seen === 1 || isOpen) far.write(chunk);
+      else {
+        held.push(chunk);
+        isHeld();
+      }
+    });
+    far.on('data', (chunk: Buffer) => near.write(chunk));
+    near.on('error', () => {});
+    far.on('error', () => {});
+    far.on('close', () => near.destroy());
+    near.on('close', () => far.destroy());
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const { port } = proxy.address() as AddressInfo;
+  const socket = connectTls({ ...tlsOptions(bob), host: '127.0.0.1', port });
+  socket.on('error', () => {});
+  await once(socket, 'secureConnect');
+  socket.write(encodeFrame(ping, utf8('forged in the name of bob')));
+  await heldBack;
+  // Alice recovers: who had been inside has the secrets of all sessions up to here, this one's too.
+  keys = await aliceWith(2);
+  a.network.renewKeys?.();
+  release();
+  const got = await Promise.race([
+    a.inbox
+      .next()
+      .then(
+        ({ channel, payload }) =>
+          `${channel.peer === bob.peer ? 'bob' : '?'}: ${new TextDecoder().decode(payload)}`,
+      ),
+    ended(socket).then(() => 'closed'),
+  ]);
+  socket.destroy();
+  proxy.close();
+  expect(got).toBe('closed');
+});
+
+test('a proof of a later change of keys ends channels with keys of before', async () => {
+  const b = await start(bob, { channelKeys: { system }, keepsPlace: () => true });
+  const old = await aliceWith(4);
+  const thief = rawClient(b, old);
+  await once(thief, 'secureConnect');
+  thief.write(encodeFrame(ping, utf8('old')));
+  await b.inbox.next();
+  const current = rawClient(b, await aliceWith(5));
+  await once(current, 'secureConnect');
+  current.write(encodeFrame(ping, utf8('new')));
+  await b.inbox.next();
+  const again = rawClient(b, old);
+  await once(again, 'secureConnect');
+  again.write(encodeFrame(ping, utf8('still here')));
+  const got = await Promise.race([
+    b.inbox.next().then(({ payload }) => new TextDecoder().decode(payload)),
+    ended(again).then(() => 'closed'),
+  ]);
+  expect(got).toBe('closed');
+});
+
+test('a client that has met the newer key takes none of before', async () => {
+  const [old, current] = [await aliceWith(4), await aliceWith(5)];
+  const real = await start(current);
+  const thief = await start(old);
+  const b = await start(bob, { channelKeys: { system, timeOfDayMs: () => 1e12 }, dialOnly: true });
+  b.network.open(alice.peer, real.address).send(ping, utf8('1'));
+  await real.inbox.next();
+  b.network.open(alice.peer, real.address).close('moves');
+  b.network.open(alice.peer, thief.address).send(ping, utf8('2'));
+  const got = await Promise.race([
+    thief.inbox.next().then(() => 'took the old key'),
+    b.counts.until('network_messages_dropped_total/unreachable').then(() => 'refused'),
+  ]);
+  expect(got).toBe('refused');
+});
+
+test('a member takes nobody for itself by a key of before', async () => {
+  const keys = await aliceWith(5);
+  const a = await start(keys, { channelKeys: { system, renew: () => keys } });
+  const thief = rawClient(a, await aliceWith(4));
+  await once(thief, 'secureConnect');
+  thief.write(encodeFrame(ping, utf8('I am you')));
+  const got = await Promise.race([
+    a.inbox.next().then(({ payload }) => new TextDecoder().decode(payload)),
+    ended(thief).then(() => 'closed'),
+  ]);
+  expect(got).toBe('closed');
 });

@@ -156,7 +156,9 @@ export class Listener {
     await Promise.all(this.#all().map((channel) => channel.end()));
   }
 
+  /** Handshakes under way too: their secrets are as old as the keys that they began with. */
   closeAll(reason: string): void {
+    for (const { socket } of [...this.#handshakes.values()]) socket.destroy();
     for (const channel of this.#all()) channel.close(reason);
   }
 
@@ -201,6 +203,9 @@ export class Listener {
     if (handshake === undefined) return refuse('handshake-crowded-out');
     const proof = provenPeer(socket, this.#context.channelKeys?.system);
     if ('refusal' in proof) return refuse(proof.refusal);
+    // It has other keys for its own channels: these are of before.
+    if (proof.keys !== undefined && proof.peer === this.#context.identity().peer)
+      return refuse('own-key');
     const refusal = this.#context.peerKeys.refusalOf(proof);
     if (refusal !== undefined) return refuse(refusal);
     if (this.#context.admit?.(proof.peer) === false) {
@@ -210,6 +215,8 @@ export class Listener {
     if (this.#context.isKnown?.(proof.peer) ?? true) this.#rates.giveBack(addressOf(socket));
     if (!this.#makeRoom(proof.peer)) return refuse('too-many-connections');
     this.#accept(socket, proof, handshake.timer);
+    if (this.#context.keepsPlace?.(proof.peer) !== true) return;
+    if (this.#context.peerKeys.note(proof)) this.closeOld(proof.peer);
   }
 
   #accept(socket: TLSSocket, proof: Proof, timer: Timer): void {

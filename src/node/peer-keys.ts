@@ -29,6 +29,16 @@ export class PeerKeys {
     this.#counters.set(peer, Math.max(counter, this.#counters.get(peer) ?? 0));
   }
 
+  /**
+   * A word for newer keys is a word against those of before, whoever has missed the message.
+   * @returns whether channels may have to be closed.
+   */
+  note({ peer, keys }: Proof): boolean {
+    if (keys === undefined || keys.counter <= (this.#counters.get(peer) ?? 0)) return false;
+    this.demand(peer, keys.counter);
+    return true;
+  }
+
   refusalOf({ peer, keys }: Proof): 'channel-key-old' | 'channel-key-expired' | undefined {
     if (keys === undefined) return undefined;
     if (keys.counter < (this.#counters.get(peer) ?? 0)) return 'channel-key-old';

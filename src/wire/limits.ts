@@ -133,8 +133,11 @@ export const limits = {
   /** Connections to it at a time, and questions on one that wait. */
   signingConnectionsMax: 16,
   signingQuestionsMax: 16,
-  /** Changes of keys that it signs at once, and the time after which it signs one more. Others believe a thousand times as many. */
-  signingKeyChangesMax: 1024,
+  /**
+   * Changes of keys that it signs at once, also right after its start, and the time after which it signs one more. Others believe
+   * so many more that no restarts use that up.
+   */
+  signingKeyChangesMax: 16,
   signingKeyChangeIntervalMs: 60_000,
   /** Requests that a replica holds unexecuted, and their bytes. */
   queuedRequestsMax: 16_384,

@@ -106,12 +106,13 @@ test('stolen keys of a channel are worth nothing after the recovery of the membe
   const group = await ReplicaGroup.startSigned();
   const counting = await Counting.start(group, 2);
   await counting.goesOn(40);
-  const [victim, broken] = [group.at(0), group.at(2)];
+  const [victim, away, broken] = [group.at(0), group.at(1), group.at(2)];
   const identity = await stolenIdentity(group, 2);
   const before = await thief(group, identity, 0);
   before.say();
   await until('the thief has a channel', () => before.state()?.phase === 'connected');
 
+  await away.kill();
   broken.process?.kill(recoverSignal);
   await until('it has recovered', () => saidTimes(broken, 'recovery-done') === 1);
   await until('the thief has no channel', () => before.state()?.phase !== 'connected');
@@ -121,14 +122,17 @@ test('stolen keys of a channel are worth nothing after the recovery of the membe
   });
   await counting.goesOn(40);
 
-  // Nor does it from a member that has been started anew and remembers.
+  // Nor does it from one that was away meanwhile, nor from one that has been started anew and remembers.
+  await away.start();
   await victim.kill();
   await victim.start();
-  const after = await thief(group, identity, 0);
-  await until('the restarted member refuses it too', () => {
-    after.say();
-    return after.state()?.lastError?.includes(refused);
-  });
+  for (const index of [1, 0]) {
+    const after = await thief(group, identity, index);
+    await until('the restarted member refuses it too', () => {
+      after.say();
+      return after.state()?.lastError?.includes(refused);
+    });
+  }
 
   const { added, found } = await counting.judge();
   expect(found).toEqual(added);

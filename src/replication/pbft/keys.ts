@@ -34,6 +34,10 @@ export class Keys {
   /** By member: how far its counter has risen since the start. */
   readonly #risen: number[];
   #startedMs = 0;
+  #isBehind = false;
+  /** By member: its own change of keys that it is known to have heard of, and when it was told last. */
+  readonly #heardBy: number[] = [];
+  readonly #toldMs: number[] = [];
 
   constructor(core: Core) {
     this.#core = core;
@@ -50,7 +54,13 @@ export class Keys {
     const made = this.counterOf(index);
     if (signed !== undefined && signed < made) throw behind(signed, made);
     this.#startedMs = nowMs;
+    this.#isBehind = signed !== undefined && signed > made;
     this.#demandKeys();
+  }
+
+  /** Whether a change of keys was signed of which this member knew nothing when it started. */
+  get isBehind(): boolean {
+    return this.#isBehind;
   }
 
   /** Channels with keys of before are closed, and opened no more. */
@@ -72,11 +82,21 @@ export class Keys {
     return this.#newest[member]?.forgotten ?? 0;
   }
 
-  /** Makes a new one of its own, and all channels anew. */
-  renew(counter: number, forgotten: number): NewKey {
-    const { instance, index, signer, out } = this.#core;
+  /** A new one of its own; undefined when a module does not sign it, or not yet. */
+  signed(counter: number, forgotten: number): NewKey | undefined {
+    const { instance, index, signer } = this.#core;
     const stated = { replica: index, counter, forgotten };
-    const message = { instance, ...stated, signature: signer.sign(newKeyBytes(instance, stated)) };
+    try {
+      return { instance, ...stated, signature: signer.sign(newKeyBytes(instance, stated)) };
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === 'not-permitted') return undefined;
+      throw error;
+    }
+  }
+
+  /** From now on it has this one, and all channels are made anew. */
+  renew(message: NewKey): NewKey {
+    const { index, out } = this.#core;
     this.#newest[index] = message;
     out.record(encodeRecord('newKey', message));
     out.rekey('all');
@@ -85,7 +105,7 @@ export class Keys {
 
   /** Another member's, whoever hands it on. */
   onNewKey(from: number, message: ReplicationMessageValue<'newKey'>): void {
-    const { out, n, index, statements, parts, log } = this.#core;
+    const { out, n, statements, parts } = this.#core;
     const { replica, counter, forgotten } = message;
     if (replica >= n || counter > limits.newKeyCounterMax || forgotten > counter) {
       return out.count('new-key-odd');
@@ -100,8 +120,16 @@ export class Keys {
     if (forgotten < this.forgottenBy(replica)) return out.count('new-key-odd');
     const isLoss = forgotten > this.forgottenBy(replica);
     if (!this.#mayTake(replica, isLoss)) return out.count('new-key-too-soon');
+    this.#take(message, isLoss);
+  }
+
+  #take(message: NewKey, isLoss: boolean): void {
+    const { out, n, index, parts, log } = this.#core;
+    const { replica, counter } = message;
     this.#risen[replica] = this.#riseOf(message);
     this.#newest[replica] = message;
+    // Whoever was in it may have made it forget what others had told it.
+    this.#heardBy[replica] = 0;
     out.record(encodeRecord('newKey', message));
     out.rekey(replica);
     this.#demandKeys();
@@ -162,6 +190,23 @@ export class Keys {
     if (known !== undefined) this.#core.out.send(this.#core.replica(member), 'newKey', known);
   }
 
+  /** A member that was away when this one changed its keys takes those of before. */
+  tellOwn(member: number): void {
+    const { nowMs, out, instance, parameters } = this.#core;
+    const own = this.own;
+    if (own === undefined || (this.#heardBy[member] ?? 0) >= own.counter) return;
+    if (nowMs - (this.#toldMs[member] ?? Number.NEGATIVE_INFINITY) < parameters.timeoutMs) return;
+    this.#toldMs[member] = nowMs;
+    const { counter, forgotten } = own;
+    out.send(this.#core.replica(member), 'newKey', own);
+    out.send(this.#core.replica(member), 'queryStable', { instance, counter, forgotten });
+  }
+
+  /** What a member answers shows that it knows this change of keys. */
+  onHeard(member: number, counter: number): void {
+    this.#heardBy[member] = Math.max(counter, this.#heardBy[member] ?? 0);
+  }
+
   #tell(to: number, counter: number): void {
     const { out, instance } = this.#core;
     // Who has lost its disk would take keys that others have changed since, and has forgotten which of them had lost theirs.
@@ -188,7 +233,11 @@ export class Keys {
 
   restore(message: NewKey): void {
     const { replica } = message;
-    if (replica < this.#core.n && this.#isNewer(message)) this.#newest[replica] = message;
+    const { n, statements, out } = this.#core;
+    // An intruder may have written it: it must not outlive him.
+    if (replica >= n || !this.#isNewer(message)) return;
+    if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
+    this.#newest[replica] = message;
   }
 }
 

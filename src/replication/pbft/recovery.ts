@@ -100,13 +100,16 @@ export class Recovery {
     this.#counterThen = this.keys.counterOf(index);
     this.#core.parts.checkpoints.start();
     if (this.isForgetful) out.record(encodeRecord('recovered', this.#recoveredRecord()));
-    if (this.keys.counterOf(index) > this.#recovered) this.begin();
+    const counter = this.keys.counterOf(index);
+    if (this.isForgetful && counter === 0) this.onTick();
+    else if (counter > this.#recovered || this.keys.isBehind) this.begin();
     else if (this.isForgetful) this.onTick();
   }
 
   onTimer(): void {
     const { nowMs, out, parameters } = this.#core;
-    out.timer(recoveryTimer, nowMs + parameters.recoveryIntervalMs);
+    const { recoveryIntervalMs } = parameters;
+    if (recoveryIntervalMs > 0) out.timer(recoveryTimer, nowMs + recoveryIntervalMs);
     this.begin();
   }
 
@@ -132,7 +135,14 @@ export class Recovery {
     const isNew = isAgain || known <= this.#recovered;
     const forgotten = this.isForgetful && isNew ? counter : known;
     const isTold = known > this.keys.forgottenBy(index);
-    const message = this.keys.renew(counter, forgotten);
+    const message = this.keys.signed(counter, forgotten);
+    if (message === undefined) {
+      // An intruder may have used up what the module signs in a time.
+      const againMs = core.nowMs + limits.signingKeyChangeIntervalMs;
+      if (this.#running === undefined) out.timer(recoveryTimer, againMs);
+      return out.count('recovery-refused');
+    }
+    this.keys.renew(message);
     // A primary that says nothing for a while would cost everyone its time-out. And what is void must be said anew.
     if (core.isActive ? core.isPrimary : isTold) parts.viewChanges.start(core.view + 1);
     out.count('recovery-started');
@@ -304,6 +314,7 @@ export class Recovery {
 
   onReplyStable(from: number, message: ReplicationMessageValue<'replyStable'>): void {
     const running = this.#running;
+    this.keys.onHeard(from, message.counter);
     if (running === undefined && this.isForgetful && message.counter === 0) {
       return this.#onKnown(from, 0);
     }

@@ -234,6 +234,7 @@ export class StatusExchange {
     viewChanges.remind(from, view);
     checkpoints.remind(from, Math.max(height, executed));
     if (executed === 0) recovery.keys.remind(from);
+    if (!recovery.isRunning) recovery.keys.tellOwn(from);
   }
 
   #helpWithView(from: number, status: PbftStatus): void {

@@ -78,6 +78,8 @@ function remoteKey(signer: RemoteSigner): MemberKey {
 
 /** How long after a refusal the module is asked again. */
 const retryMs = 10_000;
+/** How often the clock is looked at. */
+const lookMs = 60_000;
 
 export interface KeyRefreshOptions {
   readonly timers: Timers;
@@ -92,10 +94,17 @@ export interface KeyRefreshOptions {
 export function refreshKeysInTime(options: KeyRefreshOptions): () => void {
   const { timers, log, timeOfDayMs, expiresMs, refresh } = options;
   let timer: Timer | undefined;
+  let halfMs = 0;
+  let knownMs: number | undefined;
   const arm = (): void => {
     const untilMs = expiresMs();
     if (untilMs === undefined) return;
-    timer = timers.after(Math.max((untilMs - timeOfDayMs()) / 2, retryMs), () => {
+    const lastsMs = untilMs - timeOfDayMs();
+    if (untilMs !== knownMs) halfMs = lastsMs / 2;
+    knownMs = untilMs;
+    // In steps: the clock may have been wrong, and be put right.
+    timer = timers.after(Math.min(Math.max(lastsMs - halfMs, retryMs), lookMs), () => {
+      if ((expiresMs() ?? 0) - timeOfDayMs() > halfMs) return arm();
       try {
         refresh();
       } catch (error) {

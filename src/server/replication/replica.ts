@@ -157,11 +157,11 @@ async function startWith(options: ReplicaOptions, memberKey: MemberKey): Promise
     log,
     metrics,
   };
-  let isFailed = false;
+  let failure: Error | undefined;
   let fail: (error: Error) => void = () => {};
   const failed = new Promise<Error>((resolve) => {
     fail = (error) => {
-      isFailed = true;
+      failure = error;
       resolve(error);
     };
   });
@@ -190,10 +190,12 @@ async function startWith(options: ReplicaOptions, memberKey: MemberKey): Promise
       onFailure: fail,
     });
     host.start();
+    // What it begins with, or a module that knows less than the journal, keeps it from starting at all.
+    if (failure !== undefined) throw failure;
     let stopping: Promise<void> | undefined;
     const status = (): ReplicaStatus => {
       if (stopping !== undefined) return { ...host.status(), status: 'stopped' };
-      return isFailed ? { ...host.status(), status: 'failed' } : host.status();
+      return failure === undefined ? host.status() : { ...host.status(), status: 'failed' };
     };
     const peers = group.members.map((key) => toHex(key) as PeerId);
     watch = new QuorumWatch({

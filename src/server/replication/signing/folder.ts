@@ -4,7 +4,7 @@
 //   key       secret: the seed, the instance, and the version of this format
 //   counter   the number of the last change of keys
 
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type Bytes, fromHex, toHex } from '../../../base/bytes.ts';
@@ -57,7 +57,7 @@ export async function createSigningFolder(
     });
   }
   // The key comes last: where it is, the counter is too.
-  await replaceFile(counterPath(folder), '0\n');
+  if (!(await fileExists(counterPath(folder)))) await replaceFile(counterPath(folder), '0\n');
   const key = {
     format: 'holdfast-signing',
     version: 1,
@@ -80,6 +80,12 @@ export async function openSigningFolder(folder: string): Promise<SigningFolder> 
   checkFolder(folder);
   const text = await read(keyPath(folder));
   await requirePrivate(keyPath(folder));
+  const { mode } = await stat(folder);
+  if ((mode & 0o022) !== 0) {
+    throw new HoldfastError('bad-configuration', `other users may write to ${folder}`, {
+      cure: `Run: chmod 700 ${folder}`,
+    });
+  }
   const lock = await lockFolder(
     folder,
     'A module signs once: stop that process, or let it be the one.',

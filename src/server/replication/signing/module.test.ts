@@ -1,8 +1,9 @@
 // The module as whoever has broken into a replica reaches it: over its socket, with any bytes.
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -19,8 +20,9 @@ import {
   type SigningMessage,
   signingDecoder,
 } from '../../../wire/signing.ts';
+import { replaceFile } from '../../files.ts';
 import { describeGroup, memberKey, type PlacedGroup } from '../group.ts';
-import { createSigningFolder } from './folder.ts';
+import { createSigningFolder, openSigningFolder } from './folder.ts';
 import { type SigningModule, startSigningModule } from './module.ts';
 
 let place: string;
@@ -211,7 +213,87 @@ describe('a module', () => {
   });
 });
 
+describe('the socket of a module', () => {
+  test('is not kept from a replica by who asks nothing', async () => {
+    await created();
+    const idle: Socket[] = [];
+    for (let i = 0; i < limits.signingConnectionsMax; i++) {
+      const one = connect({ path: socket });
+      one.on('error', () => {});
+      await once(one, 'connect');
+      idle.push(one);
+    }
+    expect(await ask(describeQuestion)).toHaveLength(1);
+    for (const one of idle) one.destroy();
+  });
+
+  test('is closed for who reads no answers', async () => {
+    await created();
+    const flood = connect({ path: socket });
+    flood.on('error', () => {});
+    flood.pause();
+    const many = concatBytes(
+      ...Array.from({ length: limits.signingQuestionsMax }, () => describeQuestion),
+    );
+    let asked = 0;
+    while (!flood.destroyed && asked < 100_000) {
+      flood.write(many);
+      asked += limits.signingQuestionsMax;
+      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(flood.destroyed).toBe(true);
+    expect(await ask(describeQuestion)).toHaveLength(1);
+  });
+
+  test('may be no file of its folder', async () => {
+    await createSigningFolder(folder, group, seed);
+    const key = join(folder, 'key');
+    const refusal = await refusalOf(startSigningModule({ folder, socket: key }));
+    expect(refusal.code).toBe('bad-configuration');
+    expect(statSync(key).isFile()).toBe(true);
+  });
+});
+
 describe('the folder of a module', () => {
+  test('keeps its count when the key has to be put there again', async () => {
+    const first = await created();
+    await ask(newKey(1));
+    await first.stop();
+    rmSync(join(folder, 'key'));
+    await createSigningFolder(folder, group, seed);
+    await start();
+    expect((await ask(describeQuestion))[0]?.value).toMatchObject({ counter: 1 });
+  });
+
+  test('is not written to any more once the module has stopped', async () => {
+    await createSigningFolder(folder, group, seed);
+    for (let round = 0; round < 10; round++) {
+      const signing = await startSigningModule({ folder, socket });
+      const before = readFileSync(join(folder, 'counter'), 'utf8');
+      const connection = connect({ path: socket });
+      connection.on('error', () => {});
+      await once(connection, 'connect');
+      connection.write(newKey(Number(before) + 1));
+      for (let turn = 0; turn <= round % 4; turn++)
+        await new Promise((resolve) => setImmediate(resolve));
+      await signing.stop();
+      connection.destroy();
+      const { counter, release } = await openSigningFolder(folder);
+      // Longer than a file takes to be replaced.
+      await replaceFile(join(place, 'other'), 'x');
+      await release();
+      expect(readFileSync(join(folder, 'counter'), 'utf8')).toBe(`${counter}\n`);
+    }
+  });
+
+  test('is refused when others may write to it', async () => {
+    await createSigningFolder(folder, group, seed);
+    chmodSync(folder, 0o777);
+    const refusal = await refusalOf(start());
+    expect(refusal.code).toBe('bad-configuration');
+    expect(refusal.cure).toContain('chmod');
+  });
+
   test('is made once, for a member, and nobody else reads the key', async () => {
     await createSigningFolder(folder, group, seed);
     expect(statSync(join(folder, 'key')).mode & 0o777).toBe(0o600);

@@ -76,6 +76,7 @@ export async function startSigningModule(options: SigningModuleOptions): Promise
         server.close(resolve);
         answering.close();
       });
+      await answering.settled();
       await folder.release();
       log.info('signing-stopped', { member: counter.member });
     };
@@ -126,7 +127,6 @@ async function listen(path: string, serve: (socket: Socket) => void): Promise<Se
     });
   }
   const server = createServer(serve);
-  server.maxConnections = limits.signingConnectionsMax;
   try {
     // Left by a process that was killed; whose it was holds no lock any more.
     if ((await lstat(path).catch(() => undefined))?.isSocket() === true) await unlink(path);
@@ -135,6 +135,8 @@ async function listen(path: string, serve: (socket: Socket) => void): Promise<Se
       server.listen(path, resolve);
     });
     await chmod(path, 0o660);
+    // From here on accepting may fail for a moment (no file descriptor left); that must not end the process.
+    server.on('error', () => {});
     return server;
   } catch (cause) {
     server.close();
@@ -152,9 +154,17 @@ function isListening(path: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    socket.once('error', () => resolve(false));
+    // Only a refusal shows that nobody listens; any other failure leaves it open.
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(
+        error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT' && error.code !== 'ENOTSOCK',
+      );
+    });
   });
 }
+
+/** Answers that wait for who asked; more than all that may be asked for at a time. */
+const unreadSizeBytesMax = 64 * 1024;
 
 /** A replica asks at once: who does not must not take its place. */
 const idleTimeoutMs = 10_000;
@@ -173,6 +183,11 @@ class Answering {
     this.#log = log;
   }
 
+  /** Once nothing is written to the folder any more. */
+  settled(): Promise<void> {
+    return this.#last;
+  }
+
   close(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -180,6 +195,12 @@ class Answering {
   serve(socket: Socket): void {
     const decoder = signingDecoder();
     let waiting = 0;
+    // Who is idle does not keep the replica out.
+    const [oldest] = this.#sockets;
+    if (this.#sockets.size >= limits.signingConnectionsMax) {
+      oldest?.destroy();
+      if (oldest !== undefined) this.#sockets.delete(oldest);
+    }
     this.#sockets.add(socket);
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => socket.destroy());
@@ -194,6 +215,7 @@ class Answering {
           waiting -= 1;
           if (answer === undefined) socket.destroy();
           else socket.write(answer);
+          if (socket.writableLength > unreadSizeBytesMax) socket.destroy();
         });
       });
       if (error !== undefined) socket.destroy();

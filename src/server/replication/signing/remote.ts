@@ -2,6 +2,7 @@
 
 import { type Bytes, equalBytes } from '../../../base/bytes.ts';
 import { HoldfastError } from '../../../base/errors.ts';
+import { ed25519 } from '../../../crypto/signature.ts';
 import type { Identity } from '../../../node/identity.ts';
 import type { MemberSigner } from '../../../replication/pbft/index.ts';
 import type { PlacedGroup } from '../group.ts';
@@ -50,6 +51,8 @@ export class RemoteSigner implements MemberSigner {
   sign(statement: Bytes): Bytes {
     const answer = this.#ask({ kind: 'sign', statement });
     if (answer.kind !== 'signed') throw this.#odd();
+    // What answers on the socket need not be the module: nothing that it made up is to be kept or sent.
+    if (!ed25519.verify(this.publicKey, statement, answer.signature)) throw this.#odd();
     return answer.signature;
   }
 

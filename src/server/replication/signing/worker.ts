@@ -42,12 +42,19 @@ const answerTimeoutMs = 5_000;
 
 class Refused extends Error {}
 
+/** A module that is being started anew is asked again until then. */
+const retryMs = 50;
+
 async function call(socket: string, question: SigningCall): Promise<SigningAnswer> {
-  try {
-    return await answerTo(socket, question);
-  } catch (error) {
-    const kind = error instanceof Refused ? 'refused' : 'unreachable';
-    return { kind, reason: reasonOf(error) };
+  const untilMs = performance.now() + answerTimeoutMs;
+  for (;;) {
+    try {
+      return await answerTo(socket, question);
+    } catch (error) {
+      if (error instanceof Refused) return { kind: 'refused', reason: reasonOf(error) };
+      if (performance.now() >= untilMs) return { kind: 'unreachable', reason: reasonOf(error) };
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+    }
   }
 }
 
@@ -91,7 +98,12 @@ function ask(path: string, question: Bytes): Promise<SigningMessage> {
       socket.destroy();
       reject(error);
     };
-    socket.setTimeout(answerTimeoutMs, () => fail(new Error(`no answer in ${answerTimeoutMs} ms`)));
+    // Not the socket's own time-out, which begins anew with each byte.
+    const timer = setTimeout(
+      () => fail(new Error(`no answer in ${answerTimeoutMs} ms`)),
+      answerTimeoutMs,
+    );
+    socket.on('close', () => clearTimeout(timer));
     socket.on('error', fail);
     socket.on('close', () => reject(new Error('it hung up without an answer')));
     socket.on('data', (chunk: Buffer) => {
