@@ -158,7 +158,7 @@ function cureOf(
   if (code === 'port-in-use') {
     return `Stop what has the port: member ${index} of this or another group, perhaps. For another port correct group.json, on all machines alike, and start all members again.`;
   }
-  if (code === 'unavailable') return `Start it first: sign ${index}.`;
+  if (code === 'unavailable') return `Start it: sign ${index}. Then replica ${index} --signed.`;
   if (details.whole === true) {
     return `Start it: replica ${index}. If what it holds is not to be trusted (an older copy was put back, say), move ${path} away first.`;
   }

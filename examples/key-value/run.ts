@@ -70,7 +70,7 @@ async function sign(folder: string, index: number): Promise<void> {
   const signing = await startSigningModule({
     folder: path,
     socket: socketPath(folder, index),
-    log,
+    log: { ...log, info: tell },
   });
   console.log(`Signing for member ${index}: now replica ${index} --signed. Ctrl-C ends it.`);
   process.once('SIGINT', () => void signing.stop());
@@ -107,7 +107,7 @@ async function serve(folder: string, index: number, isSigned: boolean): Promise<
   process.once('SIGTERM', () => void stopIt());
   // Its disk or its service failed; whoever looks after the process starts it again.
   void replica.failed.then(async (error) => {
-    explain(error);
+    explain(withCommands(error, folder, file, index));
     await stopIt();
   });
 }

@@ -187,17 +187,14 @@ describe('a node that hears of no changes of keys', () => {
   });
 
   test('ends a connection when its key expires, and goes on with the next one', async () => {
-    let keys = await aliceWith(1, 5_000);
-    const renew = (): Identity => keys;
-    const a = await start(keys, { channelKeys: { system, renew } });
+    const a = await start(await aliceWith(1, 5_000), { channelKeys: { system } });
     const timers = new HandTimers();
     const channelKeys = { system, timeOfDayMs: () => 4_000 };
     const b = await start(bob, { channelKeys, timers, dialOnly: true });
     const link = b.network.open(alice.peer, a.address);
     link.send(ping, utf8('first'));
     await a.inbox.next();
-    keys = await aliceWith(1, 9_000);
-    a.network.refreshKeys();
+    a.network.present(await aliceWith(1, 9_000));
     const expiry = [...timers.waiting].find(({ delayMs }) => delayMs === 1_000);
     expect(expiry).toBeDefined();
     expiry?.action();

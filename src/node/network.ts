@@ -75,8 +75,8 @@ export interface TlsNetwork extends Network {
   state(peer: PeerId): LinkState | undefined;
   /** Asks `admit` again about everyone connected, after the answer may have changed, and drops who is not wanted. */
   readmit(): void;
-  /** New keys for channels to come, before those in use expire. What is open stays. */
-  refreshKeys(): void;
+  /** Other keys for channels to come, before those in use expire. What is open stays. */
+  present(keys: Identity): void;
 }
 
 /** How long `close` waits for what was sent to leave. */
@@ -172,15 +172,14 @@ class NodeNetwork implements TlsNetwork {
     this.#listener?.readmit();
   }
 
-  refreshKeys(): void {
-    const renewed = this.#context.channelKeys?.renew?.();
-    if (renewed === undefined) return;
-    this.#identity = renewed;
-    this.#listener?.present(renewed);
+  present(keys: Identity): void {
+    this.#identity = keys;
+    this.#listener?.present(keys);
   }
 
   renewKeys(): void {
-    this.refreshKeys();
+    const renewed = this.#context.channelKeys?.renew?.();
+    if (renewed !== undefined) this.present(renewed);
     this.#listener?.closeAll('new-key');
   }
 

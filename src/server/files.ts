@@ -114,7 +114,7 @@ export async function makePrivateFolder(path: string): Promise<void> {
     makeFolder(path);
   } catch (error) {
     throw new HoldfastError('usage', `cannot make the folder ${path}: ${reasonOf(error)}`, {
-      cure: 'Name another folder with --dir.',
+      cure: 'Name another folder.',
       details: { file: path },
       cause: error,
     });

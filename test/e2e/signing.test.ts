@@ -181,5 +181,5 @@ test('a member whose module is gone ends and says so, and starts again with it, 
   await rm(`${signing.folder}/counter`);
   const forgetful = signing.launch();
   expect((await forgetful.ended).code).toBe(8);
-  expect(forgetful.stderr).toContain('needs a new identity');
+  expect(forgetful.stderr).toContain('can be started with its seed');
 });

@@ -140,10 +140,12 @@ export function checkGroupSize(group: ReplicaGroup, kind: 'pbft' | 'vr'): void {
 }
 
 /** @throws HoldfastError `bad-configuration` for no path, `data-folder` for the path of something else. */
-export function checkFolder(folder: string): void {
-  if (typeof folder !== 'string' || folder === '') {
-    throw bad('folder is the path of a folder', 'Name the folder made by createReplicaFolder.');
-  }
+export function checkFolder(
+  folder: string,
+  cure = 'Name the folder made by createReplicaFolder.',
+): void {
+  if (typeof folder !== 'string' || folder === '')
+    throw bad('folder is the path of a folder', cure);
   if (isDirectory(folder) === false) {
     throw new HoldfastError('data-folder', `${folder} is a file and no folder`, {
       cure: 'Correct the path of the data folder.',

@@ -30,7 +30,8 @@ import { EvidenceFile, evidenceKeeper, evidenceName } from './evidence-file.ts';
 import { curable, openFolder } from './folder.ts';
 import { gaugeStatus } from './gauges.ts';
 import type { PlacedGroup } from './group.ts';
-import { type MemberKey, memberKeyOf, refreshKeysInTime } from './member-key.ts';
+import { type MemberKey, memberKeyOf } from './member-key.ts';
+import { ModuleWatch } from './module-watch.ts';
 import { QuorumWatch, reachOf } from './quorum-watch.ts';
 
 /** How a group agrees: PBFT on 3f+1 members of which f may lie, or Viewstamped Replication on 2f+1 of which f may stop. */
@@ -162,16 +163,17 @@ async function startWith(options: ReplicaOptions, memberKey: MemberKey): Promise
   const failed = new Promise<Error>((resolve) => {
     fail = (error) => {
       failure = error;
+      moduleWatch?.close();
       resolve(error);
     };
   });
   let watch: QuorumWatch | undefined;
   let endWatching = (): void => {};
-  let endRefreshing = (): void => {};
+  let moduleWatch: ModuleWatch | undefined;
   const stop = async (host?: ReplicaHost): Promise<void> => {
     watch?.close();
     endWatching();
-    endRefreshing();
+    moduleWatch?.close();
     host?.close();
     await network.close();
     await open?.close();
@@ -207,13 +209,16 @@ async function startWith(options: ReplicaOptions, memberKey: MemberKey): Promise
       },
     });
     endWatching = watchEnd({ timers: systemTimers, log, status });
-    endRefreshing = refreshKeysInTime({
-      timers: systemTimers,
-      log,
-      timeOfDayMs: () => Date.now(),
-      expiresMs: () => memberKey.expiresMs(),
-      refresh: () => network.refreshKeys(),
-    });
+    if (memberKey.module !== undefined) {
+      moduleWatch = new ModuleWatch({
+        module: memberKey.module,
+        timers: systemTimers,
+        log,
+        metrics,
+        timeOfDayMs: () => Date.now(),
+        present: (keys) => network.present(keys),
+      });
+    }
     log.info('replica-started', {
       index,
       port: network.port,

@@ -15,11 +15,12 @@ import {
   createFile,
   fileExists,
   makePrivateFolder,
+  namesIn,
   replaceFile,
   requirePrivate,
 } from '../../files.ts';
-import { reasonOf } from '../../local-errors.ts';
-import { checkFolder, checkGroup, checkSeed } from '../arguments.ts';
+import { reasonOf, systemCode } from '../../local-errors.ts';
+import { checkFolder, checkGroup, checkGroupSize, checkSeed } from '../arguments.ts';
 import type { PlacedGroup } from '../group.ts';
 
 const keySchema = z.strictObject({
@@ -28,6 +29,8 @@ const keySchema = z.strictObject({
   instance: z.string().regex(/^[0-9a-f]{64}$/),
   seed: z.string().regex(/^[0-9a-f]{64}$/),
 });
+
+const folderCure = 'Name the folder of the signing module.';
 
 const keyPath = (folder: string): string => join(folder, 'key');
 const counterPath = (folder: string): string => join(folder, 'counter');
@@ -42,8 +45,9 @@ export async function createSigningFolder(
   identitySeed: Bytes,
 ): Promise<void> {
   checkGroup(group);
+  checkGroupSize(group, 'pbft');
   checkSeed('identitySeed', identitySeed);
-  checkFolder(folder);
+  checkFolder(folder, folderCure);
   const own = toHex(ed25519.signer(identitySeed).publicKey);
   if (!group.members.some((key) => toHex(key) === own)) {
     throw new HoldfastError('bad-configuration', 'this key is no member of the group', {
@@ -56,8 +60,20 @@ export async function createSigningFolder(
       cure: 'Start the module on it, or name another folder.',
     });
   }
+  const names = ((await namesIn(folder)) ?? []).filter((name) => name !== 'counter');
+  if (names.length > 0) {
+    throw new HoldfastError(
+      'usage',
+      `${folder} holds other things: ${names.slice(0, 5).join(', ')}`,
+      {
+        cure: 'Name a folder of its own for each module.',
+      },
+    );
+  }
   // The key comes last: where it is, the counter is too.
-  if (!(await fileExists(counterPath(folder)))) await replaceFile(counterPath(folder), '0\n');
+  if (!(await fileExists(counterPath(folder)))) {
+    await replaceFile(counterPath(folder), '0\n', { isSecret: true });
+  }
   const key = {
     format: 'holdfast-signing',
     version: 1,
@@ -77,7 +93,7 @@ export interface SigningFolder {
 
 /** @throws HoldfastError `data-folder` when it is missing, damaged or in use; `bad-configuration` when others may read the key. */
 export async function openSigningFolder(folder: string): Promise<SigningFolder> {
-  checkFolder(folder);
+  checkFolder(folder, folderCure);
   const text = await read(keyPath(folder));
   await requirePrivate(keyPath(folder));
   const { mode } = await stat(folder);
@@ -96,7 +112,8 @@ export async function openSigningFolder(folder: string): Promise<SigningFolder> 
       seed,
       instance,
       counter: counterOf(folder, await read(counterPath(folder))),
-      keepCounter: (counter) => replaceFile(counterPath(folder), `${counter}\n`),
+      keepCounter: (counter) =>
+        replaceFile(counterPath(folder), `${counter}\n`, { isSecret: true }),
       release: () => lock.release(),
     };
   } catch (error) {
@@ -109,15 +126,18 @@ async function read(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
+    const isGone = systemCode(cause) === 'ENOENT';
     throw new HoldfastError('data-folder', `cannot read ${path}: ${reasonOf(cause)}`, {
-      cure: `Make the folder with createSigningFolder, or correct its path. ${lostCure}`,
+      cure: isGone
+        ? `Correct the path, or, if there never was one, make the folder with createSigningFolder. ${lostCure}`
+        : 'See that this user may read it: it is the module that should have it, and nobody else.',
       cause,
     });
   }
 }
 
 const lostCure =
-  'A member whose module has lost its folder needs a new identity: end the instance, and go on in another group.';
+  'A member whose module has lost its folder can be started with its seed, if that was kept; without it it needs a new identity, in the next group.';
 
 function damaged(path: string): HoldfastError {
   return new HoldfastError('data-folder', `${path} is damaged`, { cure: lostCure });

@@ -208,7 +208,7 @@ describe('a module', () => {
     writeFileSync(socket, 'precious');
     const refusal = await refusalOf(start());
     expect(refusal.code).toBe('bad-configuration');
-    expect(refusal.message).toContain('in use');
+    expect(refusal.message).toContain('no socket');
     expect(readFileSync(socket, 'utf8')).toBe('precious');
   });
 });

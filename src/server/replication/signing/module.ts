@@ -1,8 +1,10 @@
 // A process of its own, best of another user or machine part, that has a member's identity key and signs with it. What breaks
 // into the member's process can have it sign, as long as it is there, but does not get the key.
 
+import { existsSync } from 'node:fs';
 import { chmod, lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { dirname, resolve } from 'node:path';
 import { type Bytes, toHex, utf8 } from '../../../base/bytes.ts';
 import { HoldfastError } from '../../../base/errors.ts';
 import { ed25519 } from '../../../crypto/signature.ts';
@@ -70,8 +72,11 @@ export async function startSigningModule(options: SigningModuleOptions): Promise
   );
   try {
     const server = await listen(path, (socket) => answering.serve(socket));
+    const served = resolve(path);
+    servedHere.add(served);
     log.info('signing-started', counter);
     const stop = async (): Promise<void> => {
+      servedHere.delete(served);
       await new Promise((resolve) => {
         server.close(resolve);
         answering.close();
@@ -107,6 +112,14 @@ function lifetimeOf({
   );
 }
 
+/** Sockets of modules in this process. */
+const servedHere = new Set<string>();
+
+/** @param path absolute. */
+export function isServedHere(path: string): boolean {
+  return servedHere.has(path);
+}
+
 /** The system cuts longer ones short. */
 const socketPathSizeBytesMax = 100;
 
@@ -116,7 +129,7 @@ export function checkSocketPath(path: string): void {
   throw new HoldfastError(
     'bad-configuration',
     `the socket of a signing module is a path of 1 to ${socketPathSizeBytesMax} bytes`,
-    { cure: 'Give a shorter one, such as /run/holdfast/member-0.sock.' },
+    { cure: 'Give one such as /run/holdfast/member-0.sock.' },
   );
 }
 
@@ -128,8 +141,11 @@ async function listen(path: string, serve: (socket: Socket) => void): Promise<Se
   }
   const server = createServer(serve);
   try {
+    const found = await lstat(path).catch(() => undefined);
     // Left by a process that was killed; whose it was holds no lock any more.
-    if ((await lstat(path).catch(() => undefined))?.isSocket() === true) await unlink(path);
+    if (found?.isSocket() === true) await unlink(path);
+    else if (found !== undefined) throw new TypeError('what is there is no socket');
+    if (!existsSync(dirname(path))) throw new TypeError(`there is no folder ${dirname(path)}`);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(path, resolve);
@@ -234,15 +250,19 @@ class Answering {
     }
     if (message?.name !== 'sign') return undefined;
     const { counter } = this.#rules;
+    const member = toHex(this.#whose.publicKey);
+    let hasFailed = false;
     const answer = await this.#rules.sign(message.value.statement).catch((error: unknown) => {
-      this.#log.error('signing-failed', { error: reasonOf(error) });
-      return `its folder cannot be written: ${reasonOf(error)}`;
+      const reason = reasonOf(error);
+      hasFailed = true;
+      this.#log.error('signing-failed', { member, reason });
+      return `its folder cannot be written: ${reason}`;
     });
     if (this.#rules.counter > counter) {
-      this.#log.info('signing-keys-changed', { keyChanges: this.#rules.counter });
+      this.#log.info('signing-keys-changed', { member, keyChanges: this.#rules.counter });
     }
     if (typeof answer !== 'string') return encodeSigning('signed', { signature: answer });
-    this.#log.warn('signing-refused', { reason: answer });
+    if (!hasFailed) this.#log.warn('signing-refused', { member, reason: answer });
     return encodeSigning('refused', { reason: reasonBytes(answer) });
   }
 }

@@ -38,6 +38,23 @@ export class SigningThread {
     return received?.message ?? { kind: 'unreachable', reason: 'its thread does not answer' };
   }
 
+  /** The same without waiting. */
+  async askLater(socket: string, question: SigningCall): Promise<SigningAnswer> {
+    const { port1, port2 } = new MessageChannel();
+    const isDone = new Int32Array(new SharedArrayBuffer(4));
+    const task: SigningTask = { socket, question, port: port2, isDone };
+    const answered = new Promise<SigningAnswer>((resolve) => {
+      port1.once('message', resolve);
+      port1.once('close', () => resolve({ kind: 'unreachable', reason: 'its thread has ended' }));
+    });
+    // It alone keeps no process running.
+    port1.unref();
+    this.#worker.postMessage(task, [port2]);
+    const answer = await answered;
+    port1.close();
+    return answer;
+  }
+
   close(): void {
     void this.#worker.terminate();
   }

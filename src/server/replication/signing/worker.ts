@@ -13,7 +13,7 @@ import {
   signingDecoder,
   signingVersion,
 } from '../../../wire/signing.ts';
-import { reasonOf } from '../../local-errors.ts';
+import { reasonOf, systemCode } from '../../local-errors.ts';
 
 export type SigningCall =
   | { readonly kind: 'describe' }
@@ -23,7 +23,12 @@ export type SigningCall =
 export type SigningAnswer =
   | { readonly kind: 'described'; readonly value: SigningValue<'described'> }
   | { readonly kind: 'signed'; readonly signature: Bytes }
-  | { readonly kind: 'identity'; readonly identity: Identity; readonly notAfterMs: number }
+  | {
+      readonly kind: 'identity';
+      readonly identity: Identity;
+      readonly counter: number;
+      readonly notAfterMs: number;
+    }
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'unreachable'; readonly reason: string };
 
@@ -51,11 +56,22 @@ async function call(socket: string, question: SigningCall): Promise<SigningAnswe
     try {
       return await answerTo(socket, question);
     } catch (error) {
-      if (error instanceof Refused) return { kind: 'refused', reason: reasonOf(error) };
-      if (performance.now() >= untilMs) return { kind: 'unreachable', reason: reasonOf(error) };
+      if (error instanceof Refused) return { kind: 'refused', reason: error.message };
+      if (performance.now() >= untilMs) return { kind: 'unreachable', reason: whyOf(error) };
       await new Promise((resolve) => setTimeout(resolve, retryMs));
     }
   }
+}
+
+const reasons = new Map([
+  ['ECONNREFUSED', 'nothing listens there'],
+  ['ENOENT', 'nothing is there'],
+  ['EACCES', 'this user may not connect: it must be that of the module, or of its group'],
+  ['ENOTSOCK', 'what is there is no socket'],
+]);
+
+function whyOf(error: unknown): string {
+  return reasons.get(systemCode(error) ?? '') ?? reasonOf(error);
 }
 
 async function answerTo(socket: string, question: SigningCall): Promise<SigningAnswer> {
@@ -68,13 +84,13 @@ async function answerTo(socket: string, question: SigningCall): Promise<SigningA
     const answer = await ask(socket, encodeSigning('sign', { statement }));
     return { kind: 'signed', signature: payloadOf(answer, 'signed').signature };
   }
-  let notAfterMs = 0;
+  let word = { counter: 0, notAfterMs: 0 };
   const identity = await createChannelIdentity(randomBytes(32), async (channelKey) => {
     const answer = payloadOf(await ask(socket, encodeSigning('vouch', { channelKey })), 'vouched');
-    notAfterMs = answer.notAfterMs;
+    word = { counter: answer.counter, notAfterMs: answer.notAfterMs };
     return { identity: question.publicKey, ...answer };
   });
-  return { kind: 'identity', identity, notAfterMs };
+  return { kind: 'identity', identity, ...word };
 }
 
 function payloadOf<N extends SigningMessage['name']>(
