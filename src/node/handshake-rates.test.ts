@@ -90,6 +90,7 @@ it('keeps out no member because of a stranger on its network of version 6', () =
   for (const member of members) {
     expect(rates.take(member)).toBe(true);
     rates.giveBack(member);
+    rates.know(member, member);
   }
   let refused = 0;
   // 100 connections a second, never a key proved; a member comes back once a second.
@@ -101,4 +102,21 @@ it('keeps out no member because of a stranger on its network of version 6', () =
     else refused += 1;
   }
   expect(refused).toBe(0);
+});
+
+it('gives a peer with a network of version 6 one more place, and not one for each of its addresses', () => {
+  const clock = { nowMs: 0 };
+  const rates = new HandshakeRates({ nowMs: () => clock.nowMs }, false);
+  const address = (i: number): string => `2001:db8:1:2::${i.toString(16)}`;
+  for (let i = 1; i <= 1000; i++) {
+    rates.take(address(i));
+    rates.giveBack(address(i));
+    rates.know('peer', address(i));
+  }
+  clock.nowMs += 60_000;
+  let taken = 0;
+  for (let i = 1; i <= 1000; i++) {
+    for (let k = 0; k < 1000; k++) if (rates.take(address(i))) taken += 1;
+  }
+  expect(taken).toBe(2 * limits.handshakesAtOnceMax);
 });

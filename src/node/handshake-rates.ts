@@ -14,8 +14,8 @@ export class HandshakeRates {
   readonly #countsLoopback: boolean;
   /** By place; whoever has been silent longest comes first. */
   readonly #begun = new Map<string, Begun>();
-  /** Addresses of which somebody known has come; whoever has not for longest comes first. */
-  readonly #known = new Set<string>();
+  /** Where those have come from last who keep their places: few, each with one address. */
+  readonly #known = new Map<string, string>();
 
   constructor(clock: Clock, countsLoopback: boolean) {
     this.#clock = clock;
@@ -44,17 +44,17 @@ export class HandshakeRates {
     const place = this.#placeOf(address);
     const begun = this.#begun.get(place);
     if (begun !== undefined) this.#note(place, Math.max(0, this.#count(begun) - 1));
-    this.#known.delete(address);
-    for (const longest of this.#known) {
-      if (this.#known.size < limits.handshakeAddressesMax) break;
-      this.#known.delete(longest);
-    }
-    this.#known.add(address);
+  }
+
+  /** A peer whose place nobody else ever gets has come from there: it has a place of its own among its neighbours. */
+  know(peer: string, address: string): void {
+    this.#known.set(peer, address);
   }
 
   /** Strangers on its network, which may be that of a whole data centre, do not keep out who is known to be there. */
   #placeOf(address: string): string {
-    return this.#known.has(address) ? address : placeOf(address);
+    for (const known of this.#known.values()) if (known === address) return address;
+    return placeOf(address);
   }
 
   #note(place: string, count: number): void {

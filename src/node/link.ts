@@ -177,7 +177,7 @@ export class Link implements Channel {
       if (proof.peer !== this.peer) return fail(`wrong key: the server there is ${proof.peer}`);
       const refusal = context.peerKeys.refusalOf(proof);
       if (refusal !== undefined) return fail(refusalText(refusal));
-      context.peerKeys.note(proof);
+      if (context.peerKeys.note(proof)) context.superseded(this.peer);
       socket.off('close', onClose);
       this.#socket = undefined;
       this.#connected(socket, proof);

@@ -216,6 +216,7 @@ export class Listener {
     if (!this.#makeRoom(proof.peer)) return refuse('too-many-connections');
     this.#accept(socket, proof, handshake.timer);
     if (this.#context.keepsPlace?.(proof.peer) !== true) return;
+    this.#rates.know(proof.peer, addressOf(socket));
     if (this.#context.peerKeys.note(proof)) this.closeOld(proof.peer);
   }
 

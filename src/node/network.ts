@@ -61,6 +61,8 @@ export interface NetworkContext
   readonly closed: (channel: Channel) => void;
   /** The connection of a link is gone, and nobody here has closed it. */
   readonly lost: (link: Channel) => void;
+  /** A peer has shown newer keys than it was known to have: connections with those of before end. */
+  readonly superseded: (peer: PeerId) => void;
   /** A peer has connected to this node, and proved its key. */
   readonly arrived: (peer: PeerId) => void;
   readonly turns: Turns;
@@ -122,6 +124,7 @@ class NodeNetwork implements TlsNetwork {
       closed: (channel) => this.#closedHandler(channel),
       lost: (link) => this.#lostHandler(link),
       arrived: (peer) => this.#links.get(peer)?.peerArrived(),
+      superseded: (peer) => this.#listener?.closeOld(peer),
       turns: new Turns(() => options.metrics.count('network_peers_held_total')),
       refusals: new RefusalLog(options.log, options.clock),
     };

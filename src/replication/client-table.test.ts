@@ -278,3 +278,18 @@ describe('the table of clients', () => {
     );
   });
 });
+
+it('keeps the last numbers from clients whose steps are as large as may be', () => {
+  const state = new PagedState();
+  const table = new ClientTable(state.region('clients'));
+  const key = new Uint8Array(32).fill(3);
+  let number = 1;
+  for (let times = 0; times < 100_000; times++) {
+    table.record(key, number, new Uint8Array(0), times + 1);
+    const far = number + 2 ** 38;
+    number = table.find(key, far).kind === 'new' ? far : number + 1;
+    expect(table.find(key, number).kind).toBe('new');
+  }
+  expect(number).toBeGreaterThan(2 ** 53 - 2 ** 40);
+  expect(number).toBeLessThan(2 ** 53 - 2 ** 39);
+});

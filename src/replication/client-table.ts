@@ -138,7 +138,7 @@ export class ClientTable {
     }
     const largest = entries.at(-1)?.number ?? base;
     if (number <= base) return isTooOld;
-    return number <= largest + numberStepMax ? isNew : isTooFar;
+    return number <= largest + stepAbove(largest) ? isNew : isTooFar;
   }
 
   /**
@@ -333,7 +333,14 @@ export class ClientTable {
 
 function isAbove(number: number, floor: number): Found {
   if (number <= floor) return isTooOld;
-  return number <= floor + numberStepMax ? isNew : isTooFar;
+  return number <= floor + stepAbove(floor) ? isNew : isTooFar;
+}
+
+/** Above this no number may lie far above another, so that the last ones cannot be used up: a member can always recover. */
+const reservedFrom = 2 ** 53 - 2 ** 40;
+
+function stepAbove(largest: number): number {
+  return largest < reservedFrom ? numberStepMax : 2 * clientWindow;
 }
 
 function largestOf({ base, entries }: Client): number {

@@ -16,8 +16,8 @@ export class Promises {
   readonly #index: number;
   /** It has said that it takes part in no view before this one any more. */
   #promised = 0;
-  /** Views for which it has made a VIEW-CHANGE. */
-  readonly #left = new Set<number>();
+  /** Views for which it has made a VIEW-CHANGE, with the loss that each names: those of before one may be handed on for ever. */
+  readonly #left = new Set<string>();
   /** The newest log that it has said to hold durably. */
   #held: Held = { view: 0, sequence: 0 };
   /** By view, the end of the log that it has begun that view with as its primary. */
@@ -30,7 +30,6 @@ export class Promises {
   /** Its disk is gone, and the others are told so: what it has promised counts for nothing any more. */
   release(): void {
     this.#promised = 0;
-    this.#left.clear();
   }
 
   /** @returns what is wrong with its saying this now. */
@@ -39,7 +38,7 @@ export class Promises {
       case 'viewChange':
         // Other members' are handed on.
         if (value.statement.replica !== this.#index) return;
-        return this.#leaveOnce(value.statement.view);
+        return this.#leaveOnce(value.statement.view, value.statement.forgotten);
       case 'vrStartViewChange':
         return this.#leave(name, value.view);
       case 'vrDoViewChange':
@@ -64,9 +63,10 @@ export class Promises {
   }
 
   /** Who misses what a NEW-VIEW rests on is shown it again, whatever was left since; the watch sees that it is the same. */
-  #leaveOnce(view: number): string | undefined {
-    if (this.#left.has(view)) return undefined;
-    this.#left.add(view);
+  #leaveOnce(view: number, forgotten: number): string | undefined {
+    const which = `${view} ${forgotten}`;
+    if (this.#left.has(which)) return undefined;
+    this.#left.add(which);
     return this.#leave('viewChange', view);
   }
 

@@ -138,6 +138,15 @@ describe('a member that is listened to', () => {
     expect(speaker.say('pbftPrepare', { view: 4, sequence: 1, digest }).violation).toBeUndefined();
   });
 
+  it('may still be shown to hand on what it had left by before it lost its disk, and nothing that it had not', () => {
+    const speaker = new Speaker().say('viewChange', viewChange(5)).say('viewChange', viewChange(6));
+    speaker.watch.release();
+    speaker.say('viewChange', viewChange(6)).say('viewChange', viewChange(5));
+    expect(speaker.violation).toBeUndefined();
+    speaker.say('viewChange', viewChange(8));
+    expect(speaker.say('viewChange', viewChange(7)).violation).toContain('after leaving for 8');
+  });
+
   it('votes with all that it has acknowledged', () => {
     const holding = (): Speaker =>
       new Speaker().say('vrPrepareOk', { ...ok, view: 2, sequence: 4 });

@@ -64,6 +64,11 @@ export class Forgotten {
     }
   }
 
+  askAgain(): void {
+    this.#known = [];
+    this.ask();
+  }
+
   /**
    * @param began the counter with which this recovery began; 0 before.
    * @returns the largest counter that a member knows, when enough have said what they know.

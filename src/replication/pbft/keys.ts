@@ -161,6 +161,8 @@ export class Keys {
   #mayTake(replica: number, isLoss: boolean): boolean {
     const { nowMs, parameters } = this.#core;
     const { timeoutMs } = parameters;
+    // In no view it has none to lose, and what it does not take now nobody tells it again.
+    if (this.#core.parts.recovery.isForgetful) return true;
     if (nowMs - (this.#takenMs[replica] ?? 0) < timeoutMs) return false;
     if (isLoss && nowMs - (this.#lossMs[replica] ?? 0) < lossTimeouts * timeoutMs) return false;
     this.#takenMs[replica] = nowMs;
@@ -210,7 +212,7 @@ export class Keys {
   #tell(to: number, counter: number): void {
     const { out, instance } = this.#core;
     // Who has lost its disk would take keys that others have changed since, and has forgotten which of them had lost theirs.
-    const hasForgotten = counter > 0 && this.forgottenBy(to) === counter;
+    const hasForgotten = counter > 0 && this.forgottenBy(to) > 0;
     for (const message of hasForgotten ? this.#newest : []) {
       if (message === undefined || message.replica === to) continue;
       out.send(this.#core.replica(to), 'newKey', message);

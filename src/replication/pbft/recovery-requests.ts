@@ -80,7 +80,7 @@ export class RecoveryRequests {
   renumber(): void {
     if (this.#point !== undefined || this.#first === undefined) return;
     const found = this.#core.executor.table.find(this.#client, this.#first);
-    if (found.kind === 'too-old') this.#beginAnew();
+    if (found.kind === 'too-old' || found.kind === 'too-far') this.#beginAnew();
   }
 
   #beginAnew(): void {

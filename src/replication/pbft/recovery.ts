@@ -60,10 +60,13 @@ export class Recovery {
   #hasForgotten = false;
   /** Where the last recovery from a lost disk ended. */
   #recoveredView = 0;
+  #signed: { readonly counter: number; readonly atMs: number } | undefined;
   /** Its newest counter at the start. */
   #counterThen = 0;
   /** By member: the newest NEW-KEY of this one that it has shown. */
   readonly #shown: (NewKey | undefined)[] = [];
+  /** When it was shown one first that no other can have taken at that time. */
+  #farMs: number | undefined;
   #running: Running | undefined;
 
   constructor(core: Core) {
@@ -102,7 +105,10 @@ export class Recovery {
     if (this.isForgetful) out.record(encodeRecord('recovered', this.#recoveredRecord()));
     const counter = this.keys.counterOf(index);
     if (this.isForgetful && counter === 0) this.onTick();
-    else if (counter > this.#recovered || this.keys.isBehind) this.begin();
+    else if (this.keys.isBehind && this.mayHaveForgotten) {
+      // Its disk may be another one than it had: the others show what it has signed within a round trip.
+      out.timer(recoveryTimer, nowMs + parameters.timeoutMs);
+    } else if (counter !== this.#recovered || this.keys.isBehind) this.begin();
     else if (this.isForgetful) this.onTick();
   }
 
@@ -110,6 +116,8 @@ export class Recovery {
     const { nowMs, out, parameters } = this.#core;
     const { recoveryIntervalMs } = parameters;
     if (recoveryIntervalMs > 0) out.timer(recoveryTimer, nowMs + recoveryIntervalMs);
+    // The module has refused: what the others know is asked for again.
+    if (this.isForgetful && this.#running === undefined) return this.#forgotten.askAgain();
     this.begin();
   }
 
@@ -246,12 +254,21 @@ export class Recovery {
     if (!parts.statusExchange.maySpend(from, 'recovery')) return out.count('peer-too-eager');
     if (!statements.isNewKey(message)) return out.count('new-key-not-signed');
     // Signed before there was a module, which will sign nothing as high.
-    const signed = this.#core.signer.keyChanges?.() ?? message.counter;
-    if (message.counter > signed) return out.count('new-key-far');
+    if (message.counter > this.#signedUpTo(message.counter)) return out.count('new-key-far');
     this.onShown();
     if (!this.isForgetful) return this.#beginAbove(from, message);
     if (this.#running === undefined) this.#onKnown(from, message.counter);
     else this.#beginAgain(this.#running, from, message);
+  }
+
+  /** What its module says to have signed, or said within this time-out: whoever shows something must not have it asked often. */
+  #signedUpTo(atMost: number): number {
+    const { signer, nowMs, parameters } = this.#core;
+    if (signer.keyChanges === undefined) return atMost;
+    if (this.#signed === undefined || nowMs - this.#signed.atMs >= parameters.timeoutMs) {
+      this.#signed = { counter: signer.keyChanges(), atMs: nowMs };
+    }
+    return this.#signed.counter;
   }
 
   /** Whether it tells of a later loss than this member does: it has lost its disk again before others heard of the first. */
@@ -270,12 +287,16 @@ export class Recovery {
    * says, and says from now on that it had.
    */
   #beginAbove(from: number, message: NewKey): void {
-    const { out, faults, index } = this.#core;
-    if (message.counter > (this.#shown[from]?.counter ?? 0)) this.#shown[from] = message;
+    const { out, faults, index, nowMs, parameters } = this.#core;
+    if (isNewer(message, this.#shown[from])) this.#shown[from] = message;
     // Others take no counter that rises too far; of f+1 who show such a one some correct one has taken it all the same.
     const shown = this.#shown.flatMap((each) => each ?? []).sort((a, b) => b.counter - a.counter);
-    const most = Math.max(shown[faults]?.counter ?? 0, this.#counterThen) + counterRiseMax;
-    if (message.counter > most) return out.count('new-key-far');
+    const waited = Math.floor((nowMs - (this.#farMs ?? nowMs)) / parameters.timeoutMs);
+    const most = Math.max(shown[faults]?.counter ?? 0, this.#counterThen) + counterRiseMax + waited;
+    if (message.counter > most) {
+      this.#farMs ??= nowMs;
+      return out.count('new-key-far');
+    }
     if (!this.#forgotten.mayForgetAgain) return out.count('new-key-too-soon');
     this.#forgotten.onAgain();
     // Above all of them at once: it may do so seldom, and a liar show one after the other.
@@ -472,6 +493,12 @@ export class Recovery {
     this.#recoveredView = view;
     if (isFirst || view > this.#core.view) this.#core.parts.viewChanges.waitFor(view);
   }
+}
+
+/** Of the same author: whether one is newer. */
+function isNewer(one: NewKey, other: NewKey | undefined): boolean {
+  if (other === undefined || one.counter > other.counter) return true;
+  return one.counter === other.counter && one.forgotten > other.forgotten;
 }
 
 /** What the others say of their views. */
