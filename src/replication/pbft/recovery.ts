@@ -10,7 +10,7 @@ import type { SavedCheckpoint } from '../contract.ts';
 import { everyone } from '../outbox.ts';
 import type { Core } from './core.ts';
 import { Forgotten } from './forgotten.ts';
-import { counterRiseMax, Keys } from './keys.ts';
+import { Keys } from './keys.ts';
 import { PageCheck } from './page-check.ts';
 import type { QueuedRequest } from './queue.ts';
 import { encodeRecord } from './records.ts';
@@ -23,6 +23,7 @@ import {
   reachedBefore,
   recoveredView,
 } from './recovery-rules.ts';
+import { ShownKeys } from './shown-keys.ts';
 
 /** When the next recovery begins. */
 export const recoveryTimer = 'recovery';
@@ -61,12 +62,8 @@ export class Recovery {
   /** Where the last recovery from a lost disk ended. */
   #recoveredView = 0;
   #signed: { readonly counter: number; readonly atMs: number } | undefined;
-  /** Its newest counter at the start. */
-  #counterThen = 0;
-  /** By member: the newest NEW-KEY of this one that it has shown. */
-  readonly #shown: (NewKey | undefined)[] = [];
-  /** When it was shown one first that no other can have taken at that time. */
-  #farMs: number | undefined;
+  /** From the start on. */
+  #shown: ShownKeys | undefined;
   #running: Running | undefined;
 
   constructor(core: Core) {
@@ -93,14 +90,15 @@ export class Recovery {
 
   /** After the start: goes on with what a restart interrupted, and sets the time of the next one. */
   start(): void {
-    const { index, n, nowMs, out, parameters } = this.#core;
+    const { index, n, nowMs, out, parameters, faults } = this.#core;
     const { recoveryIntervalMs } = parameters;
     if (recoveryIntervalMs > 0) {
       // A primary leaves its view for the next one's: against the order of primaries only one in a round is that.
       out.timer(recoveryTimer, nowMs + (recoveryIntervalMs * (n - index)) / n);
     }
     this.keys.start();
-    this.#counterThen = this.keys.counterOf(index);
+    const counterThen = this.keys.counterOf(index);
+    this.#shown = new ShownKeys({ faults, timeoutMs: parameters.timeoutMs, counterThen });
     this.#core.parts.checkpoints.start();
     if (this.isForgetful) out.record(encodeRecord('recovered', this.#recoveredRecord()));
     const counter = this.keys.counterOf(index);
@@ -287,20 +285,12 @@ export class Recovery {
    * says, and says from now on that it had.
    */
   #beginAbove(from: number, message: NewKey): void {
-    const { out, faults, index, nowMs, parameters } = this.#core;
-    if (isNewer(message, this.#shown[from])) this.#shown[from] = message;
-    // Others take no counter that rises too far; of f+1 who show such a one some correct one has taken it all the same.
-    const shown = this.#shown.flatMap((each) => each ?? []).sort((a, b) => b.counter - a.counter);
-    const waited = Math.floor((nowMs - (this.#farMs ?? nowMs)) / parameters.timeoutMs);
-    const most = Math.max(shown[faults]?.counter ?? 0, this.#counterThen) + counterRiseMax + waited;
-    if (message.counter > most) {
-      this.#farMs ??= nowMs;
-      return out.count('new-key-far');
-    }
+    const { out, index, nowMs } = this.#core;
+    const credible = this.#shown?.add(from, message, nowMs);
+    if (credible === undefined) return out.count('new-key-far');
     if (!this.#forgotten.mayForgetAgain) return out.count('new-key-too-soon');
     this.#forgotten.onAgain();
     // Above all of them at once: it may do so seldom, and a liar show one after the other.
-    const credible = shown.filter(({ counter }) => counter <= most);
     const counter = Math.max(this.keys.counterOf(index), ...credible.map((each) => each.counter));
     const forgotten = Math.max(...credible.map((each) => each.forgotten));
     // A restart must not take that for a loss from which it has not recovered.
@@ -493,12 +483,6 @@ export class Recovery {
     this.#recoveredView = view;
     if (isFirst || view > this.#core.view) this.#core.parts.viewChanges.waitFor(view);
   }
-}
-
-/** Of the same author: whether one is newer. */
-function isNewer(one: NewKey, other: NewKey | undefined): boolean {
-  if (other === undefined || one.counter > other.counter) return true;
-  return one.counter === other.counter && one.forgotten > other.forgotten;
 }
 
 /** What the others say of their views. */
